@@ -1,0 +1,195 @@
+"""What a sweep varies: dotted names of settings to ranges, in Optuna's terms."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+Value = bool | int | float | str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A setting that takes one of some values.
+
+    Attributes
+    ----------
+    choices
+        The values, without order.
+    """
+
+    choices: tuple[Value, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.choices) == 0:
+            raise ValueError("`choices` must name at least one value, but got none.")
+        if len(set(map(repr, self.choices))) < len(self.choices):
+            raise ValueError(f"`choices` must differ, but got {list(self.choices)}.")
+
+    def distribution(self) -> BaseDistribution:
+        """Give Optuna's distribution."""
+        return CategoricalDistribution(self.choices)
+
+    def grid(self) -> tuple[Value, ...]:
+        """Give every value."""
+        return self.choices
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """A setting that takes any number of a range; whole numbers where both ends are whole.
+
+    Attributes
+    ----------
+    low, high
+        The ends, both included.
+    log
+        Whether to draw evenly in the logarithm.
+    step
+        Distance between values that may be taken; ``None`` for all.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            raise ValueError(f"`low < high` must hold, but got {self.low=}, {self.high=}.")
+        if self.log and self.low <= 0:
+            raise ValueError(f"`low > 0` must hold where `log` is set, but got {self.low=}.")
+        if self.step is not None and (self.step <= 0 or self.log):
+            raise ValueError(f"`step > 0` without `log` must hold, but got {self.step=}.")
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether only whole numbers are drawn."""
+        return all(isinstance(end, int) for end in (self.low, self.high, self.step or 1))
+
+    def distribution(self) -> BaseDistribution:
+        """Give Optuna's distribution."""
+        if self.is_whole:
+            step = int(self.step or 1)
+            return IntDistribution(int(self.low), int(self.high), log=self.log, step=step)
+        return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
+
+    def grid(self) -> tuple[Value, ...]:
+        """Give every value.
+
+        Raises
+        ------
+        ValueError
+            If there are endlessly many.
+        """
+        step = self.step or (1 if self.is_whole and not self.log else None)
+        if step is None:
+            raise ValueError(
+                f"a grid needs countable values, but the range {self.low} to {self.high} has no "
+                "`step`: give `choices`, a `step`, or use another tuner."
+            )
+        n_values = int((self.high - self.low) / step + 1e-9) + 1
+        return tuple(self.low + i * step for i in range(n_values))
+
+
+Axis = Choice | Range
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """The settings a sweep varies, in the same nesting as the settings themselves.
+
+    Attributes
+    ----------
+    trainables, datasets, training
+        Names of settings to ``{choices: [...]}`` or ``{low: ..., high: ..., log: ..., step: ...}``,
+        nested as deep as the setting lies.
+
+    Examples
+    --------
+    >>> space = Space(training={"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}})
+    >>> space.axes
+    {'training.learning_rate': Range(low=0.0001, high=0.01, log=True, step=None)}
+    """
+
+    trainables: Mapping[str, Any] = field(default_factory=dict)
+    datasets: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.axes:
+            raise ValueError("a search space must vary at least one setting, but it varies none.")
+
+    @property
+    def axes(self) -> dict[str, Axis]:
+        """Dotted names of settings to what they range over, in the order given."""
+        groups = {
+            "trainables": self.trainables,
+            "datasets": self.datasets,
+            "training": self.training,
+        }
+        return dict(_flatten(groups, at=""))
+
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Give Optuna's distribution of each setting."""
+        return {name: axis.distribution() for name, axis in self.axes.items()}
+
+    def grid(self) -> list[dict[str, Value]]:
+        """Give every combination, the last setting varying fastest.
+
+        Raises
+        ------
+        ValueError
+            If a range has endlessly many values.
+
+        Examples
+        --------
+        >>> Space(training={"batch_size": {"choices": [64, 256]}}).grid()
+        [{'training.batch_size': 64}, {'training.batch_size': 256}]
+        """
+        axes = self.axes
+        values = [_grid_of(name, axis) for name, axis in axes.items()]
+        return [dict(zip(axes, row, strict=True)) for row in itertools.product(*values)]
+
+
+def _flatten(node: Mapping[str, Any], *, at: str) -> list[tuple[str, Axis]]:
+    leaves: list[tuple[str, Axis]] = []
+    for key, item in node.items():
+        name = f"{at}.{key}" if at else str(key)
+        if not isinstance(item, Mapping):
+            raise ValueError(f"`{name}` must give `choices` or `low` and `high`, but got {item!r}.")
+        if {"choices", "low", "high"} & set(item):
+            leaves.append((name, _axis(name, item)))
+        else:
+            leaves.extend(_flatten(item, at=name))
+    return leaves
+
+
+def _axis(name: str, item: Mapping[str, Any]) -> Axis:
+    try:
+        if "choices" in item:
+            return Choice(choices=tuple(item["choices"]), **_others(item, "choices"))
+        return Range(**item)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`{name}` in the search space: {error}") from error
+
+
+def _others(item: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in item.items() if key != name}
+
+
+def _grid_of(name: str, axis: Axis) -> tuple[Value, ...]:
+    try:
+        return axis.grid()
+    except ValueError as error:
+        raise ValueError(f"`{name}` in the search space: {error}") from error
