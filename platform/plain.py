@@ -132,9 +132,7 @@ def _replace(config: Any, path: list[str], value: Any, *, at: str) -> Any:
         value = _replace(getattr(config, name), rest, value, at=here)
     else:
         value = _suit(from_plain(value, at=here), hints[name], at=here)
-    return _construct(
-        type(config), {**{k: getattr(config, k) for k in hints}, name: value}, at=at
-    )
+    return _construct(type(config), {**{k: getattr(config, k) for k in hints}, name: value}, at=at)
 
 
 def _lookup(target: str, *, at: str) -> type:

@@ -18,9 +18,9 @@ MAY_IMPORT = {
 }
 # An engine is known to the modules named here and to no other.
 KNOWN_TO = {
-    "ray.tune": {"platform/tuning.py"},
-    "ray.train": {"platform/training.py"},
-    "ray": {"platform/tuning.py", "platform/training.py", "platform/cluster.py"},
+    "ray.tune": {"platform/sweep.py"},
+    "ray.train": {"platform/trial.py"},
+    "ray": {"platform/sweep.py", "platform/trial.py", "platform/cluster.py"},
     "mlflow": {"platform/tracking.py"},
     "boto3": {"platform/storage.py"},
     "botocore": {"platform/storage.py"},
@@ -52,13 +52,17 @@ def test_link_leads_to_its_folder(folder):
 
 
 def test_no_folder_is_a_regular_package():
-    found = [p for folder in (*FOLDERS, "infra", "tests") for p in (ROOT / folder).rglob("__init__.py")]
+    found = [
+        p for folder in (*FOLDERS, "infra", "tests") for p in (ROOT / folder).rglob("__init__.py")
+    ]
     assert found == []
 
 
 def test_platform_of_python_is_not_hidden():
     code = "import platform; print(platform.python_implementation())"
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
     assert run.stdout.strip() == "CPython"
 
 

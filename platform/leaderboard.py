@@ -1,0 +1,143 @@
+"""Which configuration decodes best: chosen on validation, reported on test."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One configuration's place.
+
+    Attributes
+    ----------
+    rank
+        From 1, by mean validation AUC.
+    trial
+        The configuration and its folds.
+    validation_auc, validation_auc_sd
+        Mean and standard deviation over the folds.
+    test_auc, test_auc_sd
+        The same of the test part, not used for the rank.
+    test_accuracy
+        Mean accuracy at probability 0.5 of the test part.
+    """
+
+    rank: int
+    trial: TrialRecord
+    validation_auc: float
+    validation_auc_sd: float
+    test_auc: float
+    test_auc_sd: float
+    test_accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class NestedChoice:
+    """The configuration chosen for one group of test animals without ever seeing their test figures.
+
+    Attributes
+    ----------
+    test_group
+        The group of animals.
+    trial
+        The configuration with the best mean validation AUC over that group's folds alone.
+    test_auc
+        Its mean test AUC over these folds.
+    """
+
+    test_group: int
+    trial: TrialRecord
+    test_auc: float
+
+
+def leaderboard(sweep: SweepRecord, /) -> tuple[Row, ...]:
+    """Rank the finished trials of a sweep by mean validation AUC.
+
+    Returns
+    -------
+    rows
+        Best first; the linear baseline has its place among them.
+    """
+    ranked = sorted(sweep.finished, key=lambda t: (-t.mean_validation_auc(), t.number))
+    return tuple(_row(rank, trial) for rank, trial in enumerate(ranked, start=1))
+
+
+def nested_choice(sweep: SweepRecord, /) -> tuple[NestedChoice, ...]:
+    """Choose a configuration for each test group on that group's own folds.
+
+    With folds by animal, the animals that validate one fold test another, so a choice on the mean
+    over all folds has seen every animal. Here, the choice for a group reads the validation figures
+    of the folds that the group tests, in which it had no part.
+
+    Returns
+    -------
+    choices
+        One a test group, in order; empty if no trial is finished.
+    """
+    if not sweep.finished:
+        return ()
+    folds = {trial.number: _by_test_group(trial.folds) for trial in sweep.finished}
+    return tuple(_choose(sweep.finished, folds, group) for group in range(len(sweep.plan.groups)))
+
+
+def best_trial(sweep: SweepRecord, /) -> TrialRecord:
+    """Give the finished trial with the highest mean validation AUC.
+
+    Raises
+    ------
+    LookupError
+        If no trial is finished.
+    """
+    rows = leaderboard(sweep)
+    if not rows:
+        raise LookupError(f"No trial of the sweep {sweep.name!r} is finished yet.")
+    return rows[0].trial
+
+
+def best_fold(trial: TrialRecord, /) -> FoldRecord:
+    """Give the fold whose model has the highest validation AUC; of equal ones the first."""
+    return max(trial.folds, key=lambda fold: (fold.validation.auc, -fold.fold))
+
+
+def _row(rank: int, trial: TrialRecord) -> Row:
+    validation = [fold.validation.auc for fold in trial.folds]
+    test = [fold.test.auc for fold in trial.folds]
+    return Row(
+        rank=rank,
+        trial=trial,
+        validation_auc=statistics.fmean(validation),
+        validation_auc_sd=_sd(validation),
+        test_auc=statistics.fmean(test),
+        test_auc_sd=_sd(test),
+        test_accuracy=statistics.fmean(fold.test.accuracy for fold in trial.folds),
+    )
+
+
+def _by_test_group(folds: Sequence[FoldRecord]) -> dict[int, list[FoldRecord]]:
+    groups: dict[int, list[FoldRecord]] = defaultdict(list)
+    for fold in folds:
+        groups[fold.test_group].append(fold)
+    return groups
+
+
+def _choose(
+    trials: Sequence[TrialRecord],
+    folds: Mapping[int, Mapping[int, Sequence[FoldRecord]]],
+    group: int,
+) -> NestedChoice:
+    def validation_auc(trial: TrialRecord) -> float:
+        return statistics.fmean(fold.validation.auc for fold in folds[trial.number][group])
+
+    chosen = max(trials, key=lambda trial: (validation_auc(trial), -trial.number))
+    test_auc = statistics.fmean(fold.test.auc for fold in folds[chosen.number][group])
+    return NestedChoice(test_group=group, trial=chosen, test_auc=test_auc)
+
+
+def _sd(values: Sequence[float]) -> float:
+    return statistics.stdev(values) if len(values) > 1 else 0.0

@@ -1,0 +1,430 @@
+"""A sweep's own record: everything it did, in one folder, readable without any service.
+
+    <home>/sweeps/<name>/
+        sweep.json             what the sweep would do: settings, dataset, fold plan, code
+        record.jsonl           append-only: one line for each trial begun, fold done, trial ended
+        folds/<key>/fold.json  figures and curves of one trained fold
+        folds/<key>/predictions.parquet   recording, frame, label, probability of every test window
+        folds/<key>/model/     weights and settings (`calsweep.platform.model`)
+
+A fold's key is the content hash of all that decides its result, so the same fold is never trained
+twice, and a sweep that is started again goes on where it ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import statistics
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import calsweep
+from calsweep.datasets.fold import FoldPlan
+from calsweep.platform.plain import nearest
+
+BASELINE = "baseline"
+
+
+class TrialState(Enum):
+    """How far a trial is."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """Figures of one part of a fold."""
+
+    loss: float
+    auc: float
+    accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """One row of a fold's learning curve."""
+
+    epoch: int
+    train_loss: float
+    validation: Score
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldRecord:
+    """What came of one trained fold.
+
+    Attributes
+    ----------
+    key
+        Content hash of all that decides the result.
+    fold
+        Number of the fold in its plan.
+    test_group, validation_group
+        Numbers of the groups of animals that test and validate.
+    seed
+        Seed of weights and sample order.
+    best_epoch
+        Epoch of lowest validation loss, from 1; its weights are the model.
+    curve
+        One row an epoch.
+    validation, test
+        Figures of the model; test figures are never read by the search.
+    n_windows
+        Training windows seen, over all epochs.
+    train_seconds
+        Seconds inside training and scoring.
+    process
+        Host and process that trained.
+    """
+
+    key: str
+    fold: int
+    test_group: int
+    validation_group: int
+    seed: int
+    best_epoch: int
+    curve: tuple[Epoch, ...]
+    validation: Score
+    test: Score
+    n_windows: int
+    train_seconds: float
+    process: str
+
+    @classmethod
+    def read(cls, folder: Path, /) -> FoldRecord:
+        """Read a fold's figures from its folder."""
+        plain = json.loads((folder / "fold.json").read_text())
+        curve = tuple(
+            Epoch(
+                epoch=row["epoch"],
+                train_loss=row["train_loss"],
+                validation=Score(**row["validation"]),
+            )
+            for row in plain.pop("curve")
+        )
+        scores = {part: Score(**plain.pop(part)) for part in ("validation", "test")}
+        return cls(curve=curve, **scores, **plain)
+
+    def write(self, folder: Path, /) -> None:
+        """Write the figures into the fold's folder."""
+        (folder / "fold.json").write_text(json.dumps(asdict(self), indent=1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """One configuration and the folds trained for it.
+
+    Attributes
+    ----------
+    number
+        0 for the linear baseline, then as they began.
+    name
+        ``"baseline"`` or ``"trial 3"``.
+    values
+        Dotted names of searched settings to the values tried.
+    settings
+        The whole configuration as plain data: ``trainables``, ``datasets``, ``training``.
+    state
+        How far it is.
+    folds
+        In the order of the plan.
+    error
+        Why it failed, empty if it did not.
+    """
+
+    number: int
+    name: str
+    values: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    state: TrialState
+    folds: tuple[FoldRecord, ...]
+    error: str = ""
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether this is the linear baseline that stands in every sweep."""
+        return self.name == BASELINE
+
+    @property
+    def decoder(self) -> str:
+        """Short name of the decoder and what was tried with it."""
+        kind = str(self.settings["trainables"]["_target_"]).rpartition(".")[2].lower()
+        values = ", ".join(
+            f"{name.rpartition('.')[2]}={_short(value)}" for name, value in self.values.items()
+        )
+        return f"{kind} ({values})" if values else kind
+
+    def mean_validation_auc(self) -> float:
+        """Give the figure that the search sees: mean validation AUC over the folds."""
+        return statistics.fmean(fold.validation.auc for fold in self.folds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepRecord:
+    """All that a sweep did, as read from its folder.
+
+    Attributes
+    ----------
+    name
+        Name of the sweep.
+    folder
+        Where its record lies.
+    settings
+        The resolved configuration as plain data.
+    dataset
+        ``content_hash``, ``address``, ``target``, ``rate_hz``, ``n_units``, ``n_frames``,
+        ``subjects`` and ``recordings`` of the dataset.
+    plan
+        The fold plan.
+    plan_hash
+        Its content hash.
+    code_version
+        Version of calsweep and hash of its source.
+    notes
+        Steps that use more than a running experiment would know.
+    trials
+        In the order they began.
+    """
+
+    name: str
+    folder: Path
+    settings: Mapping[str, Any]
+    dataset: Mapping[str, Any]
+    plan: FoldPlan
+    plan_hash: str
+    code_version: str
+    notes: tuple[str, ...]
+    trials: tuple[TrialRecord, ...]
+
+    @property
+    def finished(self) -> tuple[TrialRecord, ...]:
+        """The trials all of whose folds are done."""
+        return tuple(trial for trial in self.trials if trial.state is TrialState.DONE)
+
+    def fold_folder(self, fold: FoldRecord, /) -> Path:
+        """Give the folder of a trained fold."""
+        return self.folder / "folds" / fold.key
+
+
+class SweepTaken(FileExistsError):
+    """Another sweep owns this name."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)
+        self.name = name
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"The sweep {self.name!r} {self.reason}"
+
+
+class SweepNotFound(LookupError):
+    """No sweep of this name."""
+
+    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+        super().__init__(name, known)
+        self.name = name
+        self.known = known
+
+    def __str__(self) -> str:
+        if not self.known:
+            return f"No sweep {self.name!r}, nor any other: begin one with `calsweep sweep`."
+        return f"No sweep {self.name!r}. {nearest(self.name, self.known)}"
+
+
+class Record:
+    """Writer of a sweep's record; one process at a time holds it.
+
+    Use as a context: it takes the name on entry and frees it at the end, however that comes.
+    """
+
+    def __init__(self, folder: Path, /) -> None:
+        self.folder = folder
+        self._lock = contextlib.ExitStack()
+
+    def begin(self, description: Mapping[str, Any], /) -> bool:
+        """Take the name, or attach to what the same sweep has done already.
+
+        Parameters
+        ----------
+        description
+            What `sweep.json` holds.
+
+        Returns
+        -------
+        attached
+            Whether the sweep had begun before.
+
+        Raises
+        ------
+        SweepTaken
+            If another process runs it, or another sweep has the name; nothing is changed.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock.enter_context(_lease(self.folder))
+        path = self.folder / "sweep.json"
+        text = json.dumps(description, indent=1, sort_keys=True)
+        if path.exists():
+            _check_same(self.folder.name, json.loads(path.read_text()), json.loads(text))
+            return True
+        (self.folder / "folds").mkdir(exist_ok=True)
+        _write_whole(path, text)
+        return False
+
+    def append(self, line: Mapping[str, Any], /) -> None:
+        """Add one line to the record and see it onto the disk."""
+        with (self.folder / "record.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def close(self) -> None:
+        """Free the sweep's name."""
+        self._lock.close()
+
+    def __enter__(self) -> Record:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def sweeps_folder(home: Path, /) -> Path:
+    """Give the folder that holds the sweeps of a home."""
+    return home / "sweeps"
+
+
+def read_sweep(home: Path, name: str, /) -> SweepRecord:
+    """Read a sweep's record, finished or not.
+
+    Raises
+    ------
+    SweepNotFound
+        If there is none of this name.
+    """
+    folder = sweeps_folder(home) / name
+    if not (folder / "sweep.json").exists():
+        known = sorted(path.parent.name for path in sweeps_folder(home).glob("*/sweep.json"))
+        raise SweepNotFound(name, tuple(known))
+    plain = json.loads((folder / "sweep.json").read_text())
+    return SweepRecord(
+        name=name,
+        folder=folder,
+        settings=plain["settings"],
+        dataset=plain["dataset"],
+        plan=FoldPlan.from_json(plain["plan"]),
+        plan_hash=plain["plan_hash"],
+        code_version=plain["code_version"],
+        notes=tuple(plain["notes"]),
+        trials=_read_trials(folder),
+    )
+
+
+@cache
+def code_version() -> str:
+    """Give calsweep's version and a hash of the source that runs."""
+    root = Path(calsweep.__file__).parent
+    digest = hashlib.sha256()
+    for folder in ("datasets", "trainables", "search_spaces", "platform"):
+        for path in sorted((root / folder).rglob("*.py")):
+            digest.update(path.relative_to(root).as_posix().encode())
+            digest.update(path.read_bytes())
+    return f"{calsweep.__version__}+{digest.hexdigest()[:12]}"
+
+
+def process_name() -> str:
+    """Name this process for records and messages."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _read_trials(folder: Path) -> tuple[TrialRecord, ...]:
+    """Replay the lines; of a sweep that was started again, the last run of a trial counts."""
+    path = folder / "record.jsonl"
+    trials: dict[int, dict[str, Any]] = {}
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            event = json.loads(line)
+        except json.JSONDecodeError:
+            continue  # the last line of a killed process
+        number = event["trial"]
+        if event["event"] == "trial":
+            trials[number] = {**event, "folds": [], "state": TrialState.RUNNING, "error": ""}
+        elif event["event"] == "fold":
+            trials[number]["folds"].append(event["key"])
+        else:
+            trials[number].update(state=TrialState(event["state"]), error=event["error"])
+    return tuple(_trial(folder, trials[number]) for number in sorted(trials))
+
+
+def _trial(folder: Path, event: Mapping[str, Any]) -> TrialRecord:
+    keys = dict.fromkeys(event["folds"])
+    folds = [FoldRecord.read(folder / "folds" / key) for key in keys]
+    return TrialRecord(
+        number=event["trial"],
+        name=event["name"],
+        values=event["values"],
+        settings=event["settings"],
+        state=event["state"],
+        folds=tuple(sorted(folds, key=lambda fold: fold.fold)),
+        error=event["error"],
+    )
+
+
+@contextlib.contextmanager
+def _lease(folder: Path) -> Iterator[None]:
+    with (folder / "owner.lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            owner = file.read() or "another process"
+            reason = f"is being run by {owner} just now: wait for it, or give another `name=`."
+            raise SweepTaken(folder.name, reason) from None
+        file.truncate(0)
+        file.write(process_name())
+        file.flush()
+        yield
+
+
+def _check_same(name: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    differing = sorted(key for key in here if there.get(key) != here[key])
+    if not differing:
+        return
+    if "settings" in differing:
+        names = _differing_names(there["settings"], here["settings"])
+        what = f"has other settings ({', '.join(names[:4])})"
+    else:
+        what = f"differs in {', '.join(differing).replace('_', ' ')}"
+    reason = f"is there already and {what}; it is left as it is: give another `name=`."
+    raise SweepTaken(name, reason)
+
+
+def _differing_names(there: Any, here: Any, at: str = "") -> list[str]:
+    if isinstance(there, Mapping) and isinstance(here, Mapping):
+        return [
+            name
+            for key in sorted({*there, *here})
+            for name in _differing_names(there.get(key), here.get(key), f"{at}.{key}".strip("."))
+        ]
+    return [] if there == here else [at]
+
+
+def _write_whole(path: Path, text: str) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(text)
+    partial.rename(path)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
