@@ -269,7 +269,7 @@ def _client(*, connect_timeout_s: int = CONNECT_TIMEOUT_S, attempts: int = 5) ->
         # With an endpoint of one's own there is seldom a DNS name for each bucket.
         s3={"addressing_style": "path" if os.environ.get("AWS_ENDPOINT_URL") else "auto"},
     )
-    client: S3Client = boto3.client("s3", config=config)
+    client: S3Client = boto3.Session().client("s3", config=config)
     return client
 
 
