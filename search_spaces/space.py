@@ -44,6 +44,10 @@ class Choice:
         """Give every value."""
         return self.choices
 
+    def ends(self) -> tuple[Value, ...]:
+        """Give the values to try a setting with before a search: all of them."""
+        return self.choices
+
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
@@ -100,6 +104,10 @@ class Range:
             )
         n_values = int((self.high - self.low) / step + 1e-9) + 1
         return tuple(self.low + i * step for i in range(n_values))
+
+    def ends(self) -> tuple[Value, ...]:
+        """Give the values to try a setting with before a search: lowest and highest."""
+        return (self.low, self.high)
 
 
 Axis = Choice | Range
