@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+# T time, N unit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +24,7 @@ class Recording:
     name
         Name of the recording, unique in its dataset.
     activity_TN
-        Shape ``(time, unit)``, finite.
+        Shape ``(time, unit)``, finite, float32.
     behavior
         Name to values of shape ``(time,)``; labels are whole numbers, measures are floats.
     behavior_unit
@@ -28,11 +32,32 @@ class Recording:
     rate_hz
         Frames per second.
     units
-        Name of each column of ``activity_TN``.
+        Name of each column of ``activity_TN``, unique.
     trial_T
-        Shape ``(time,)``. A window never crosses a change of this number.
+        Shape ``(time,)``, whole numbers. A window never crosses a change of this number.
     source_sha256
         Name of each source file to its SHA-256.
+
+    Raises
+    ------
+    ValueError
+        If a shape, a length, a name or a value breaks a rule above; the message names the
+        recording, the unit or behavior, and how many frames.
+
+    Examples
+    --------
+    >>> Recording(
+    ...     subject="m1",
+    ...     name="m1_d1",
+    ...     activity_TN=np.array([[0.0], [np.nan], [1.0]], dtype=np.float32),
+    ...     behavior={"run": np.array([0, 1, 1])},
+    ...     rate_hz=30.0,
+    ...     units=("region1",),
+    ...     trial_T=np.zeros(3, dtype=np.int32),
+    ... )
+    Traceback (most recent call last):
+    ValueError: m1_d1: activity must be finite, but unit `region1` is not in 1 of 3 frames \
+(first: frame 1). Cut these frames out or fill them before ingesting.
     """
 
     subject: str
@@ -44,3 +69,120 @@ class Recording:
     units: tuple[str, ...]
     trial_T: NDArray[np.int32]
     source_sha256: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_names(self)
+        _check_rate(self)
+        _check_shapes(self)
+        _check_finite(self)
+        _check_labels(self)
+
+    @property
+    def n_frames(self) -> int:
+        """Frames in the recording."""
+        return len(self.activity_TN)
+
+
+def is_label(values: NDArray[np.generic], /) -> bool:
+    """Say whether values are whole numbers: classes, not measures.
+
+    Examples
+    --------
+    >>> is_label(np.array([0, 1])), is_label(np.array([0.0, 1.0]))
+    (True, False)
+    """
+    return values.dtype.kind in "iub"
+
+
+def trial_borders(trial_T: NDArray[np.integer], /) -> NDArray[np.int64]:
+    """Give the first frame of each trial, and the number of frames as the last value.
+
+    Parameters
+    ----------
+    trial_T
+        Trial of each frame, shape ``(time,)``. Equal numbers that are apart are two trials.
+
+    Examples
+    --------
+    >>> trial_borders(np.array([4, 4, 5, 5, 5, 4])).tolist()
+    [0, 2, 5, 6]
+    """
+    changes = np.flatnonzero(np.diff(trial_T)) + 1
+    return np.concatenate([[0], changes, [len(trial_T)]]).astype(np.int64)
+
+
+def _check_names(recording: Recording) -> None:
+    if not recording.subject or not recording.name:
+        raise ValueError(
+            "a recording must have a subject and a name, "
+            f"but got subject {recording.subject!r} and name {recording.name!r}."
+        )
+    twice = [unit for unit, count in Counter(recording.units).items() if count > 1]
+    if twice:
+        raise ValueError(
+            f"{recording.name}: unit names must be unique, but {_some(twice)} stand more than once."
+        )
+
+
+def _check_rate(recording: Recording) -> None:
+    if not (math.isfinite(recording.rate_hz) and recording.rate_hz > 0):
+        raise ValueError(
+            f"{recording.name}: `rate_hz > 0` must hold, but got rate_hz={recording.rate_hz}. "
+            "Name the rate in an option of the source."
+        )
+
+
+def _check_shapes(recording: Recording) -> None:
+    activity_TN = recording.activity_TN
+    if activity_TN.ndim != 2 or activity_TN.size == 0 or activity_TN.dtype != np.float32:
+        raise ValueError(
+            f"{recording.name}: activity must be float32 of shape (time, unit) with at least one "
+            f"frame and one unit, but got {activity_TN.dtype} of shape {activity_TN.shape}."
+        )
+    if len(recording.units) != activity_TN.shape[1]:
+        raise ValueError(
+            f"{recording.name}: each unit must have a name, but activity has "
+            f"{activity_TN.shape[1]} units and {len(recording.units)} names."
+        )
+    for name, values in {**recording.behavior, "trial": recording.trial_T}.items():
+        if values.shape != (len(activity_TN),):
+            raise ValueError(
+                f"{recording.name}: `{name}` must have one value per frame "
+                f"({len(activity_TN)}), but has shape {values.shape}."
+            )
+
+
+def _check_finite(recording: Recording) -> None:
+    activity_TN = recording.activity_TN
+    # The sum is not finite if any value is not; most recordings are done with that.
+    if np.isfinite(activity_TN.sum(dtype=np.float64)):
+        return
+    bad_TN = ~np.isfinite(activity_TN)
+    if not bad_TN.any():
+        return
+    unit = int(np.argmax(bad_TN.any(axis=0)))
+    frames = np.flatnonzero(bad_TN[:, unit])
+    n_others = int(bad_TN.any(axis=0).sum()) - 1
+    others = f", and {n_others} other units" if n_others else ""
+    raise ValueError(
+        f"{recording.name}: activity must be finite, but unit `{recording.units[unit]}` is not in "
+        f"{len(frames)} of {len(activity_TN)} frames (first: frame {frames[0]}){others}. "
+        "Cut these frames out or fill them before ingesting."
+    )
+
+
+def _check_labels(recording: Recording) -> None:
+    for name, values in recording.behavior.items():
+        if values.dtype.kind not in "iubf":
+            raise ValueError(
+                f"{recording.name}: `{name}` must hold whole numbers (labels) or floats "
+                f"(measures), but is of type {values.dtype}."
+            )
+    if recording.trial_T.dtype.kind not in "iu":
+        raise ValueError(
+            f"{recording.name}: trials must be whole numbers, but are {recording.trial_T.dtype}."
+        )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names[:5]) + (", ..." if len(names) > 5 else "")

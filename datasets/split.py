@@ -17,9 +17,10 @@ class Part:
     Attributes
     ----------
     frames_TN
-        Activity of the whole dataset, shape ``(time, unit)``, float32, C order, shared by all parts.
+        Activity of the whole dataset, shape ``(time, unit)``, float32, C order; all parts share
+        it.
     starts_W
-        First frame of each window, increasing; neighbouring windows start one frame apart.
+        First frame of each window, increasing; neighboring windows start one frame apart.
     targets_W
         Frame whose label each window decodes.
     labels_W
@@ -34,7 +35,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Scaling:
-    """An affine map of each unit: ``(frames - offset) * scale``, applied to a batch as it is drawn."""
+    """An affine map of each unit, ``(frames - offset) * scale``, applied to batches as drawn."""
 
     offset_N: NDArray[np.float32]
     scale_N: NDArray[np.float32]

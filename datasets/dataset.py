@@ -1,0 +1,194 @@
+"""A dataset as mapped arrays, shared by all processes of a machine."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow.fs as pafs
+from numpy.typing import NDArray
+
+from calsweep.datasets.cache import build_once
+from calsweep.datasets.manifest import MANIFEST_FILE, Manifest
+from calsweep.datasets.shard import BEHAVIOR, read_shard, units_of
+
+# T frames of all recordings one after the other, N units
+
+
+class DatasetNotFound(LookupError):
+    """There is no dataset at a place."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return (
+            f"No dataset at {self.path}: there is no {MANIFEST_FILE}. "
+            "`calsweep ingest SOURCE FROM TO` makes one."
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Dataset:
+    """Frames of all recordings, one recording after the other.
+
+    Attributes
+    ----------
+    manifest
+        What the dataset holds.
+    activity_TN
+        Shape ``(time, unit)``, float32, mapped from `folder` and read only.
+    behavior
+        Name to values of shape ``(time,)``: int64 for labels, float64 for measures.
+    trial_T
+        Trial of each frame.
+    spans
+        Name of each recording to its frames.
+    folder
+        Where the mapped arrays lie.
+    """
+
+    manifest: Manifest
+    activity_TN: NDArray[np.float32]
+    behavior: Mapping[str, NDArray[np.int64] | NDArray[np.float64]]
+    trial_T: NDArray[np.int32]
+    spans: Mapping[str, slice]
+    folder: Path
+
+    def copy_recording(self, name: str, /) -> NDArray[np.float32]:
+        """Give a copy of the activity of one recording; nothing stays mapped for it."""
+        frames_TN: NDArray[np.float32] = np.load(self.folder / _ACTIVITY, mmap_mode="r")
+        return np.array(frames_TN[self.spans[name]])
+
+
+def read_manifest(filesystem: pafs.FileSystem, path: str, /) -> Manifest:
+    """Read the manifest of the dataset at a path.
+
+    Raises
+    ------
+    DatasetNotFound
+        If there is none.
+    ValueError
+        If it was changed or damaged.
+    """
+    try:
+        with filesystem.open_input_file(f"{path}/{MANIFEST_FILE}") as file:
+            text = file.read().decode(errors="replace")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DatasetNotFound(path) from error
+    return Manifest.from_json(text)
+
+
+def verify_dataset(filesystem: pafs.FileSystem, path: str, /) -> Manifest:
+    """Read every shard of a dataset and give its manifest, if all of it is whole.
+
+    Raises
+    ------
+    DatasetNotFound
+        If there is none.
+    DamagedShard
+        If a shard is missing or was changed.
+    """
+    manifest = read_manifest(filesystem, path)
+    for shard in manifest.shards:
+        read_shard(shard, filesystem=filesystem, path=path)
+    return manifest
+
+
+def open_dataset(filesystem: pafs.FileSystem, path: str, /, *, cache: Path) -> Dataset:
+    """Open a dataset; the first to do so on a machine verifies and decodes its shards.
+
+    Parameters
+    ----------
+    filesystem, path
+        Where the dataset lies.
+    cache
+        Folder of this machine for decoded arrays, named by the dataset's content hash.
+
+    Raises
+    ------
+    DatasetNotFound
+        If there is none.
+    DamagedShard
+        If a shard is missing or was changed; nothing of the dataset is then kept.
+    """
+    manifest = read_manifest(filesystem, path)
+    place = cache / "datasets" / manifest.content_hash
+
+    def decode(folder: Path) -> None:
+        _decode(manifest, filesystem=filesystem, path=path, folder=folder)
+
+    return _map(manifest, folder=build_once(place, build=decode))
+
+
+_ACTIVITY = "activity.npy"
+_TRIAL = "trial.npy"
+
+
+def _behavior_file(manifest: Manifest, name: str) -> str:
+    return f"behavior-{list(manifest.behaviors).index(name)}.npy"
+
+
+def _map(manifest: Manifest, *, folder: Path) -> Dataset:
+    spans, start = {}, 0
+    for entry in manifest.recordings:
+        spans[entry.name] = slice(start, start + entry.n_frames)
+        start += entry.n_frames
+    return Dataset(
+        manifest=manifest,
+        activity_TN=np.load(folder / _ACTIVITY, mmap_mode="r"),
+        behavior={
+            name: np.load(folder / _behavior_file(manifest, name), mmap_mode="r")
+            for name in manifest.behaviors
+        },
+        trial_T=np.load(folder / _TRIAL, mmap_mode="r"),
+        spans=spans,
+        folder=folder,
+    )
+
+
+def _decode(manifest: Manifest, *, filesystem: pafs.FileSystem, path: str, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    n_frames, labels = manifest.n_frames, manifest.labels
+    with contextlib.ExitStack() as stack:
+        activity = stack.enter_context(
+            npy_file(folder / _ACTIVITY, shape=(n_frames, len(manifest.units)), dtype="float32")
+        )
+        trial = stack.enter_context(npy_file(folder / _TRIAL, shape=(n_frames,), dtype="int32"))
+        behavior = {
+            name: stack.enter_context(
+                npy_file(
+                    folder / _behavior_file(manifest, name),
+                    shape=(n_frames,),
+                    dtype="int64" if name in labels else "float64",
+                )
+            )
+            for name in manifest.behaviors
+        }
+        for shard in manifest.shards:
+            table = read_shard(shard, filesystem=filesystem, path=path)
+            units_of(table, units=manifest.units).tofile(activity)
+            table.column("trial").to_numpy().tofile(trial)
+            for name, file in behavior.items():
+                table.column(BEHAVIOR + name).to_numpy().tofile(file)
+
+
+@contextlib.contextmanager
+def npy_file(path: Path, /, *, shape: tuple[int, ...], dtype: str) -> Iterator[BinaryIO]:
+    """Open a new ``.npy`` file to append rows to.
+
+    Rows are written, not mapped, so that they do not count as memory of the process.
+    """
+    header = {
+        "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
+        "fortran_order": False,
+        "shape": shape,
+    }
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_2_0(file, header)
+        yield file

@@ -1,0 +1,272 @@
+"""Which animals train, validate and test."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calsweep.datasets.manifest import Manifest
+
+# G group, C class and count of animals
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fold:
+    """The recordings of each part of one fold.
+
+    Attributes
+    ----------
+    index
+        Place in the plan, from 0.
+    test_group, validation_group
+        Which groups test and validate; all others train.
+    train, validation, test
+        Names of recordings, in the order of the dataset.
+    """
+
+    index: int
+    test_group: int
+    validation_group: int
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        parts = (self.train, self.validation, self.test)
+        both = {name for a, b in itertools.combinations(parts, 2) for name in set(a) & set(b)}
+        if both:
+            raise ValueError(
+                f"a recording must be in one part of a fold, but {min(both)} is in two."
+            )
+        if not all(parts):
+            raise ValueError(f"each part of a fold must have a recording, but got {self!r}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldPlan:
+    """All folds of a protocol.
+
+    Attributes
+    ----------
+    name
+        Of the protocol.
+    groups
+        The animals of each group.
+    folds
+        In order of test group, then validation group.
+    leaky
+        Whether a part may know of another; wherever its numbers show, this is said.
+    """
+
+    name: str
+    groups: tuple[tuple[str, ...], ...]
+    folds: tuple[Fold, ...]
+    leaky: bool = False
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of groups and folds, in hexadecimal."""
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def check_target(manifest: Manifest, /, *, target: str) -> None:
+    """Check that a behavior can be decoded: it is there, and its classes are 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        If it is not known, is a measure, has one class, or has others than 0 and 1.
+    """
+    there = ", ".join(manifest.labels) or "none"
+    if target not in manifest.behaviors:
+        raise ValueError(
+            f"`target` must name a behavior of the dataset, but got {target!r}. "
+            f"There are: {', '.join(manifest.behaviors) or 'none'}; labels among them: {there}."
+        )
+    if target not in manifest.labels:
+        raise ValueError(
+            f"`target` must be a label (whole numbers), but {target!r} is a measure (floats). "
+            f"Labels of the dataset: {there}."
+        )
+    classes = sorted({c for entry in manifest.recordings for c in entry.label_counts[target]})
+    if not set(classes) <= {0, 1}:
+        raise ValueError(
+            f"`target` must have the classes 0 and 1, but {target!r} has {_some(classes)}. "
+            "Make a behavior of 0 and 1 for the class of interest before ingesting."
+        )
+    if len(classes) < 2:
+        raise ValueError(
+            f"`target` must have both classes, 0 and 1, but {target!r} is {classes[0]} in all "
+            f"{manifest.n_frames} frames. Choose another; labels of the dataset: {there}."
+        )
+
+
+def animal_folds(manifest: Manifest, /, *, target: str, k: int = 5) -> FoldPlan:
+    """Divide animals into groups and let each validate where each other tests.
+
+    Groups are balanced in frames of either class (so in frames and in label share) and in animals;
+    the division depends on the manifest alone.
+
+    Parameters
+    ----------
+    manifest
+        Of the dataset.
+    target
+        Behavior to be decoded.
+    k
+        Number of groups.
+
+    Returns
+    -------
+    plan
+        ``k * (k - 1)`` folds, one for every ordered pair of (test, validation) groups.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer animals than groups, the target cannot be decoded, or a group would have
+        only one class.
+
+    References
+    ----------
+    The mouse-wise folds of widefield decoding: 3 mice train, 1 validates, 1 tests, all 20 pairs.
+    """
+    if k < 3:
+        raise ValueError(
+            f"`k_groups >= 3` must hold (train, validate, test), but got k_groups={k}."
+        )
+    check_target(manifest, target=target)
+    groups = _groups(manifest, target=target, k=k)
+    _check_classes(manifest, groups, target=target)
+    pairs = itertools.permutations(range(k), 2)
+    folds = tuple(
+        _fold(manifest, groups, index=i, test=test, validation=validation)
+        for i, (test, validation) in enumerate(pairs)
+    )
+    return FoldPlan(name=f"animals in {k} groups", groups=groups, folds=folds)
+
+
+def _fold(
+    manifest: Manifest,
+    groups: Sequence[Sequence[str]],
+    *,
+    index: int,
+    test: int,
+    validation: int,
+) -> Fold:
+    def of(*chosen: int) -> tuple[str, ...]:
+        subjects = {subject for group in chosen for subject in groups[group]}
+        return tuple(entry.name for entry in manifest.recordings if entry.subject in subjects)
+
+    return Fold(
+        index=index,
+        test_group=test,
+        validation_group=validation,
+        train=of(*(group for group in range(len(groups)) if group not in {test, validation})),
+        validation=of(validation),
+        test=of(test),
+    )
+
+
+def _groups(manifest: Manifest, *, target: str, k: int) -> tuple[tuple[str, ...], ...]:
+    subjects = manifest.subjects
+    if len(subjects) < k:
+        raise ValueError(
+            f"{k} groups need at least {k} animals, but the dataset has {len(subjects)} "
+            f"({', '.join(subjects)}). Set `datasets.k_groups={max(3, len(subjects))}`"
+            + (
+                ", or add recordings of other animals."
+                if len(subjects) >= 3
+                else " and add recordings of other animals."
+            )
+        )
+    weights = np.array([_counts(manifest, subject, target=target) for subject in subjects])
+    group_of = _balance(weights / (weights.sum(axis=0) / k), k=k)
+    groups = [
+        tuple(s for s, g in zip(subjects, group_of, strict=True) if g == group)
+        for group in range(k)
+    ]
+    return tuple(sorted(groups))
+
+
+def _counts(manifest: Manifest, subject: str, *, target: str) -> tuple[int, int, int]:
+    """Give an animal's frames of class 0 and of class 1, and 1 for the animal."""
+    mine = [e.label_counts[target] for e in manifest.recordings if e.subject == subject]
+    return sum(c.get(0, 0) for c in mine), sum(c.get(1, 0) for c in mine), 1
+
+
+def _balance(weights: NDArray[np.float64], *, k: int) -> list[int]:
+    """Give each animal a group so that the groups' sums are near 1 in every column.
+
+    The heaviest animal first, into the lightest group; then any move or exchange of two that makes
+    the sum of squares smaller, until none does.
+    """
+    n_animals = len(weights)
+    heaviest_first = sorted(range(n_animals), key=lambda a: (-round(weights[a].sum(), 9), a))
+    group_of = [0] * n_animals
+    sums_GC = np.zeros((k, weights.shape[1]))
+    for animal in heaviest_first:
+        lightest = min(range(k), key=lambda g: (round(sums_GC[g].sum(), 9), g))
+        group_of[animal] = lightest
+        sums_GC[lightest] += weights[animal]
+    while _improve(weights, group_of, sums_GC):
+        pass
+    return group_of
+
+
+def _improve(
+    weights: NDArray[np.float64], group_of: list[int], sums_GC: NDArray[np.float64]
+) -> bool:
+    """Make every move and exchange that helps, once through; say whether one did."""
+    improved = False
+    for a, b in _changes(group_of, k=len(sums_GC)):
+        here = group_of[a]
+        there = group_of[b] if b >= 0 else -b - 1
+        if here == there or (b < 0 and group_of.count(here) == 1):
+            continue
+        delta = weights[a] - (weights[b] if b >= 0 else 0.0)
+        # Change of the sum of squares of the two groups' sums.
+        gain = 2 * float((delta * (sums_GC[here] - sums_GC[there] - delta)).sum())
+        if gain <= 1e-9:
+            continue
+        sums_GC[here] -= delta
+        sums_GC[there] += delta
+        group_of[a] = there
+        if b >= 0:
+            group_of[b] = here
+        improved = True
+    return improved
+
+
+def _changes(group_of: list[int], *, k: int) -> Iterator[tuple[int, int]]:
+    """Give pairs of animals to exchange, and, as ``-group - 1``, groups to move an animal to."""
+    n_animals = len(group_of)
+    for a in range(n_animals):
+        for group in range(k):
+            yield a, -group - 1
+        for b in range(a + 1, n_animals):
+            yield a, b
+
+
+def _check_classes(manifest: Manifest, groups: Sequence[Sequence[str]], *, target: str) -> None:
+    for group in groups:
+        counts = np.sum([_counts(manifest, subject, target=target) for subject in group], axis=0)
+        if min(counts[:2]) == 0:
+            only = 1 if counts[0] == 0 else 0
+            raise ValueError(
+                f"every group of animals must have both classes of {target!r}, but the group "
+                f"({', '.join(group)}) is {only} in all {counts[only]} frames. "
+                "Choose another target, a smaller `datasets.k_groups`, or leave the animal out."
+            )
+
+
+def _some(values: Sequence[int]) -> str:
+    return ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
