@@ -39,7 +39,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class NestedChoice:
-    """The configuration chosen for one group of test animals without ever seeing their test figures.
+    """The configuration chosen for a group of test animals without seeing their test figures.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ def leaderboard(sweep: SweepRecord, /) -> tuple[Row, ...]:
         Best first; the linear baseline has its place among them.
     """
     ranked = sorted(sweep.finished, key=lambda t: (-t.mean_validation_auc(), t.number))
-    return tuple(_row(rank, trial) for rank, trial in enumerate(ranked, start=1))
+    return tuple(summarize(trial, rank=rank) for rank, trial in enumerate(ranked, start=1))
 
 
 def nested_choice(sweep: SweepRecord, /) -> tuple[NestedChoice, ...]:
@@ -105,7 +105,8 @@ def best_fold(trial: TrialRecord, /) -> FoldRecord:
     return max(trial.folds, key=lambda fold: (fold.validation.auc, -fold.fold))
 
 
-def _row(rank: int, trial: TrialRecord) -> Row:
+def summarize(trial: TrialRecord, /, *, rank: int) -> Row:
+    """Give the mean and spread of a trial's figures over its folds."""
     validation = [fold.validation.auc for fold in trial.folds]
     test = [fold.test.auc for fold in trial.folds]
     return Row(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
 
 from calsweep.datasets.split import FoldData, Part, Scaling
+from calsweep.platform.score import Epoch, Score
 from calsweep.trainables.decoder import Decoder
 from calsweep.trainables.metrics import accuracy, auc
 
@@ -82,26 +83,6 @@ class Training:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PartScore:
-    """Figures over all windows of a part: mean loss without label smoothing, AUC, accuracy."""
-
-    loss: float
-    auc: float
-    accuracy: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class EpochRecord:
-    """What one epoch came to; ``epoch`` counts from 1."""
-
-    epoch: int
-    train_loss: float
-    validation_loss: float
-    validation_auc: float
-    validation_accuracy: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class TrainedFold:
     """The model of the epoch with the lowest validation loss, and its figures.
 
@@ -111,8 +92,8 @@ class TrainedFold:
         Weights of that epoch, on the CPU.
     best_epoch
         From 1; of equal losses the earlier.
-    curves
-        One record an epoch.
+    curve
+        One row an epoch.
     validation
         Figures of the chosen weights.
     test
@@ -127,9 +108,9 @@ class TrainedFold:
 
     state_dict: Mapping[str, Tensor]
     best_epoch: int
-    curves: tuple[EpochRecord, ...]
-    validation: PartScore
-    test: PartScore
+    curve: tuple[Epoch, ...]
+    validation: Score
+    test: Score
     test_probability_W: NDArray[np.float32]
     train_seconds: float
     n_windows_trained: int
@@ -189,7 +170,7 @@ def train_fold(
     rank: int = 0,
     world_size: int = 1,
     wrap: Callable[[nn.Module], nn.Module] | None = None,
-    on_epoch: Callable[[EpochRecord], None] | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
 ) -> TrainedFold:
     """Train a decoder on a fold, and score the epoch with the lowest validation loss.
 
@@ -232,24 +213,24 @@ def train_fold(
         world_size=world_size,
     )
     n_windows_trained = 0
-    curves: list[EpochRecord] = []
+    curve: list[Epoch] = []
     for epoch in range(1, training.epochs + 1):
         batches = epoch_batches(data.train, training=training, seed=seed, epoch=epoch)
         n_windows_trained += sum(batch.n_windows for batch in batches)
         train_loss = trainee.train(batches, data=data)
         validation, _ = _score(module, decoder=decoder, data=data, part=data.validation)
-        curves.append(_epoch_record(epoch, train_loss, validation, training=training))
-        best = min(curves, key=lambda record: record.validation_loss)  # of equals the earlier
-        if best is curves[-1]:
+        curve.append(_epoch(epoch, train_loss, validation, training=training))
+        best = min(curve, key=lambda row: row.validation.loss)  # of equals the earlier
+        if best is curve[-1]:
             chosen, state_dict = validation, _copy_weights(module)
         if on_epoch:
-            on_epoch(curves[-1])
+            on_epoch(curve[-1])
     module.load_state_dict(state_dict)
     test, test_probability_W = _score(module, decoder=decoder, data=data, part=data.test)
     return TrainedFold(
         state_dict=state_dict,
         best_epoch=best.epoch,
-        curves=tuple(curves),
+        curve=tuple(curve),
         validation=chosen,
         test=test,
         test_probability_W=test_probability_W,
@@ -502,7 +483,7 @@ def _shuffled_pass(part: Part, *, training: Training, seed: int, number: int) ->
 
 def _score(
     module: nn.Module, *, decoder: Decoder, data: FoldData, part: Part
-) -> tuple[PartScore, NDArray[np.float32]]:
+) -> tuple[Score, NDArray[np.float32]]:
     logits_W = _logits(
         module,
         frames_TN=part.frames_TN,
@@ -515,9 +496,9 @@ def _score(
         logits_W[None].double(), labels_W[None], torch.ones(1, len(labels_W)), label_smoothing=0.0
     )
     if not math.isfinite(loss.item()):
-        return PartScore(loss=math.inf, auc=math.nan, accuracy=math.nan), logits_W.numpy()
+        return Score(loss=math.inf, auc=math.nan, accuracy=math.nan), logits_W.numpy()
     probability_W = decoder.probability(logits_W[None])[0].numpy()
-    score = PartScore(
+    score = Score(
         loss=loss.item() / len(labels_W),
         auc=auc(part.labels_W, probability_W),
         accuracy=accuracy(part.labels_W, probability_W),
@@ -525,18 +506,10 @@ def _score(
     return score, probability_W
 
 
-def _epoch_record(
-    epoch: int, train_loss: float, validation: PartScore, *, training: Training
-) -> EpochRecord:
+def _epoch(epoch: int, train_loss: float, validation: Score, *, training: Training) -> Epoch:
     if not (math.isfinite(train_loss) and math.isfinite(validation.loss)):
         raise Diverged(epoch, training.learning_rate)
-    return EpochRecord(
-        epoch=epoch,
-        train_loss=train_loss,
-        validation_loss=validation.loss,
-        validation_auc=validation.auc,
-        validation_accuracy=validation.accuracy,
-    )
+    return Epoch(epoch=epoch, train_loss=train_loss, validation=validation)
 
 
 def _logits(

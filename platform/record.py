@@ -29,7 +29,8 @@ from typing import Any
 
 import calsweep
 from calsweep.datasets.fold import FoldPlan
-from calsweep.platform.plain import nearest
+from calsweep.platform.plain import from_plain, nearest
+from calsweep.platform.score import Epoch, Score
 
 BASELINE = "baseline"
 
@@ -40,24 +41,6 @@ class TrialState(Enum):
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """Figures of one part of a fold."""
-
-    loss: float
-    auc: float
-    accuracy: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Epoch:
-    """One row of a fold's learning curve."""
-
-    epoch: int
-    train_loss: float
-    validation: Score
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,8 +96,8 @@ class FoldRecord:
             )
             for row in plain.pop("curve")
         )
-        scores = {part: Score(**plain.pop(part)) for part in ("validation", "test")}
-        return cls(curve=curve, **scores, **plain)
+        validation, test = Score(**plain.pop("validation")), Score(**plain.pop("test"))
+        return cls(curve=curve, validation=validation, test=test, **plain)
 
     def write(self, folder: Path, /) -> None:
         """Write the figures into the fold's folder."""
@@ -323,7 +306,7 @@ def read_sweep(home: Path, name: str, /) -> SweepRecord:
         folder=folder,
         settings=plain["settings"],
         dataset=plain["dataset"],
-        plan=FoldPlan.from_json(plain["plan"]),
+        plan=from_plain(plain["plan"]),
         plan_hash=plain["plan_hash"],
         code_version=plain["code_version"],
         notes=tuple(plain["notes"]),

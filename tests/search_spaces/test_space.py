@@ -3,8 +3,7 @@
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from calsweep.platform.config import variants
-from calsweep.platform.config import compose_settings
+from calsweep.platform.config import compose_settings, variants
 from calsweep.search_spaces.space import Choice, Range, Space
 
 

@@ -1,0 +1,40 @@
+"""``calsweep sweep``: train configurations on all folds and record everything."""
+
+from __future__ import annotations
+
+import click
+
+from calsweep.platform.commands.leaderboard import print_leaderboard
+from calsweep.platform.config import compose_settings, variants
+from calsweep.platform.sweep import run_sweep
+
+
+def _help() -> str:
+    return f"""Train configurations on all folds and record everything.
+
+    OVERRIDES are GROUP=VARIANT or DOTTED.NAME=VALUE:
+
+    \b
+      datasets.address=ADDRESS       the dataset (a folder or s3://...)
+      datasets.target=NAME           the behavior to decode
+      datasets={"|".join(variants("datasets"))}
+      trainables={"|".join(variants("trainables"))}
+      search_spaces={"|".join(variants("search_spaces"))} (or several: [a,b])
+      tuner=optuna|random|grid       n_trials=20  seed=0  name=NAME
+      training.epochs=30             datasets.window.length=31 ...
+      resources.num_workers=2        home=FOLDER  tracking_uri=URI
+
+    A sweep that was interrupted goes on when the same command is given again.
+    """
+
+
+@click.command(help=_help(), context_settings={"ignore_unknown_options": True})
+@click.argument("overrides", nargs=-1)
+def sweep(overrides: tuple[str, ...]) -> None:
+    """Compose, build, run."""
+    settings = compose_settings(overrides)
+    record = run_sweep(settings)
+    print_leaderboard(record)
+    home = f" --home {settings.home}" if str(settings.home) != ".calsweep" else ""
+    click.echo(f"\nNext: calsweep promote {record.name}{home}")
+    click.echo(f"      calsweep report {record.name}{home}")

@@ -1,0 +1,89 @@
+"""From the command line to typed settings: Hydra composes, `calsweep.platform.plain` builds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from calsweep.platform.plain import from_plain, nearest
+from calsweep.platform.settings import SweepSettings
+
+GROUPS = ("trainables", "datasets", "search_spaces")
+
+
+def compose_settings(overrides: Sequence[str], /) -> SweepSettings:
+    """Compose ``sweep.yaml`` with overrides and build the sweep's settings.
+
+    Parameters
+    ----------
+    overrides
+        ``group=variant`` or ``dotted.name=value``, as Hydra reads them.
+
+    Raises
+    ------
+    ValueError
+        If an override is unknown (the message names the nearest) or its value does not suit.
+    """
+    hydra_overrides = [_as_hydra(override) for override in overrides]
+    try:
+        with initialize_config_module("calsweep", version_base="1.3"):
+            config = compose("sweep", overrides=hydra_overrides)
+        plain = OmegaConf.to_container(config, resolve=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ValueError(f"The settings cannot be composed: {first}") from error
+    settings = from_plain({"_target_": _TARGET, **_as_dict(plain)})
+    assert isinstance(settings, SweepSettings)  # noqa: S101 - the target says so
+    return settings
+
+
+def variants(group: str, /) -> tuple[str, ...]:
+    """Give the names that a group of settings may take.
+
+    Examples
+    --------
+    >>> "gru" in variants("trainables")
+    True
+    """
+    folder = resources.files("calsweep").joinpath(group)
+    return tuple(
+        sorted(
+            item.name.removesuffix(".yaml")
+            for item in folder.iterdir()
+            if item.name.endswith(".yaml")
+        )
+    )
+
+
+_TARGET = "calsweep.platform.settings.SweepSettings"
+
+
+def _as_hydra(override: str) -> str:
+    """Let a setting be named that no YAML repeats, and check the names of variants."""
+    name, equals, value = override.partition("=")
+    if not equals:
+        raise ValueError(f"`NAME=VALUE` is the form of an override, but got {override!r}.")
+    if name.startswith(("+", "~")):
+        return override
+    if name in GROUPS:
+        _check_variants(name, value)
+        return override
+    return f"++{override}"
+
+
+def _check_variants(group: str, value: str) -> None:
+    known = variants(group)
+    for name in value.strip("[]").split(","):
+        if name.strip() not in known:
+            hint = nearest(name.strip(), known)
+            raise ValueError(f"`{group}={name.strip()}` is not known. {hint}")
+
+
+def _as_dict(plain: Any) -> dict[str, Any]:
+    return {str(key): value for key, value in plain.items()}

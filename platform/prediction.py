@@ -1,0 +1,102 @@
+"""A model used on a dataset: one probability a frame."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from calsweep.datasets.dataset import Dataset
+from calsweep.platform.model import FoldModel
+
+RATE_TOLERANCE = 0.01
+
+SCHEMA = pa.schema(
+    {
+        "recording": pa.dictionary(pa.int32(), pa.string()),
+        "frame": pa.int64(),
+        "probability": pa.float32(),
+    }
+)
+
+
+class RateDiffers(ValueError):
+    """Recordings have another frame rate than a model was trained on."""
+
+    def __init__(self, model_hz: float, dataset_hz: float) -> None:
+        super().__init__(model_hz, dataset_hz)
+        self.model_hz = model_hz
+        self.dataset_hz = dataset_hz
+
+    def __str__(self) -> str:
+        return (
+            f"The model was trained at {self.model_hz:g} Hz, but the dataset has "
+            f"{self.dataset_hz:g} Hz: ingest it again with --rate-hz {self.model_hz:g}."
+        )
+
+
+def predict_dataset(model: FoldModel, dataset: Dataset, /) -> Iterator[pa.Table]:
+    """Give the probability of the behavior at each frame that a whole window decodes.
+
+    Yields
+    ------
+    table
+        One a recording, with the columns ``recording``, ``frame`` (from the recording's start) and
+        ``probability``.
+
+    Raises
+    ------
+    RateDiffers
+        If the frame rate is not the one the model was trained on.
+    UnitsDiffer
+        If units of the model are missing.
+    """
+    rate_hz = dataset.manifest.rate_hz
+    if abs(rate_hz / model.rate_hz - 1) > RATE_TOLERANCE:
+        raise RateDiffers(model.rate_hz, rate_hz)
+    columns = model.columns(dataset.manifest.units)
+    for name, span in dataset.spans.items():
+        activity_TN = dataset.copy_recording(name)[:, columns]
+        probability_T = model.probabilities(activity_TN, trial_T=dataset.trial_T[span])
+        frames = np.flatnonzero(~np.isnan(probability_T))
+        columns_out = {
+            "recording": pa.array([name] * len(frames), SCHEMA.field("recording").type),
+            "frame": pa.array(frames),
+            "probability": pa.array(probability_T[frames]),
+        }
+        yield pa.table(columns_out, schema=SCHEMA)
+
+
+def write_predictions(model: FoldModel, dataset: Dataset, out: Path, /) -> int:
+    """Write the predictions for a dataset as Parquet, beside its place and renamed.
+
+    Returns
+    -------
+    n_frames
+        Rows written.
+
+    Raises
+    ------
+    FileExistsError
+        If the file is there already.
+    """
+    if out.exists():
+        raise FileExistsError(f"{out} is there already and is left as it is: name another file.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.partial")
+    n_frames = 0
+    try:
+        with pq.ParquetWriter(
+            partial, SCHEMA, compression="zstd", write_page_checksum=True
+        ) as file:
+            for table in predict_dataset(model, dataset):
+                file.write_table(table)
+                n_frames += table.num_rows
+        partial.rename(out)
+    finally:
+        partial.unlink(missing_ok=True)
+    return n_frames

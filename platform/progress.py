@@ -1,0 +1,98 @@
+"""What a person sees while a sweep runs: trials, folds, time left."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Bars
+
+PLAIN_EVERY_S = 10.0
+
+
+class Progress:
+    """Folds done of a sweep, as a bar on a terminal and as lines elsewhere.
+
+    Parameters
+    ----------
+    n_trials, n_folds
+        Trials of the sweep and folds of each.
+    clock
+        Seconds that only grow.
+
+    Examples
+    --------
+    >>> progress = Progress(n_trials=2, n_folds=20, clock=iter([0.0, 30.0]).__next__)
+    >>> progress.fold_done(trial="trial 1", trials_done=0)
+    >>> progress.line()
+    'trial 1 · 0/2 trials · 1/40 folds · 0:30 gone · about 19:30 left'
+    """
+
+    def __init__(
+        self, *, n_trials: int, n_folds: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._n_trials = n_trials
+        self._n_folds_all = n_trials * n_folds
+        self._clock = clock
+        self._begun = self._now = clock()
+        self._folds_done = 0
+        self._trials_done = 0
+        self._trial = ""
+        self._bars: Bars | None = None
+        self._spoken = self._begun
+
+    def __enter__(self) -> Progress:
+        console = Console()
+        if console.is_terminal:
+            self._bars = Bars(
+                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console
+            )
+            self._bars.start()
+            self._task = self._bars.add_task("starting", total=self._n_folds_all)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def fold_done(self, *, trial: str, trials_done: int) -> None:
+        """Count one fold more."""
+        self._now = self._clock()
+        self._folds_done += 1
+        self._trial = trial
+        self._trials_done = trials_done
+        self._show()
+
+    def say(self, text: str) -> None:
+        """Print a line of its own above the bar."""
+        if self._bars is not None:
+            self._bars.console.print(text, highlight=False, markup=False)
+        else:
+            print(text, flush=True)
+
+    def line(self) -> str:
+        """Give how far the sweep is, as one line."""
+        gone = self._now - self._begun
+        left = gone / max(self._folds_done, 1) * (self._n_folds_all - self._folds_done)
+        return (
+            f"{self._trial} · {self._trials_done}/{self._n_trials} trials · "
+            f"{self._folds_done}/{self._n_folds_all} folds · "
+            f"{_minutes(gone)} gone · about {_minutes(left)} left"
+        )
+
+    def _show(self) -> None:
+        if self._bars is not None:
+            self._bars.update(self._task, completed=self._folds_done, description=self.line())
+        elif self._now - self._spoken >= PLAIN_EVERY_S:
+            self._spoken = self._now
+            print(self.line(), file=sys.stdout, flush=True)
+
+
+def _minutes(seconds: float) -> str:
+    whole = round(seconds)
+    hours, rest = divmod(whole, 3600)
+    minutes = f"{rest // 60:02d}" if hours else f"{rest // 60}"
+    return f"{f'{hours}:' if hours else ''}{minutes}:{rest % 60:02d}"

@@ -1,0 +1,171 @@
+"""The typed settings of a sweep and of one configuration it tries."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from calsweep.datasets.view import View
+from calsweep.platform.loop import Training
+from calsweep.platform.plain import content_hash, overlay, to_plain
+from calsweep.search_spaces.space import Space
+from calsweep.trainables.decoder import Decoder
+from calsweep.trainables.linear import Linear
+
+
+class Tuner(Enum):
+    """How configurations are chosen."""
+
+    OPTUNA = "optuna"
+    RANDOM = "random"
+    GRID = "grid"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One configuration: which decoder sees what, and how it is trained.
+
+    Attributes
+    ----------
+    trainables
+        The decoder.
+    datasets
+        The dataset and how it is presented.
+    training
+        Epochs, batches, learning rate.
+    """
+
+    trainables: Decoder
+    datasets: View
+    training: Training
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What one fold's training takes.
+
+    Attributes
+    ----------
+    num_workers
+        Processes that train one fold together; above 1, each has its own device.
+    cpus, gpus
+        Of each of these processes.
+    retries
+        How often a fold is begun again after its process died.
+    deadline_s
+        Seconds after which a fold that has not come back is given up.
+    """
+
+    num_workers: int = 1
+    cpus: int = 1
+    gpus: float = 0.0
+    retries: int = 2
+    deadline_s: float = 6 * 3600.0
+
+    def __post_init__(self) -> None:
+        if self.num_workers < 1 or self.cpus < 1:
+            raise ValueError(
+                f"at least one worker and one CPU are needed, "
+                f"but got {self.num_workers=}, {self.cpus=}."
+            )
+        if self.gpus < 0 or self.retries < 0 or self.deadline_s <= 0:
+            raise ValueError(
+                "`gpus >= 0`, `retries >= 0` and `deadline_s > 0` must hold, "
+                f"but got {self.gpus=}, {self.retries=}, {self.deadline_s=}."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepSettings:
+    """A search over configurations, each trained on all folds.
+
+    Attributes
+    ----------
+    trainables, datasets, training
+        The configuration that the search starts from (`Settings`).
+    search_spaces
+        What is varied.
+    baseline
+        The decoder that stands beside the search in every leaderboard.
+    tuner
+        How configurations are chosen.
+    n_trials
+        Configurations to try, the baseline not counted; by default 20, or the whole grid.
+    seed
+        Seed of the search, of weights and of sample order.
+    resources
+        What one fold's training takes.
+    name
+        Name of the sweep; by default from its settings.
+    home
+        Folder of sweeps, models and cache.
+    tracking_uri
+        MLflow's address; by default SQLite under ``home``.
+    """
+
+    trainables: Decoder
+    datasets: View
+    search_spaces: Space
+    training: Training = field(default_factory=Training)
+    baseline: Decoder = field(default_factory=Linear)
+    tuner: Tuner = Tuner.OPTUNA
+    n_trials: int | None = None
+    seed: int = 0
+    resources: Resources = field(default_factory=Resources)
+    name: str = ""
+    home: Path = Path(".calsweep")
+    tracking_uri: str = ""
+
+    def __post_init__(self) -> None:
+        if self.n_trials is not None and self.n_trials < 1:
+            raise ValueError(f"`n_trials >= 1` must hold, but got {self.n_trials=}.")
+        if not 0 <= self.seed < 2**31:
+            raise ValueError(f"`0 <= seed < 2**31` must hold, but got {self.seed=}.")
+        if self.name != Path(self.name).name or self.name.startswith("."):
+            raise ValueError(f"`name` must be a plain name of a folder, but got {self.name!r}.")
+
+    @property
+    def start(self) -> Settings:
+        """The configuration that the search starts from."""
+        return Settings(trainables=self.trainables, datasets=self.datasets, training=self.training)
+
+    @property
+    def intent(self) -> dict[str, Any]:
+        """What the sweep would do, wherever and under whatever name, as plain data."""
+        plain = to_plain(self)
+        return {key: plain[key] for key in plain if key not in _ELSEWHERE}
+
+    @property
+    def sweep_name(self) -> str:
+        """The sweep's name: as given, or from what it would do."""
+        kind = type(self.trainables).__name__.lower()
+        return self.name or f"{kind}-{content_hash(self.intent)[:8]}"
+
+    def configuration(self, values: Mapping[str, Any], /) -> Settings:
+        """Give the configuration of a trial: the start with some settings changed.
+
+        Raises
+        ------
+        ValueError
+            If a name is not a setting or a value does not suit it.
+        """
+        settings: Settings = overlay(self.start, values)
+        return settings
+
+
+_ELSEWHERE = {"name", "home", "tracking_uri", "resources"}
+
+
+def tracking_uri(home: Path, given: str = "", /) -> str:
+    """Give MLflow's address: as given, from ``MLFLOW_TRACKING_URI``, or SQLite in the home."""
+    default = f"sqlite:///{home.expanduser().resolve() / 'mlflow.db'}"
+    return given or os.environ.get("MLFLOW_TRACKING_URI", "") or default
+
+
+def cache_folder(home: Path, /) -> Path:
+    """Give the folder for decoded frames."""
+    return home.expanduser().resolve() / "cache"

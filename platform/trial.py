@@ -1,0 +1,131 @@
+"""One configuration over all its folds: each a Ray task whose training Ray Train runs.
+
+Ray keeps the processes of finished tasks for the next ones, so a fold pays for no start of its own.
+A fold on one device trains in that very process (Ray Train's local mode); a fold on several gets a
+group of Ray Train's workers under DDP. Either way `_train_worker` is what runs.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import ray
+import ray.train
+import ray.train.torch
+import torch
+
+from calsweep.platform.fold_task import FoldTask, run_fold
+from calsweep.platform.plain import from_plain, to_plain
+from calsweep.platform.record import FoldRecord
+from calsweep.platform.settings import Resources
+
+WAIT_S = 5.0
+
+
+class FoldsOverdue(TimeoutError):
+    """No fold of a trial came back in time."""
+
+    def __init__(self, folds: tuple[int, ...], deadline_s: float) -> None:
+        super().__init__(folds, deadline_s)
+        self.folds = folds
+        self.deadline_s = deadline_s
+
+    def __str__(self) -> str:
+        return (
+            f"None of the folds {list(self.folds)} came back within {self.deadline_s:.0f} s, and "
+            "they were given up: raise resources.deadline_s if they need longer."
+        )
+
+
+def train_folds(tasks: Sequence[FoldTask], /, *, resources: Resources) -> Iterator[FoldRecord]:
+    """Train folds in parallel as resources allow, and give each as it is done.
+
+    Folds whose result lies in the sweep's folder are not trained again. If the caller stops
+    listening, folds still running are cancelled.
+
+    Raises
+    ------
+    FoldsOverdue
+        If no fold comes back within the deadline.
+    Exception
+        What a fold's training raised.
+    """
+    done = [task for task in tasks if task.place.exists()]
+    pending = {_submit(task, resources): task for task in tasks if task not in done}
+    try:
+        for task in done:
+            yield FoldRecord.read(task.place)
+        while pending:
+            task = pending.pop(_next(pending, resources.deadline_s))
+            yield FoldRecord.read(task.place)
+    finally:
+        for ref in pending:
+            ray.cancel(ref, force=True)
+
+
+def _next(pending: Mapping[Any, FoldTask], deadline_s: float) -> Any:
+    begun = time.monotonic()
+    while time.monotonic() - begun < deadline_s:
+        ready, _ = ray.wait(list(pending), num_returns=1, timeout=WAIT_S)
+        for ref in ready:
+            ray.get(ref)
+            return ref
+    folds = tuple(sorted(task.fold.index for task in pending.values()))
+    raise FoldsOverdue(folds, deadline_s)
+
+
+def _submit(task: FoldTask, resources: Resources) -> Any:
+    # A fold of several workers only waits for them: what it held itself would be missing there.
+    is_alone = resources.num_workers == 1
+    # max_calls=0: otherwise Ray ends a process with a GPU after each task.
+    remote = ray.remote(max_calls=0, max_retries=resources.retries)(_train)
+    return remote.options(
+        name=f"fold {task.fold.index}",
+        num_cpus=resources.cpus if is_alone else 0,
+        num_gpus=resources.gpus if is_alone else 0,
+        # Otherwise Ray looks for these in the little that the trial itself holds.
+        scheduling_strategy="DEFAULT",
+    ).remote(to_plain(task), to_plain(resources))
+
+
+def _train(task: Mapping[str, Any], resources: Mapping[str, Any]) -> None:
+    """Train one fold under Ray Train, in this process or in a group of workers."""
+    asked: Resources = from_plain(resources)
+    with tempfile.TemporaryDirectory(prefix="calsweep-train-") as scratch:
+        trainer = ray.train.torch.TorchTrainer(
+            _train_worker,
+            train_loop_config={"task": task, "resources": resources},
+            scaling_config=_scaling(asked),
+            torch_config=ray.train.torch.TorchConfig(backend="nccl" if asked.gpus else "gloo"),
+            # A name of its own: Ray Train resumes the folder of a name that it knows.
+            run_config=ray.train.RunConfig(name=uuid.uuid4().hex, storage_path=scratch),
+        )
+        trainer.fit()
+
+
+def _scaling(resources: Resources) -> ray.train.ScalingConfig:
+    use_gpu = resources.gpus > 0
+    if resources.num_workers == 1:
+        return ray.train.ScalingConfig(num_workers=0, use_gpu=use_gpu)
+    per_worker = {"CPU": float(resources.cpus)} | ({"GPU": resources.gpus} if use_gpu else {})
+    return ray.train.ScalingConfig(
+        num_workers=resources.num_workers, use_gpu=use_gpu, resources_per_worker=per_worker
+    )
+
+
+def _train_worker(config: Mapping[str, Any]) -> None:
+    """Train one fold as the only process or as one rank of several."""
+    resources: Resources = from_plain(config["resources"])
+    context = ray.train.get_context()
+    torch.set_num_threads(resources.cpus)
+    run_fold(
+        from_plain(config["task"]),
+        device="cuda" if resources.gpus else "cpu",
+        rank=context.get_world_rank(),
+        world_size=context.get_world_size(),
+        wrap=ray.train.torch.prepare_model if context.get_world_size() > 1 else None,
+    )

@@ -1,0 +1,355 @@
+"""A whole sweep from the shell: its record, MLflow, promotion, prediction, and going on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from calsweep.platform.leaderboard import leaderboard, nested_choice
+from calsweep.platform.record import TrialState, read_sweep
+
+ROOT = Path(__file__).parent.parent.parent
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def calsweep(*arguments, home, check=True, env=None, timeout=400):
+    run = subprocess.run(
+        [sys.executable, "-m", "calsweep.platform", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "CALSWEEP_HOME": str(home), **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    assert not check or run.returncode == 0, run.stdout + run.stderr
+    return run
+
+
+def small(mice, home, *more):
+    return [
+        "sweep",
+        f"home={home}",
+        f"datasets.address={mice.folder}",
+        "datasets.window.length=11",
+        "training.epochs=1",
+        "training.batch_size=64",
+        "n_trials=2",
+        "name=small",
+        *more,
+    ]
+
+
+@pytest.fixture(scope="module")
+def home(mice, tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    run = calsweep(*small(mice, home), home=home)
+    (home / "shown.txt").write_text(run.stdout)
+    return home
+
+
+@pytest.fixture(scope="module")
+def swept(home):
+    return read_sweep(home, "small")
+
+
+def fold_table(sweep):
+    drop = {"process", "train_seconds"}
+    return [
+        (trial.name, dict(trial.values))
+        + tuple(
+            tuple((k, str(v)) for k, v in asdict(fold).items() if k not in drop)
+            for fold in trial.folds
+        )
+        for trial in sweep.trials
+    ]
+
+
+def test_every_configuration_has_20_folds_and_the_baseline_stands_first(swept):
+    assert [trial.name for trial in swept.trials] == ["baseline", "trial 1", "trial 2"]
+    assert [trial.state for trial in swept.trials] == [TrialState.DONE] * 3
+    pairs = {(t, v) for t in range(5) for v in range(5) if t != v}
+    for trial in swept.trials:
+        assert [fold.fold for fold in trial.folds] == list(range(20))
+        assert {(fold.test_group, fold.validation_group) for fold in trial.folds} == pairs
+    assert swept.trials[0].settings["trainables"]["_target_"].endswith(".Linear")
+    assert set(swept.trials[1].values) == {
+        "trainables.cell",
+        "trainables.bidirectional",
+        "trainables.n_hidden",
+        "training.learning_rate",
+    }
+
+
+def test_output_tells_progress_figures_and_what_to_do_next(home):
+    shown = (home / "shown.txt").read_text()
+    assert "3 configurations (the linear baseline first) x 20 folds" in shown
+    assert "Honest figure: test AUC" in shown
+    assert "calsweep promote small" in shown
+
+
+def test_processes_are_reused(swept):
+    processes = {fold.process for trial in swept.trials for fold in trial.folds}
+    assert len(processes) <= os.cpu_count()
+
+
+def test_leaderboard_is_ordered_by_validation_alone(swept):
+    rows = leaderboard(swept)
+    means = [row.validation_auc for row in rows]
+    assert means == sorted(means, reverse=True)
+    assert {row.trial.name for row in rows} == {"baseline", "trial 1", "trial 2"}
+    best = max(swept.trials, key=lambda t: np.mean([f.validation.auc for f in t.folds]))
+    assert rows[0].trial == best
+
+
+def test_nested_choice_reads_only_the_folds_of_its_group(swept):
+    for choice in nested_choice(swept):
+        scores = {
+            trial.number: np.mean(
+                [f.validation.auc for f in trial.folds if f.test_group == choice.test_group]
+            )
+            for trial in swept.trials
+        }
+        assert choice.trial.number == max(scores, key=scores.get)
+        assert choice.test_auc == pytest.approx(
+            np.mean([f.test.auc for f in choice.trial.folds if f.test_group == choice.test_group])
+        )
+
+
+def test_figures_follow_from_the_stored_predictions(swept):
+    from sklearn.metrics import roc_auc_score
+
+    for fold in swept.trials[1].folds[:3]:
+        table = pq.read_table(swept.fold_folder(fold) / "predictions.parquet").to_pandas()
+        assert roc_auc_score(table.label, table.probability) == pytest.approx(fold.test.auc)
+        assert ((table.probability > 0.5) == table.label).mean() == pytest.approx(
+            fold.test.accuracy
+        )
+        assert table.groupby("recording", observed=True).frame.apply(lambda f: f.is_unique).all()
+
+
+def test_mlflow_holds_every_trial_and_fold(home, swept):
+    import mlflow
+
+    mlflow.set_tracking_uri(f"sqlite:///{home}/mlflow.db")
+    runs = mlflow.search_runs(experiment_names=["calsweep/small"], max_results=1000)
+    assert len(runs) == 3 + 3 * 20
+    assert set(runs.status) == {"FINISHED"}
+    parents = runs[runs["tags.mlflow.parentRunId"].isna()]
+    children = runs[runs["tags.mlflow.parentRunId"].notna()]
+    assert sorted(parents["tags.mlflow.runName"]) == ["baseline", "trial 1", "trial 2"]
+    assert (children.groupby("tags.mlflow.parentRunId").size() == 20).all()
+    for trial in swept.trials:
+        parent = parents[parents["tags.calsweep.trial"] == str(trial.number)].iloc[0]
+        mean = np.mean([fold.test.auc for fold in trial.folds])
+        assert parent["metrics.test_auc_mean"] == pytest.approx(mean)
+        assert parent["metrics.n_folds"] == 20
+    for tag, value in {
+        "dataset_hash": swept.dataset["content_hash"],
+        "plan_hash": swept.plan_hash,
+        "code_version": swept.code_version,
+        "seed": "0",
+    }.items():
+        assert set(runs[f"tags.calsweep.{tag}"]) == {value}
+    assert children["tags.calsweep.fold_seed"].nunique() == 20
+    assert parents["params.training.epochs"].eq("1").all()
+    fold = swept.trials[1].folds[7]
+    run = children[children["tags.calsweep.fold_key"] == fold.key].iloc[0]
+    assert run["metrics.test_auc"] == pytest.approx(fold.test.auc)
+    client = mlflow.MlflowClient()
+    assert [m.value for m in client.get_metric_history(run.run_id, "train_loss")] == [
+        pytest.approx(fold.curve[0].train_loss)
+    ]
+    settings = mlflow.artifacts.load_dict(f"{run.artifact_uri}/settings.json")
+    assert settings == swept.trials[1].settings
+
+
+def test_nothing_stored_is_a_pickle(home):
+    suspects = [
+        path
+        for folder in ("artifacts", "sweeps/small/folds")
+        for path in (home / folder).rglob("*")
+        if path.suffix in {".pkl", ".pickle", ".pt", ".pth", ".bin", ".joblib"}
+    ]
+    assert suspects == []
+
+
+def test_promoted_model_is_the_best_fold_by_validation_and_predicts(home, mice, swept, tmp_path):
+    import mlflow
+
+    best = leaderboard(swept)[0].trial
+    fold = max(best.folds, key=lambda f: f.validation.auc)
+    shown = calsweep("promote", "small", "--name", "runner", home=home).stdout
+    assert f"fold {fold.fold} " in shown
+    assert "models:/runner@champion is version 1" in shown
+    again = calsweep("promote", "small", "--name", "runner", home=home).stdout
+    assert "is version 1" in again  # the same fold is not registered twice
+
+    out = tmp_path / "out.parquet"
+    calsweep("predict", "models:/runner@champion", mice.folder, out, home=home)
+    table = pq.read_table(out).to_pandas()
+    assert list(table.columns) == ["recording", "frame", "probability"]
+    assert len(table) == 5 * (900 - 10)
+    stored = pq.read_table(swept.fold_folder(fold) / "predictions.parquet").to_pandas()
+    joined = stored.merge(table, on=["recording", "frame"], suffixes=("", "_again"))
+    assert len(joined) == len(stored)
+    np.testing.assert_allclose(joined.probability, joined.probability_again, atol=1e-5)
+
+    mlflow.set_tracking_uri(f"sqlite:///{home}/mlflow.db")
+    model = mlflow.pyfunc.load_model("models:/runner@champion")
+    import pyarrow.fs as pafs
+
+    from calsweep.datasets.shard import read_shard  # frames as they lie in the dataset
+
+    rows = read_shard(
+        mice.manifest.shards[0], filesystem=pafs.LocalFileSystem(), path=str(mice.folder)
+    ).to_pandas()
+    first = rows[rows.recording == rows.recording.iloc[0]]
+    frames = first[[f"unit.{unit}" for unit in mice.manifest.units]]
+    frames.columns = mice.manifest.units
+    predicted = model.predict(frames)
+    whole = table[table.recording == first.recording.iloc[0]]
+    assert len(predicted) == 900
+    np.testing.assert_allclose(predicted.probability.iloc[5:-5], whole.probability, atol=1e-5)
+    assert predicted.probability.iloc[:5].isna().all()
+
+
+def test_report_is_written(home):
+    shown = calsweep("report", "small", home=home).stdout
+    path = home / "sweeps/small/report.html"
+    assert str(path) in shown
+    assert path.stat().st_size > 1_000_000
+
+
+def test_same_seed_gives_the_same_fold_table(mice, swept, tmp_path):
+    calsweep(*small(mice, tmp_path), home=tmp_path)
+    assert fold_table(read_sweep(tmp_path, "small")) == fold_table(swept)
+
+
+def test_same_command_attaches_and_trains_nothing(home, mice, swept):
+    before = {path: path.stat().st_mtime_ns for path in (home / "sweeps/small/folds").iterdir()}
+    run = calsweep(*small(mice, home), home=home)
+    assert "run to its end before; nothing to train" in run.stdout
+    after = {path: path.stat().st_mtime_ns for path in (home / "sweeps/small/folds").iterdir()}
+    assert after == before
+    assert fold_table(read_sweep(home, "small")) == fold_table(swept)
+
+
+def test_other_settings_under_the_same_name_are_refused(home, mice, swept):
+    run = calsweep(*small(mice, home, "training.learning_rate=0.5"), home=home, check=False)
+    assert run.returncode == 2
+    assert run.stderr.strip().splitlines() == [
+        "calsweep: The sweep 'small' is there already and has other settings "
+        "(training.learning_rate); it is left as it is: give another `name=`."
+    ]
+    assert fold_table(read_sweep(home, "small")) == fold_table(swept)
+
+
+def test_killed_sweep_goes_on_and_ends_as_one_that_was_not(mice, swept, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "calsweep.platform", *small(mice, tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    folds = tmp_path / "sweeps/small/folds"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and n_folds(folds) < 25:
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    trained = {path.name: path.stat().st_mtime_ns for path in folds.glob("[!.]*")}
+    assert 25 <= len(trained) < 60
+    calsweep(*small(mice, tmp_path), home=tmp_path)
+    after = {path.name: path.stat().st_mtime_ns for path in folds.glob("[!.]*")}
+    assert {name: after[name] for name in trained} == trained
+    assert fold_table(read_sweep(tmp_path, "small")) == fold_table(swept)
+
+    import mlflow
+
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    runs = mlflow.search_runs(experiment_names=["calsweep/small"], max_results=1000)
+    assert len(runs) == 63
+    assert set(runs.status) == {"FINISHED"}
+
+
+def n_folds(folder):
+    return sum(1 for path in folder.glob("[!.]*")) if folder.exists() else 0
+
+
+def test_running_sweep_is_refused_to_a_second_process(mice, tmp_path):
+    first = subprocess.Popen(
+        [sys.executable, "-m", "calsweep.platform", *small(mice, tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (tmp_path / "sweeps/small/sweep.json").exists():
+        time.sleep(0.1)
+    second = calsweep(*small(mice, tmp_path), home=tmp_path, check=False)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    assert second.returncode == 2
+    assert f":{first.pid} just now" in second.stderr
+
+
+def test_failing_configuration_is_recorded_and_the_rest_goes_on(mice, tmp_path):
+    """A window of 901 frames does not fit into recordings of 900; 11 does."""
+    run = calsweep(
+        *small(
+            mice,
+            tmp_path,
+            "tuner=grid",
+            "search_spaces=window",
+            "search_spaces.datasets.window.length.choices=[901,11]",
+            "search_spaces.datasets.window.shift.choices=[0]",
+        ),
+        home=tmp_path,
+    )
+    sweep = read_sweep(tmp_path, "small")
+    states = {trial.name: trial.state for trial in sweep.trials}
+    assert states == {
+        "baseline": TrialState.DONE,
+        "trial 1": TrialState.FAILED,
+        "trial 2": TrialState.DONE,
+    }
+    assert "901" in sweep.trials[1].error
+    assert "trial 1 failed" in run.stdout
+
+
+def test_random_search_and_grid_try_what_they_should(mice, tmp_path):
+    calsweep(
+        *small(
+            mice,
+            tmp_path,
+            "tuner=grid",
+            "n_trials=null",
+            "search_spaces=window",
+            "search_spaces.datasets.window.length.choices=[5,11]",
+            "search_spaces.datasets.window.shift.choices=[-2,0]",
+        ),
+        home=tmp_path,
+    )
+    values = [list(trial.values.values()) for trial in read_sweep(tmp_path, "small").trials]
+    assert values == [[], [5, -2], [5, 0], [11, -2], [11, 0]]
+
+
+def test_record_keeps_the_resolved_settings(home, swept):
+    plain = json.loads((home / "sweeps/small/sweep.json").read_text())
+    assert plain["settings"]["training"]["epochs"] == 1
+    assert plain["settings"]["training"]["label_smoothing"] == 0.01
+    assert plain["settings"]["datasets"]["window"] == {
+        "_target_": "calsweep.datasets.window.Window",
+        "length": 11,
+        "shift": 0,
+    }

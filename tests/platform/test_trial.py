@@ -1,0 +1,157 @@
+"""A fold's training under Ray Train: one process, or several that come to the same."""
+
+import pytest
+import ray
+
+from calsweep.datasets.fold import animal_folds
+from calsweep.platform.fold_task import FoldTask, fold_seed
+from calsweep.platform.loop import Training
+from calsweep.platform.record import FoldRecord
+from calsweep.platform.settings import Resources, Settings
+from calsweep.platform.trial import FoldsOverdue, train_folds
+from calsweep.trainables.recurrent import Cell, Recurrent
+
+
+@pytest.fixture
+def tasks(mice, tmp_path):
+    plan = animal_folds(mice.manifest, target="run")
+    settings = Settings(
+        trainables=Recurrent(cell=Cell.GRU, n_hidden=8),
+        datasets=mice.view(length=11),
+        training=Training(epochs=2, learning_rate=5e-3),
+    )
+    return [
+        FoldTask(
+            settings=settings,
+            fold=fold,
+            seed=fold_seed(0, fold.index),
+            dataset_hash=mice.manifest.content_hash,
+            plan_hash=plan.content_hash,
+            folder=tmp_path / "folds",
+            cache=tmp_path / "cache",
+        )
+        for fold in plan.folds
+    ]
+
+
+def test_key_says_what_decides_the_result(tasks, tmp_path):
+    from dataclasses import replace
+
+    task = tasks[0]
+    assert len({task.key for task in tasks}) == 20
+    assert replace(task, folder=tmp_path, cache=tmp_path).key == task.key
+    assert replace(task, seed=task.seed + 1).key != task.key
+    assert replace(task, dataset_hash="other").key != task.key
+    moved = replace(task.settings.datasets, address="s3://lab/mice")
+    assert replace(task, settings=replace(task.settings, datasets=moved)).key == task.key
+
+
+@pytest.mark.slow
+def test_two_workers_come_to_the_loss_of_one(tasks, tmp_path, local_ray):
+    from dataclasses import replace
+
+    one = [replace(tasks[0], folder=tmp_path / "one")]
+    two = [replace(tasks[0], folder=tmp_path / "two")]
+    (alone,) = train_folds(one, resources=Resources())
+    (shared,) = train_folds(two, resources=Resources(num_workers=2))
+    assert [row.train_loss for row in shared.curve] == pytest.approx(
+        [row.train_loss for row in alone.curve], rel=1e-4
+    )
+    assert [row.validation.loss for row in shared.curve] == pytest.approx(
+        [row.validation.loss for row in alone.curve], rel=1e-4
+    )
+    assert shared.test.auc == pytest.approx(alone.test.auc, abs=1e-4)
+    assert shared.n_windows == alone.n_windows
+    assert shared.process != alone.process
+
+
+@pytest.mark.slow
+def test_processes_are_reused_and_no_fold_is_trained_twice(tasks, local_ray):
+    folds = list(train_folds(tasks, resources=Resources()))
+    assert sorted(fold.fold for fold in folds) == list(range(20))
+    assert len({fold.process for fold in folds}) <= 2
+    written = {task.key: (task.place / "fold.json").stat().st_mtime_ns for task in tasks}
+    again = list(train_folds(tasks, resources=Resources()))
+    assert {fold.key: fold for fold in again} == {fold.key: fold for fold in folds}
+    assert written == {task.key: (task.place / "fold.json").stat().st_mtime_ns for task in tasks}
+
+
+@pytest.mark.slow
+def test_fold_whose_process_dies_is_begun_again(tasks, local_ray):
+    """Kill the process of the first fold as soon as it works; its task is tried once more."""
+    import os
+    import signal
+    import threading
+    import time
+
+    killed = []
+
+    def kill_a_worker():
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not killed:
+            for pid in training_processes():
+                os.kill(pid, signal.SIGKILL)
+                killed.append(pid)
+                return
+            time.sleep(0.02)
+
+    watcher = threading.Thread(target=kill_a_worker)
+    watcher.start()
+    folds = list(train_folds(tasks[:4], resources=Resources()))
+    watcher.join()
+    assert len(killed) == 1
+    assert sorted(fold.fold for fold in folds) == [0, 1, 2, 3]
+
+
+def training_processes():
+    from pathlib import Path
+
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if path.read_bytes().startswith(b"ray::fold"):
+                yield int(path.parent.name)
+        except OSError:
+            continue
+
+
+@pytest.mark.slow
+def test_fold_that_fails_is_told_with_its_own_error(tasks, local_ray):
+    from dataclasses import replace
+
+    task = replace(tasks[0], dataset_hash="another")
+    with pytest.raises(ray.exceptions.RayTaskError, match="begin a new sweep"):
+        list(train_folds([task], resources=Resources(retries=0)))
+
+
+@pytest.mark.slow
+def test_folds_that_do_not_come_back_are_given_up(tasks, local_ray, monkeypatch):
+    from dataclasses import replace
+
+    slow = replace(tasks[0].settings, training=Training(epochs=10_000, learning_rate=1e-3))
+    task = replace(tasks[0], settings=slow)
+    monkeypatch.setattr("calsweep.platform.trial.WAIT_S", 0.5)
+    with pytest.raises(FoldsOverdue, match=r"\[0\].*within 2 s.*resources\.deadline_s"):
+        list(train_folds([task], resources=Resources(deadline_s=2.0)))
+    assert not task.place.exists()
+
+
+def test_record_is_read_as_it_was_written(tmp_path):
+    from calsweep.platform.score import Epoch, Score
+
+    score = Score(loss=0.5, auc=0.9, accuracy=0.8)
+    record = FoldRecord(
+        key="k",
+        fold=3,
+        test_group=0,
+        validation_group=4,
+        seed=7,
+        best_epoch=1,
+        curve=(Epoch(epoch=1, train_loss=0.6, validation=score),),
+        validation=score,
+        test=score,
+        n_windows=100,
+        train_seconds=1.5,
+        process="here:1",
+    )
+    record.write(tmp_path)
+    assert FoldRecord.read(tmp_path) == record
