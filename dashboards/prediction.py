@@ -1,0 +1,184 @@
+"""What a fold's model said of each test window, as the sweep stored it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from sklearn.metrics import roc_curve
+
+# W windows, P points of a curve
+
+POINTS = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """Labels and probabilities of a fold's test windows.
+
+    Attributes
+    ----------
+    recording_W
+        Name of the recording.
+    frame_W
+        Frame whose label is decoded, from 0 in its recording.
+    label_W
+        Class that was observed, 0 or 1.
+    probability_W
+        Probability of class 1 that the model gave.
+    """
+
+    recording_W: NDArray[np.object_]
+    frame_W: NDArray[np.int64]
+    label_W: NDArray[np.int64]
+    probability_W: NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RocCurve:
+    """Hits against false alarms at falling thresholds.
+
+    Attributes
+    ----------
+    false_positive_P, true_positive_P
+        Shares from 0 to 1, both increasing.
+    """
+
+    false_positive_P: NDArray[np.float64]
+    true_positive_P: NDArray[np.float64]
+
+    @property
+    def area(self) -> float:
+        """Area under the curve."""
+        return float(np.trapezoid(self.true_positive_P, self.false_positive_P))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stretch:
+    """Part of one recording, in the order of its frames.
+
+    Attributes
+    ----------
+    recording
+        Its name.
+    frame_W, label_W, probability_W
+        As in `Predictions`.
+    """
+
+    recording: str
+    frame_W: NDArray[np.int64]
+    label_W: NDArray[np.int64]
+    probability_W: NDArray[np.float64]
+
+
+def read_predictions(folder: Path, /) -> Predictions:
+    """Read the predictions in a trained fold's folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are none.
+    """
+    table = pq.read_table(folder / "predictions.parquet", page_checksum_verification=True)
+    return Predictions(
+        recording_W=table["recording"].to_numpy(),
+        frame_W=table["frame"].to_numpy().astype(np.int64),
+        label_W=table["label"].to_numpy().astype(np.int64),
+        probability_W=table["probability"].to_numpy().astype(np.float64),
+    )
+
+
+def roc(
+    label_W: NDArray[np.int64], probability_W: NDArray[np.float64], /, *, points: int = POINTS
+) -> RocCurve:
+    """Give the ROC curve, thinned to points that lie evenly along it.
+
+    Parameters
+    ----------
+    label_W, probability_W
+        As in `Predictions`; both classes are there.
+    points
+        Most points to keep, the ends always among them.
+
+    Examples
+    --------
+    >>> curve = roc(np.array([0, 1, 1, 0]), np.array([0.1, 0.9, 0.4, 0.5]))
+    >>> curve.area
+    0.75
+    """
+    false_positive, true_positive, _ = roc_curve(label_W, probability_W)
+    along = false_positive + true_positive
+    even = np.searchsorted(along, np.linspace(0.0, along[-1], points))
+    keep = even if len(along) > points else slice(None)
+    return RocCurve(false_positive_P=false_positive[keep], true_positive_P=true_positive[keep])
+
+
+def mean_roc(curves: Sequence[RocCurve], /, *, points: int = POINTS) -> RocCurve:
+    """Average curves: the mean share of hits at each share of false alarms.
+
+    Parameters
+    ----------
+    curves
+        At least one.
+    points
+        Points of the result.
+    """
+    at_P = np.linspace(0.0, 1.0, points)
+    hits = [np.interp(at_P, curve.false_positive_P, curve.true_positive_P) for curve in curves]
+    mean_P = np.mean(hits, axis=0)
+    return RocCurve(
+        false_positive_P=np.concatenate([[0.0], at_P]),
+        true_positive_P=np.concatenate([[0.0], mean_P]),
+    )
+
+
+def choose_stretch(predictions: Predictions, /, *, n_frames: int = 800) -> Stretch:
+    """Choose the stretch of a recording in which both classes are most even.
+
+    Of equal ones it is the first; the probabilities have no part in the choice.
+
+    Parameters
+    ----------
+    predictions
+        Of one fold, at least one window.
+    n_frames
+        Windows in the stretch; a shorter recording is taken whole.
+
+    Examples
+    --------
+    >>> predictions = Predictions(
+    ...     recording_W=np.array(["a"] * 6, dtype=object),
+    ...     frame_W=np.arange(10, 16),
+    ...     label_W=np.array([0, 0, 0, 1, 1, 1]),
+    ...     probability_W=np.zeros(6),
+    ... )
+    >>> choose_stretch(predictions, n_frames=2).frame_W.tolist()
+    [12, 13]
+    """
+    names = sorted(set(predictions.recording_W))
+    return min((_stretch(predictions, name, n_frames) for name in names), key=_unevenness)
+
+
+def _stretch(predictions: Predictions, name: str, n_frames: int) -> Stretch:
+    """Give the most even stretch of one recording."""
+    rows = np.flatnonzero(predictions.recording_W == name)
+    rows = rows[np.argsort(predictions.frame_W[rows], kind="stable")]
+    n_frames = min(n_frames, len(rows))
+    ones = np.concatenate([[0], np.cumsum(predictions.label_W[rows])])
+    uneven = np.abs(2 * (ones[n_frames:] - ones[:-n_frames]) - n_frames)
+    first = int(np.argmin(uneven))
+    rows = rows[first : first + n_frames]
+    return Stretch(
+        recording=name,
+        frame_W=predictions.frame_W[rows],
+        label_W=predictions.label_W[rows],
+        probability_W=predictions.probability_W[rows],
+    )
+
+
+def _unevenness(stretch: Stretch) -> float:
+    return float(abs(np.mean(stretch.label_W) - 0.5))

@@ -1,0 +1,186 @@
+"""``calsweep report``: a sweep as one HTML file that needs nothing but itself."""
+
+from __future__ import annotations
+
+import statistics
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import click
+import jinja2
+import plotly.graph_objects as go
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from calsweep.dashboards import figure, summary
+from calsweep.dashboards.prediction import RocCurve, choose_stretch, read_predictions, roc
+from calsweep.dashboards.style import DARK_MARKS, Theme, reading, template
+from calsweep.platform.commands import option
+from calsweep.platform.leaderboard import Row, leaderboard, nested_choice
+from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord, read_sweep
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plate:
+    """A figure as the page holds it: its place, title, data and how to read it."""
+
+    name: str
+    title: str
+    data: Markup
+    reading: str
+
+
+@click.command()
+@click.argument("sweep")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File to write.  [default: report.html in the sweep's folder]",
+)
+@option.home
+def report(sweep: str, out: Path | None, home: Path) -> None:
+    """Write SWEEP as one HTML file: tables and figures, readable without any service."""
+    record = read_sweep(home, sweep)
+    click.echo(str(write_report(record, out or record.folder / "report.html")))
+
+
+def write_report(sweep: SweepRecord, out: Path, /) -> Path:
+    """Write a sweep, finished or not, as one HTML file.
+
+    Parameters
+    ----------
+    sweep
+        Its record.
+    out
+        The file; one of this name is replaced when the new one is whole.
+
+    Returns
+    -------
+    out
+        The file.
+    """
+    page = render(sweep)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        partial.write_text(page, encoding="utf-8")
+        partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)
+    return out
+
+
+def render(sweep: SweepRecord, /) -> str:
+    """Give the page of a sweep."""
+    rows = leaderboard(sweep)
+    choices = nested_choice(sweep)
+    shown = shown_trial(sweep, rows)
+    return _page().render(
+        sweep=sweep,
+        facts=summary.facts(sweep),
+        state=summary.state(sweep),
+        is_finished=summary.is_finished(sweep),
+        warnings=summary.warnings(sweep),
+        places=summary.places(sweep, rows),
+        nested=summary.nested_places(sweep, choices),
+        nested_auc=summary.nested_auc(choices),
+        nested_reason=summary.NESTED_REASON,
+        method=summary.method(sweep),
+        shown=shown,
+        n_folds=len(sweep.plan.folds),
+        plates=_plates(sweep, rows, shown),
+        templates={theme.value: _json(_blank(theme)) for theme in Theme},
+        dark_marks=DARK_MARKS,
+        plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - the library's own text
+    )
+
+
+def shown_trial(sweep: SweepRecord, rows: Sequence[Row], /) -> TrialRecord | None:
+    """Give the configuration whose folds are drawn.
+
+    Returns
+    -------
+    trial
+        The best finished one; before any is finished, that with most folds; ``None`` before the
+        first fold.
+    """
+    if rows:
+        return rows[0].trial
+    begun = [trial for trial in sweep.trials if trial.folds]
+    return max(begun, key=lambda trial: (len(trial.folds), trial.number), default=None)
+
+
+def _plates(
+    sweep: SweepRecord, rows: Sequence[Row], shown: TrialRecord | None
+) -> tuple[Plate, ...]:
+    """Draw what can be drawn."""
+    plates = []
+    if rows:
+        spread = figure.fold_spread(rows, plan=sweep.plan)
+        plates.append(_plate("spread", "Every fold of every configuration", spread))
+    if shown is not None:
+        plates += [
+            _plate("matrix", "Which animals test, which validate", _matrix(sweep, shown)),
+            _plate("roc", "ROC curves", _roc(sweep, shown)),
+            _plate("learning", "Learning curves", figure.learning_curves(shown)),
+            _plate("stretch", "Prediction over behavior", _stretch(sweep, shown)),
+        ]
+    return tuple(plates)
+
+
+def _matrix(sweep: SweepRecord, trial: TrialRecord) -> go.Figure:
+    return figure.group_matrix(trial, plan=sweep.plan)
+
+
+def _roc(sweep: SweepRecord, trial: TrialRecord) -> go.Figure:
+    curves = {figure.fold_name(fold, plan=sweep.plan): _curve(sweep, fold) for fold in trial.folds}
+    baselines = [other for other in sweep.finished if other.is_baseline and other is not trial]
+    baseline = [_curve(sweep, fold) for other in baselines for fold in other.folds]
+    return figure.roc_curves(curves, baseline=baseline)
+
+
+def _curve(sweep: SweepRecord, fold: FoldRecord) -> RocCurve:
+    predictions = read_predictions(sweep.fold_folder(fold))
+    return roc(predictions.label_W, predictions.probability_W)
+
+
+def _stretch(sweep: SweepRecord, trial: TrialRecord) -> go.Figure:
+    fold = typical_fold(trial)
+    return figure.prediction_stretch(
+        choose_stretch(read_predictions(sweep.fold_folder(fold))),
+        target=str(sweep.dataset["target"]),
+        rate_hz=float(sweep.dataset["rate_hz"]),
+        about=f", from the fold of median test AUC (fold {fold.fold}, {fold.test.auc:.3f})",
+    )
+
+
+def typical_fold(trial: TrialRecord, /) -> FoldRecord:
+    """Give the fold of median test AUC; of an even number, the lower of the middle two."""
+    median = statistics.median_low(fold.test.auc for fold in trial.folds)
+    return next(fold for fold in trial.folds if fold.test.auc == median)
+
+
+def _plate(name: str, title: str, drawn: go.Figure) -> Plate:
+    return Plate(name=name, title=title, data=_json(drawn), reading=reading(drawn))
+
+
+def _json(drawn: go.Figure) -> Markup:
+    """Write a figure so that no text in it can end the script that holds it."""
+    text = str(drawn.to_json())
+    escaped = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return Markup(escaped)  # noqa: S704 - escaped the line before
+
+
+def _blank(theme: Theme) -> go.Figure:
+    return go.Figure(layout={"template": template(theme)})
+
+
+def _page() -> jinja2.Template:
+    text = resources.files("calsweep").joinpath("dashboards/report.html").read_text("utf-8")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(text)

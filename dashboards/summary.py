@@ -1,0 +1,206 @@
+"""What a report says in words and tables, as plain text that a page may lay out."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from calsweep.dashboards.style import group_name
+from calsweep.platform.leaderboard import NestedChoice, Row
+from calsweep.platform.record import BASELINE, SweepRecord, TrialRecord, TrialState
+
+NESTED_REASON = (
+    "The animals that choose a configuration in one fold test it in another, so the best mean of "
+    "the table above has been picked with every animal in sight; here the configuration for each "
+    "group of test animals is chosen on that group's own folds alone, in which these animals "
+    "neither trained nor validated, and so this is the figure to expect of a new animal."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A line of the leaderboard as it is shown.
+
+    Attributes
+    ----------
+    rank
+        From 1; empty for a configuration that is not finished.
+    name, decoder
+        The configuration.
+    validation_auc, test_auc, test_accuracy
+        As text; empty for a configuration that is not finished.
+    note
+        How far it is or why it failed; empty if it is finished.
+    is_baseline, is_best, has_failed
+        What the line stands out for.
+    """
+
+    rank: str = ""
+    name: str
+    decoder: str = ""
+    validation_auc: str = ""
+    test_auc: str = ""
+    test_accuracy: str = ""
+    note: str = ""
+    is_baseline: bool = False
+    is_best: bool = False
+    has_failed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class NestedPlace:
+    """The nested choice of one group of test animals as it is shown."""
+
+    group: str
+    configuration: str
+    test_auc: str
+
+
+def with_spread(mean: float, sd: float, /) -> str:
+    """Write a mean and its standard deviation.
+
+    Examples
+    --------
+    >>> with_spread(0.9741, 0.0138)
+    '0.974 ± 0.014'
+    """
+    return f"{mean:.3f} ± {sd:.3f}"
+
+
+def places(sweep: SweepRecord, rows: Sequence[Row], /) -> tuple[Place, ...]:
+    """Give every configuration's line: ranked ones first, then those under way and failed.
+
+    The linear baseline always has a line.
+    """
+    unranked = [trial for trial in sweep.trials if trial.state is not TrialState.DONE]
+    lines = [*map(_ranked, rows), *(_unranked(sweep, trial) for trial in unranked)]
+    if not any(line.is_baseline for line in lines):
+        lines.append(Place(name=BASELINE, note="not begun", is_baseline=True))
+    return tuple(lines)
+
+
+def nested_places(
+    sweep: SweepRecord, choices: Sequence[NestedChoice], /
+) -> tuple[NestedPlace, ...]:
+    """Give the nested choice of each group of test animals."""
+    return tuple(
+        NestedPlace(
+            group=group_name(sweep.plan.groups[choice.test_group]),
+            configuration=f"{choice.trial.name}: {choice.trial.decoder}",
+            test_auc=f"{choice.test_auc:.3f}",
+        )
+        for choice in choices
+    )
+
+
+def nested_auc(choices: Sequence[NestedChoice], /) -> str:
+    """Give mean and standard deviation over the groups, empty without choices."""
+    figures = [choice.test_auc for choice in choices]
+    if not figures:
+        return ""
+    sd = statistics.stdev(figures) if len(figures) > 1 else 0.0
+    return with_spread(statistics.fmean(figures), sd)
+
+
+def facts(sweep: SweepRecord, /) -> tuple[tuple[str, str], ...]:
+    """Give what the sweep stands on, as names and values."""
+    dataset = sweep.dataset
+    n_frames, rate_hz = int(dataset["n_frames"]), float(dataset["rate_hz"])
+    groups = "; ".join(group_name(subjects) for subjects in sweep.plan.groups)
+    return (
+        ("Dataset", f"{dataset['address']}"),
+        ("Dataset hash", f"{dataset['content_hash']}"),
+        ("Target", f"{dataset['target']}"),
+        ("Animals", f"{len(dataset['subjects'])} in {len(sweep.plan.groups)} groups: {groups}"),
+        ("Recordings", f"{len(dataset['recordings'])}"),
+        (
+            "Frames",
+            f"{n_frames:,} at {rate_hz:g} Hz ({_duration(n_frames / rate_hz)}), "
+            f"{dataset['n_units']} units",
+        ),
+        ("Fold plan", f"{sweep.plan.name}, {len(sweep.plan.folds)} folds"),
+        ("Fold-plan hash", sweep.plan_hash),
+        ("Code", f"calsweep {sweep.code_version}"),
+    )
+
+
+def is_finished(sweep: SweepRecord, /) -> bool:
+    """Say whether no configuration that began, or was asked for, is still to come."""
+    ended = [trial for trial in sweep.trials if trial.state is not TrialState.RUNNING]
+    asked = sweep.settings.get("n_trials")
+    n_planned = 1 + int(asked) if asked else len(sweep.trials)
+    return len(ended) == len(sweep.trials) > 0 and len(ended) >= n_planned
+
+
+def state(sweep: SweepRecord, /) -> str:
+    """Say in a sentence how far the sweep is."""
+    n_failed = sum(trial.state is TrialState.FAILED for trial in sweep.trials)
+    failed = f", {n_failed} failed" if n_failed else ""
+    n_folds = sum(len(trial.folds) for trial in sweep.trials)
+    counts = (
+        f"{len(sweep.finished)} of {len(sweep.trials)} configurations begun are done{failed}, "
+        f"with {n_folds} folds trained."
+    )
+    if is_finished(sweep):
+        return f"Finished: {counts}"
+    return f"Not finished: {counts} Every figure below may still change."
+
+
+def warnings(sweep: SweepRecord, /) -> tuple[str, ...]:
+    """Give what a reader must know before believing any figure."""
+    found = []
+    if str(sweep.settings["datasets"].get("labels", "")).lower() == "permuted":
+        found.append(
+            "labels=permuted: training and validation labels were shuffled, a control whose AUC "
+            "should be 0.5."
+        )
+    if sweep.plan.leaky:
+        found.append(
+            f"Leaky folds: the plan {sweep.plan.name!r} lets test data reach training, and its "
+            "figures are higher than new data would give."
+        )
+    return tuple(found)
+
+
+def method(sweep: SweepRecord, /) -> str:
+    """Say in one line how the numbers were made."""
+    plan = sweep.plan
+    return (
+        f"Fold plan {plan.name!r}: {len(plan.groups)} groups of animals, {len(plan.folds)} folds, "
+        "each a pair of a test and a validation group with the others for training; AUC and "
+        "accuracy over all test windows of a fold, mean ± SD over folds; epoch by validation loss "
+        "and configuration by mean validation AUC, test figures never read by the search; seed "
+        f"{sweep.settings['seed']}; calsweep {sweep.code_version}; dataset "
+        f"{sweep.dataset['content_hash'][:12]}, fold plan {sweep.plan_hash[:12]}."
+    )
+
+
+def _ranked(row: Row) -> Place:
+    return Place(
+        rank=str(row.rank),
+        name=row.trial.name,
+        decoder=row.trial.decoder,
+        validation_auc=with_spread(row.validation_auc, row.validation_auc_sd),
+        test_auc=with_spread(row.test_auc, row.test_auc_sd),
+        test_accuracy=f"{row.test_accuracy:.3f}",
+        is_baseline=row.trial.is_baseline,
+        is_best=row.rank == 1,
+    )
+
+
+def _unranked(sweep: SweepRecord, trial: TrialRecord) -> Place:
+    has_failed = trial.state is TrialState.FAILED
+    n_folds = f"{len(trial.folds)} of {len(sweep.plan.folds)} folds done"
+    return Place(
+        name=trial.name,
+        decoder=trial.decoder,
+        note=f"failed, {n_folds}: {trial.error}" if has_failed else f"not finished, {n_folds}",
+        is_baseline=trial.is_baseline,
+        has_failed=has_failed,
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"

@@ -1,0 +1,187 @@
+"""A small sweep on disk, as a sweep writes it: the baseline and two configurations on 20 folds."""
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from calsweep.datasets.fold import Fold, FoldPlan
+from calsweep.platform.plain import to_plain
+from calsweep.platform.record import (
+    FoldRecord,
+    Record,
+    SweepRecord,
+    read_sweep,
+    sweeps_folder,
+)
+from calsweep.platform.score import Epoch, Score
+
+SUBJECTS = ("m1", "m2", "m3", "m4", "m5")
+RATE_HZ = 10.0
+N_WINDOWS = 1500
+RECURRENT = "calsweep.trainables.recurrent.Recurrent"
+TRIALS = {
+    0: ("baseline", {}, "calsweep.trainables.linear.Linear", 1.6),
+    1: ("trial 1", {"trainables.cell": "gru", "training.learning_rate": 0.00312}, RECURRENT, 2.4),
+    2: ("trial 2", {"trainables.cell": "simple", "training.learning_rate": 0.001}, RECURRENT, 2.0),
+}
+
+
+@dataclass
+class SweepWriter:
+    """Writes a sweep's record piece by piece."""
+
+    home: Path
+    name: str = "tiny"
+    labels: str = "observed"
+    subjects: tuple[str, ...] = SUBJECTS
+    notes: tuple[str, ...] = ("Detrending looks 500 frames ahead.",)
+    leaky: bool = False
+
+    def plan(self) -> FoldPlan:
+        pairs = itertools.permutations(range(5), 2)
+        return FoldPlan(
+            name="animals",
+            groups=tuple((subject,) for subject in self.subjects),
+            folds=tuple(self._fold(i, *pair) for i, pair in enumerate(pairs)),
+            leaky=self.leaky,
+        )
+
+    def begin(self) -> None:
+        with self._record() as record:
+            record.begin(
+                {
+                    "settings": {
+                        "seed": 7,
+                        "n_trials": 2,
+                        "datasets": {"labels": self.labels},
+                    },
+                    "dataset": {
+                        "address": "s3://lab/tiny",
+                        "content_hash": "da7a" * 16,
+                        "target": "run",
+                        "rate_hz": RATE_HZ,
+                        "n_units": 50,
+                        "n_frames": 5 * N_WINDOWS,
+                        "subjects": list(self.subjects),
+                        "recordings": [f"{subject}_a" for subject in self.subjects],
+                    },
+                    "plan": to_plain(self.plan()),
+                    "plan_hash": "f01d" * 16,
+                    "code_version": "0.1.0+abc",
+                    "notes": list(self.notes),
+                }
+            )
+
+    def trial(self, number: int, *, n_folds: int = 20, error: str = "") -> None:
+        name, values, target, strength = TRIALS[number]
+        lines = [
+            {
+                "event": "trial",
+                "trial": number,
+                "name": name,
+                "values": values,
+                "settings": {"trainables": {"_target_": target}},
+            }
+        ]
+        for fold in self.plan().folds[:n_folds]:
+            key = f"{number:02d}{fold.index:02d}"
+            self._train(fold, key, strength=strength)
+            lines.append({"event": "fold", "trial": number, "key": key})
+        if n_folds == 20 or error:
+            state = "failed" if error else "done"
+            lines.append({"event": "end", "trial": number, "state": state, "error": error})
+        with self._record() as record:
+            for line in lines:
+                record.append(line)
+
+    def read(self) -> SweepRecord:
+        return read_sweep(self.home, self.name)
+
+    def _record(self) -> Record:
+        return Record(sweeps_folder(self.home) / self.name)
+
+    def _fold(self, index: int, test: int, validation: int) -> Fold:
+        others = [i for i in range(5) if i not in (test, validation)]
+        return Fold(
+            index=index,
+            test_group=test,
+            validation_group=validation,
+            train=tuple(f"{self.subjects[i]}_a" for i in others),
+            validation=(f"{self.subjects[validation]}_a",),
+            test=(f"{self.subjects[test]}_a",),
+        )
+
+    def _train(self, fold: Fold, key: str, *, strength: float) -> None:
+        rng = np.random.default_rng([int(key), 3])
+        label = (np.sin(np.arange(N_WINDOWS) / 40 + fold.test_group) > 0.2).astype(np.int64)
+        drift = np.convolve(rng.normal(size=N_WINDOWS + 8), np.ones(9) / 3, mode="valid")
+        logit = (strength - 0.2 * fold.test_group) * (2 * label - 1) + 1.2 * drift
+        probability = (1 / (1 + np.exp(-logit))).astype(np.float32)
+        test = Score(
+            loss=0.3,
+            auc=float(roc_auc_score(label, probability)),
+            accuracy=float(np.mean((probability > 0.5) == label)),
+        )
+        folder = sweeps_folder(self.home) / self.name / "folds" / key
+        folder.mkdir(parents=True)
+        curve = _curve(rng, strength=strength)
+        best = min(curve, key=lambda epoch: epoch.validation.loss)
+        FoldRecord(
+            key=key,
+            fold=fold.index,
+            test_group=fold.test_group,
+            validation_group=fold.validation_group,
+            seed=fold.index,
+            best_epoch=best.epoch,
+            curve=curve,
+            validation=best.validation,
+            test=test,
+            n_windows=1000,
+            train_seconds=1.0,
+            process="here:1",
+        ).write(folder)
+        columns = {
+            "recording": [fold.test[0]] * N_WINDOWS,
+            "frame": np.arange(N_WINDOWS) + 15,
+            "label": label,
+            "probability": probability,
+        }
+        pq.write_table(pa.table(columns), folder / "predictions.parquet", write_page_checksum=True)
+
+
+def _curve(rng: np.random.Generator, *, strength: float) -> tuple[Epoch, ...]:
+    slow, offset = rng.uniform(2, 4), rng.normal(0, 0.02)
+    return tuple(
+        Epoch(
+            epoch=epoch,
+            train_loss=0.25 + 0.4 * np.exp(-epoch / slow),
+            validation=Score(
+                loss=0.3 + offset + 0.4 * np.exp(-epoch / slow) + 0.004 * epoch,
+                auc=0.82 + 0.05 * strength - 0.3 * np.exp(-epoch / slow) - offset,
+                accuracy=0.9,
+            ),
+        )
+        for epoch in range(1, 16)
+    )
+
+
+@pytest.fixture
+def writer(tmp_path):
+    """Give a writer of sweeps under a fresh home."""
+    return lambda **changes: SweepWriter(home=tmp_path, **changes)
+
+
+@pytest.fixture(scope="session")
+def sweep(tmp_path_factory):
+    """Give a finished sweep."""
+    written = SweepWriter(home=tmp_path_factory.mktemp("home"))
+    written.begin()
+    for number in TRIALS:
+        written.trial(number)
+    return written.read()
