@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score  # type: ignore[import-untyped]  # it has no stubs
+from sklearn.metrics import roc_auc_score
 
 # W windows
 
