@@ -6,19 +6,38 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NoReturn
 
 import click
 
+from calsweep.platform.plain import nearest
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """Where a command is, and what it does in one line."""
+
+    target: str
+    summary: str
+
+
+_HERE = "calsweep.platform.commands"
 COMMANDS = {
-    "demo": "calsweep.platform.commands.demo:demo",
-    "ingest": "calsweep.platform.commands.ingest:ingest",
-    "data": "calsweep.platform.commands.data:data",
-    "sweep": "calsweep.platform.commands.sweep:sweep",
-    "leaderboard": "calsweep.platform.commands.leaderboard:leaderboard",
-    "promote": "calsweep.platform.commands.promote:promote",
-    "predict": "calsweep.platform.commands.predict:predict",
-    "report": "calsweep.dashboards.report:report",
+    "demo": Entry(target=f"{_HERE}.demo:demo", summary="The whole way on simulated mice."),
+    "ingest": Entry(target=f"{_HERE}.ingest:ingest", summary="Recordings to a checked dataset."),
+    "data": Entry(target=f"{_HERE}.data:data", summary="Check a dataset and show what is in it."),
+    "sweep": Entry(target=f"{_HERE}.sweep:sweep", summary="Train configurations on all folds."),
+    "leaderboard": Entry(
+        target=f"{_HERE}.leaderboard:leaderboard", summary="Which configuration decodes best."
+    ),
+    "promote": Entry(
+        target=f"{_HERE}.promote:promote", summary="Make the best fold's model the champion."
+    ),
+    "predict": Entry(target=f"{_HERE}.predict:predict", summary="Use a model on new recordings."),
+    # Named by text alone: the page is drawn in a room that platform does not import.
+    "report": Entry(
+        target="calsweep.dashboards.report:report", summary="Draw a sweep as one HTML file."
+    ),
 }
 BAD_INPUT = 2
 
@@ -33,10 +52,16 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command by name."""
         if cmd_name not in COMMANDS:
-            return super().get_command(ctx, cmd_name)
-        module, _, attribute = COMMANDS[cmd_name].partition(":")
+            hint = nearest(cmd_name, COMMANDS)
+            raise click.UsageError(f"`{cmd_name}` is not a command. {hint}", ctx)
+        module, _, attribute = COMMANDS[cmd_name].target.partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

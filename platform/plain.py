@@ -150,14 +150,14 @@ def _lookup(target: str, *, at: str) -> type:
 
 def _build(kind: type, plain: Mapping[str, Any], *, at: str) -> Any:
     hints = _hints(kind)
-    values = {}
-    for name, item in plain.items():
-        if name == TARGET:
-            continue
-        here = _join(at, name)
+    given = {name: item for name, item in plain.items() if name != TARGET}
+    for name in given:
         if name not in hints:
-            raise ValueError(f"`{here}` is not a setting. {nearest(name, hints)}")
-        values[name] = _suit(_nested(item, hints[name], at=here), hints[name], at=here)
+            raise ValueError(f"`{_join(at, name)}` is not a setting. {nearest(name, hints)}")
+    values = {
+        name: _suit(_nested(item, hints[name], at=_join(at, name)), hints[name], at=_join(at, name))
+        for name, item in given.items()
+    }
     missing = [
         _join(at, f.name)
         for f in dataclasses.fields(kind)
@@ -182,7 +182,8 @@ def _construct(kind: type, values: Mapping[str, Any], *, at: str) -> Any:
     try:
         return kind(**values)
     except ValueError as error:
-        raise ValueError(f"{at}: {error}" if at else str(error)) from error
+        reason = str(error).replace("self.", "")  # a user knows the setting, not the object
+        raise ValueError(f"{at}: {reason}" if at else reason) from error
 
 
 def _suit(value: Any, hint: Any, *, at: str) -> Any:

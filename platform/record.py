@@ -18,6 +18,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import socket
 import statistics
 from collections.abc import Iterator, Mapping
@@ -229,12 +230,13 @@ class SweepNotFound(LookupError):
 class Record:
     """Writer of a sweep's record; one process at a time holds it.
 
-    Use as a context: it takes the name on entry and frees it at the end, however that comes.
+    Use as a context: at its end the name is free, and a sweep that never began leaves nothing.
     """
 
     def __init__(self, folder: Path, /) -> None:
         self.folder = folder
         self._lock = contextlib.ExitStack()
+        self._is_new = False
 
     def begin(self, description: Mapping[str, Any], /) -> bool:
         """Take the name, or attach to what the same sweep has done already.
@@ -261,19 +263,23 @@ class Record:
         if path.exists():
             _check_same(self.folder.name, json.loads(path.read_text()), json.loads(text))
             return True
+        self._is_new = True
         (self.folder / "folds").mkdir(exist_ok=True)
         _write_whole(path, text)
         return False
 
     def append(self, line: Mapping[str, Any], /) -> None:
         """Add one line to the record and see it onto the disk."""
+        self._is_new = False
         with (self.folder / "record.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
     def close(self) -> None:
-        """Free the sweep's name."""
+        """Free the sweep's name; remove what was made if no trial began."""
+        if self._is_new:
+            shutil.rmtree(self.folder, ignore_errors=True)
         self._lock.close()
 
     def __enter__(self) -> Record:

@@ -135,23 +135,19 @@ def run_sweep(settings: SweepSettings, /) -> SweepRecord:
     """
     dataset = _open(settings)
     plan = _plan(settings, dataset)
+    n_trials = 1 + _n_trials(settings)
+    progress = Progress(n_trials=n_trials, n_folds=len(plan.folds.folds))
     with Record(plan.folder) as record:
         attached = record.begin(_description(plan, dataset))
-        tracking = TrackingThread(
-            tracking_uri(settings.home, settings.tracking_uri),
-            home=settings.home,
-            sweep=settings.sweep_name,
-        )
-        n_trials = 1 + _n_trials(settings)
-        progress = Progress(n_trials=n_trials, n_folds=len(plan.folds.folds))
         if attached and _is_over(settings, n_trials):
-            progress.say(
-                f"Sweep {settings.sweep_name} was run to its end before; nothing to train."
-            )
+            name = settings.sweep_name
+            progress.say(f"Sweep {name} was run to its end before; nothing to train.")
+            _catch_up(_tracking(settings), progress)
         else:
             with cluster(settings.resources) as n_parallel, progress:
+                tracking = _tracking(settings)
                 _search(plan, record, progress, n_trials=n_trials, n_parallel=n_parallel)
-        _catch_up(tracking, progress)
+                _catch_up(tracking, progress)
     sweep = read_sweep(settings.home, settings.sweep_name)
     if not sweep.finished:
         errors = [trial.error for trial in sweep.trials] or ["none began"]
@@ -249,6 +245,11 @@ def _search(
         ),
     )
     tuner.fit()
+
+
+def _tracking(settings: SweepSettings) -> TrackingThread:
+    uri = tracking_uri(settings.home, settings.tracking_uri)
+    return TrackingThread(uri, home=settings.home, sweep=settings.sweep_name)
 
 
 def _catch_up(tracking: TrackingThread, progress: Progress) -> None:

@@ -12,6 +12,7 @@ import os
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,8 @@ _PAGE = 1000
 _BATCH = 1000
 _TEXT = 500
 
+# The signature is written from the units' names; an example would cost a prediction per model.
+warnings.filterwarnings("ignore", message=".*input example was not provided.*")
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 

@@ -10,7 +10,7 @@ from calsweep.datasets.dataset import read_manifest
 from calsweep.datasets.manifest import Manifest
 from calsweep.datasets.shard import write_dataset
 from calsweep.datasets.simulation import Simulation
-from calsweep.datasets.transform import MinMax
+from calsweep.datasets.transform import MinMax, Transforms
 from calsweep.datasets.view import View
 from calsweep.datasets.window import Window
 
@@ -27,7 +27,7 @@ class Mice:
             address=str(self.folder),
             target="run",
             window=Window(length=length),
-            transforms=(MinMax(),),
+            transforms=Transforms(scaling=MinMax()),
         )
 
 
@@ -35,7 +35,7 @@ class Mice:
 def mice(tmp_path_factory) -> Mice:
     folder = tmp_path_factory.mktemp("mice") / "dataset"
     simulation = Simulation(n_mice=5, recordings_per_mouse=1, n_frames=900, seed=1)
-    write_dataset(simulation.recordings(), folder)
+    write_dataset(simulation.recordings(), folder=folder)
     return Mice(folder, read_manifest(pafs.LocalFileSystem(), str(folder)))
 
 
