@@ -62,7 +62,7 @@ def fold_spread(rows: Sequence[Row], /, *, plan: FoldPlan) -> go.Figure:
     baseline = [row.test_auc for row in shown if row.trial.is_baseline]
     for auc in baseline:
         _mark_baseline(figure, auc)
-    figure.update_xaxes(title_text="AUC (area under the ROC curve, 0.5 is chance)")
+    figure.update_xaxes(title_text="AUC (0.5 is chance, 1 is perfect)")
     figure.update_yaxes(autorange="reversed", showgrid=False)
     left_out = len(rows) - len(shown)
     return styled(
@@ -108,7 +108,14 @@ def group_matrix(trial: TrialRecord, /, *, plan: FoldPlan) -> go.Figure:
             textfont={"size": 14},
             hoverongaps=False,
             hovertemplate="tested on %{y}<br>validated on %{x}<br>AUC %{z:.3f}<extra></extra>",
-            colorbar={"title": {"text": "test AUC"}, "thickness": 14, "outlinewidth": 0},
+            colorbar={
+                "title": {"text": "test AUC", "side": "top"},
+                "orientation": "h",
+                "yanchor": "bottom",
+                "y": 1.0,
+                "thickness": 10,
+                "outlinewidth": 0,
+            },
         )
     )
     names = [label(group_name(subjects), width=16) for subjects in plan.groups]
@@ -117,7 +124,7 @@ def group_matrix(trial: TrialRecord, /, *, plan: FoldPlan) -> go.Figure:
     figure.update_yaxes(title_text="animals that test", autorange="reversed", **ticks)
     return styled(
         figure,
-        height_px=150 + 50 * len(names),
+        height_px=200 + 50 * len(names),
         reading=(
             "A row is one group of test animals and a column the group that chose the epoch, all "
             "others trained; a dark row is a group that is hard to decode, a dark column one that "
@@ -154,8 +161,8 @@ def roc_curves(
     n_folds = len(curves)
     name = f"mean of {n_folds} fold{'s' if n_folds != 1 else ''}"
     _add_mean(figure, list(curves.values()), name, BLUE, dash="solid", y=0.24)
-    ends = {"range": [-0.01, 1.01], "dtick": 0.2}
-    figure.update_xaxes(title_text="false alarms (share of class 0)", constrain="domain", **ends)
+    ends = {"range": [-0.01, 1.01], "dtick": 0.2, "constrain": "domain"}
+    figure.update_xaxes(title_text="false alarms (share of class 0)", **ends)
     figure.update_yaxes(title_text="hits (share of class 1)", scaleanchor="x", **ends)
     return styled(
         figure,

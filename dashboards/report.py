@@ -17,6 +17,7 @@ from plotly.offline import get_plotlyjs
 
 from calsweep.dashboards import figure, summary
 from calsweep.dashboards.prediction import RocCurve, choose_stretch, read_predictions, roc
+from calsweep.dashboards.repeat import command_to_repeat
 from calsweep.dashboards.style import DARK_MARKS, Theme, reading, template
 from calsweep.platform.commands import option
 from calsweep.platform.leaderboard import Row, leaderboard, nested_choice
@@ -89,6 +90,7 @@ def render(sweep: SweepRecord, /) -> str:
         nested_auc=summary.nested_auc(choices),
         nested_reason=summary.NESTED_REASON,
         method=summary.method(sweep),
+        command=command_to_repeat(sweep.settings, name=f"{sweep.name}-again"),
         shown=shown,
         n_folds=len(sweep.plan.folds),
         plates=_plates(sweep, rows, shown),

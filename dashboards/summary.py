@@ -53,7 +53,8 @@ class NestedPlace:
     """The nested choice of one group of test animals as it is shown."""
 
     group: str
-    configuration: str
+    name: str
+    decoder: str
     test_auc: str
 
 
@@ -87,7 +88,8 @@ def nested_places(
     return tuple(
         NestedPlace(
             group=group_name(sweep.plan.groups[choice.test_group]),
-            configuration=f"{choice.trial.name}: {choice.trial.decoder}",
+            name=choice.trial.name,
+            decoder=choice.trial.decoder,
             test_auc=f"{choice.test_auc:.3f}",
         )
         for choice in choices

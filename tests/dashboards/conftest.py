@@ -1,8 +1,11 @@
 """A small sweep on disk, as a sweep writes it: the baseline and two configurations on 20 folds."""
 
+import contextlib
 import itertools
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +14,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from calsweep.datasets.fold import Fold, FoldPlan
+from calsweep.platform.config import compose_settings
 from calsweep.platform.plain import to_plain
 from calsweep.platform.record import (
     FoldRecord,
@@ -32,13 +36,19 @@ TRIALS = {
 }
 
 
+def composed(*overrides: str) -> dict[str, Any]:
+    address = "datasets.address=s3://lab/tiny"
+    return compose_settings([address, "n_trials=2", *overrides]).intent
+
+
 @dataclass
 class SweepWriter:
-    """Writes a sweep's record piece by piece."""
+    """Writes a sweep's record piece by piece, and holds it as a running sweep does."""
 
     home: Path
+    held: contextlib.ExitStack
     name: str = "tiny"
-    labels: str = "observed"
+    settings: Mapping[str, Any] = field(default_factory=lambda: composed("seed=7"))
     subjects: tuple[str, ...] = SUBJECTS
     notes: tuple[str, ...] = ("Detrending looks 500 frames ahead.",)
     leaky: bool = False
@@ -53,30 +63,26 @@ class SweepWriter:
         )
 
     def begin(self) -> None:
-        with self._record() as record:
-            record.begin(
-                {
-                    "settings": {
-                        "seed": 7,
-                        "n_trials": 2,
-                        "datasets": {"labels": self.labels},
-                    },
-                    "dataset": {
-                        "address": "s3://lab/tiny",
-                        "content_hash": "da7a" * 16,
-                        "target": "run",
-                        "rate_hz": RATE_HZ,
-                        "n_units": 50,
-                        "n_frames": 5 * N_WINDOWS,
-                        "subjects": list(self.subjects),
-                        "recordings": [f"{subject}_a" for subject in self.subjects],
-                    },
-                    "plan": to_plain(self.plan()),
-                    "plan_hash": "f01d" * 16,
-                    "code_version": "0.1.0+abc",
-                    "notes": list(self.notes),
-                }
-            )
+        dataset = {
+            "address": "s3://lab/tiny",
+            "content_hash": "da7a" * 16,
+            "target": "run",
+            "rate_hz": RATE_HZ,
+            "n_units": 50,
+            "n_frames": 5 * N_WINDOWS,
+            "subjects": list(self.subjects),
+            "recordings": [f"{subject}_a" for subject in self.subjects],
+        }
+        description = {
+            "settings": self.settings,
+            "dataset": dataset,
+            "plan": to_plain(self.plan()),
+            "plan_hash": "f01d" * 16,
+            "code_version": "0.1.0+abc",
+            "notes": list(self.notes),
+        }
+        self._record = self.held.enter_context(Record(sweeps_folder(self.home) / self.name))
+        self._record.begin(description)
 
     def trial(self, number: int, *, n_folds: int = 20, error: str = "") -> None:
         name, values, target, strength = TRIALS[number]
@@ -96,15 +102,11 @@ class SweepWriter:
         if n_folds == 20 or error:
             state = "failed" if error else "done"
             lines.append({"event": "end", "trial": number, "state": state, "error": error})
-        with self._record() as record:
-            for line in lines:
-                record.append(line)
+        for line in lines:
+            self._record.append(line)
 
     def read(self) -> SweepRecord:
         return read_sweep(self.home, self.name)
-
-    def _record(self) -> Record:
-        return Record(sweeps_folder(self.home) / self.name)
 
     def _fold(self, index: int, test: int, validation: int) -> Fold:
         others = [i for i in range(5) if i not in (test, validation)]
@@ -174,14 +176,16 @@ def _curve(rng: np.random.Generator, *, strength: float) -> tuple[Epoch, ...]:
 @pytest.fixture
 def writer(tmp_path):
     """Give a writer of sweeps under a fresh home."""
-    return lambda **changes: SweepWriter(home=tmp_path, **changes)
+    with contextlib.ExitStack() as held:
+        yield lambda **changes: SweepWriter(home=tmp_path, held=held, **changes)
 
 
 @pytest.fixture(scope="session")
 def sweep(tmp_path_factory):
     """Give a finished sweep."""
-    written = SweepWriter(home=tmp_path_factory.mktemp("home"))
-    written.begin()
-    for number in TRIALS:
-        written.trial(number)
+    with contextlib.ExitStack() as held:
+        written = SweepWriter(home=tmp_path_factory.mktemp("home"), held=held)
+        written.begin()
+        for number in TRIALS:
+            written.trial(number)
     return written.read()

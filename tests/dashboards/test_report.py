@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from calsweep.dashboards import report as module
 from calsweep.dashboards.report import report, typical_fold, write_report
+from calsweep.platform.config import compose_settings
 from calsweep.platform.leaderboard import nested_choice
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -138,6 +139,16 @@ def test_method_and_notes_are_told(page):
     assert "5 groups of animals, 20 folds" in page.text
     assert "seed 7; calsweep 0.1.0+abc" in page.text
     assert "Detrending looks 500 frames ahead." in page.text
+    assert "calsweep sweep trainables=gru datasets=widefield" in page.text
+    assert "datasets.address=s3://lab/tiny" in page.text
+    assert "seed=7 name=tiny-again" in page.text
+
+
+def test_settings_that_cannot_be_composed_are_pointed_to(writer):
+    written = writer(settings={"seed": 7, "datasets": {}, "from": "another version"})
+    written.begin()
+    page = Page(write_report(written.read(), written.home / "report.html"))
+    assert "The settings it was made with are in sweep.json" in page.text
 
 
 def test_nothing_is_fetched(page, path):
@@ -213,7 +224,8 @@ def test_failed_trial_shows_its_error(writer):
 
 
 def test_controls_and_leaks_are_marked(writer):
-    written = writer(labels="permuted", leaky=True)
+    settings = compose_settings(["datasets.address=m1", "datasets.labels=permuted"]).intent
+    written = writer(settings=settings, leaky=True)
     written.begin()
     page = Page(write_report(written.read(), written.home / "report.html"))
     assert "labels=permuted" in page.text

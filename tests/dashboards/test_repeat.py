@@ -1,0 +1,44 @@
+import json
+import shlex
+
+import pytest
+
+from calsweep.dashboards.repeat import command_to_repeat
+from calsweep.platform.config import compose_settings
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["trainables=bi_gru"], "trainables=bi_gru"),
+        (["datasets=traces", "datasets.target=moving"], "datasets=traces"),
+        (["search_spaces=[architecture,window]"], "search_spaces=[architecture,window]"),
+        (["training.epochs=4", "tuner=random"], "training.epochs=4"),
+        (["datasets.transforms.detrend=null"], "datasets.transforms.detrend=null"),
+        (["datasets.transforms.detrend.length_frames=200"], "length_frames=200"),
+        (["datasets.labels=permuted", "n_trials=3"], "datasets.labels=permuted"),
+        (["search_spaces.trainables.n_hidden.choices=[8,16]"], "choices=[8,16]"),
+        (["datasets.target='it''s'".replace("''", "\\'")], "datasets.target="),
+        (["datasets.address='a folder/with = and é'"], "datasets.address="),
+        (["datasets.address=s3://lab/m1"], "datasets.address=s3://lab/m1"),
+    ],
+)
+def test_command_composes_the_same_settings(overrides, told):
+    settings = compose_settings(["datasets.address=data/m1", *overrides])
+    recorded = json.loads(json.dumps(settings.intent))
+    command = command_to_repeat(recorded, name="again")
+    program, verb, *found = shlex.split(command)
+    assert (program, verb) == ("calsweep", "sweep")
+    assert any(told in override for override in found)
+    again = compose_settings(found)
+    assert json.loads(json.dumps(again.intent)) == recorded
+    assert again.sweep_name == "again"
+
+
+def test_settings_of_another_version_have_no_command():
+    settings = compose_settings(["datasets.address=m1"]).intent
+    assert command_to_repeat({**settings, "no_such_setting": 1}, name="again") == ""
+
+
+def test_settings_without_a_dataset_have_no_command():
+    assert command_to_repeat({"seed": 1}, name="again") == ""
