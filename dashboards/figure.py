@@ -31,6 +31,7 @@ from calsweep.platform.record import FoldRecord, TrialRecord
 from calsweep.platform.score import Epoch
 
 ROWS_SHOWN = 30
+NAME_WIDTH = 38
 THIN = {"width": 1}
 THICK = {"width": 3}
 
@@ -67,7 +68,7 @@ def fold_spread(rows: Sequence[Row], /, *, plan: FoldPlan) -> go.Figure:
     left_out = len(rows) - len(shown)
     return styled(
         figure,
-        height_px=110 + 46 * len(shown),
+        height_px=110 + _pitch_px(shown) * len(shown),
         reading=(
             "Each dot is one fold's test AUC, the box its median and quartiles (whiskers: 1.5 "
             "quartile ranges), the filled diamond the mean over folds, the hollow one the mean "
@@ -120,7 +121,7 @@ def group_matrix(trial: TrialRecord, /, *, plan: FoldPlan) -> go.Figure:
     )
     names = [label(group_name(subjects), width=16) for subjects in plan.groups]
     ticks = {"tickvals": list(groups), "ticktext": names, "showgrid": False}
-    figure.update_xaxes(title_text="animals that validate", **ticks)
+    figure.update_xaxes(title_text="animals that validate", title_standoff=18, **ticks)
     figure.update_yaxes(title_text="animals that test", autorange="reversed", **ticks)
     return styled(
         figure,
@@ -325,8 +326,14 @@ def _means(
 
 
 def _row_name(row: Row) -> str:
-    what = label(row.trial.decoder, width=34)
+    what = label(row.trial.decoder, width=NAME_WIDTH)
     return f"<b>{label(row.trial.name)}</b><br><span style='font-size:11px'>{what}</span>"
+
+
+def _pitch_px(rows: Sequence[Row]) -> int:
+    """Give rows the height of the longest name."""
+    n_lines = max((_row_name(row).count("<br>") for row in rows), default=1)
+    return max(46, 26 + 15 * n_lines)
 
 
 def _mark_baseline(figure: go.Figure, auc: float) -> None:

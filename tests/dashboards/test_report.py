@@ -77,7 +77,7 @@ def test_header_says_what_was_decoded(page):
     for fact in ("tiny", "s3://lab/tiny", "da7a" * 16, "f01d" * 16, "7,500 at 10 Hz (12 min)"):
         assert fact in page.text
     assert "5 in 5 groups: m1; m2; m3; m4; m5" in page.text
-    assert "Finished: 3 of 3 configurations begun are done, with 60 folds trained." in page.text
+    assert "Finished: 3 of 3 configurations are done; 60 folds are trained." in page.text
 
 
 def test_table_shows_mean_and_spread(page, sweep):
@@ -188,7 +188,7 @@ def test_unfinished_sweep_says_so(writer):
     written.trial(0)
     written.trial(1, n_folds=7)
     page = Page(write_report(written.read(), written.home / "report.html"))
-    assert "Not finished: 1 of 2 configurations begun are done, with 27 folds" in page.text
+    assert "Not finished: 1 of 3 configurations are done; 27 folds" in page.text
     assert "not finished, 7 of 20 folds done" in row_of(page, "trial 1")[2]
     assert list(page.figures) == ["spread", "matrix", "roc", "learning", "stretch"]
 
@@ -220,7 +220,7 @@ def test_failed_trial_shows_its_error(writer):
     written.trial(2)
     page = Page(write_report(written.read(), written.home / "report.html"))
     assert "failed, 3 of 20 folds done: RuntimeError: out of memory" in row_of(page, "trial 1")[2]
-    assert "Finished: 2 of 3 configurations begun are done, 1 failed" in page.text
+    assert "Finished: 2 of 3 configurations are done, 1 failed" in page.text
 
 
 def test_controls_and_leaks_are_marked(writer):
