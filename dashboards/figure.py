@@ -120,8 +120,9 @@ def group_matrix(trial: TrialRecord, /, *, plan: FoldPlan) -> go.Figure:
         )
     )
     names = [label(group_name(subjects), width=16) for subjects in plan.groups]
+    n_lines = 1 + max(name.count("<br>") for name in names)
     ticks = {"tickvals": list(groups), "ticktext": names, "showgrid": False}
-    figure.update_xaxes(title_text="animals that validate", title_standoff=18, **ticks)
+    figure.update_xaxes(title_text="animals that validate", title_standoff=16 * n_lines, **ticks)
     figure.update_yaxes(title_text="animals that test", autorange="reversed", **ticks)
     return styled(
         figure,
