@@ -341,12 +341,13 @@ def cut_runs(
     Runs(first_R=array([0, 2, 3]), n_windows_R=array([2, 1, 2]))
     """
     lengths_S = segment_lengths(starts_W)
-    cuts_S = np.cumsum(lengths_S) - lengths_S
-    if rng:
-        cuts_S = cuts_S + rng.integers(run_length, size=len(cuts_S))
-    is_first_W = (np.arange(len(starts_W)) - np.repeat(cuts_S, lengths_S)) % run_length == 0
-    is_first_W[np.cumsum(lengths_S) - lengths_S] = True
-    first_R = np.flatnonzero(is_first_W)
+    first_S = np.cumsum(lengths_S) - lengths_S
+    # A segment's first run begins up to a run's length before it, and loses what lies there.
+    ahead_S = rng.integers(run_length, size=len(first_S)) if rng else np.zeros_like(first_S)
+    n_runs_S = -(-(lengths_S + ahead_S) // run_length)
+    number_R = np.arange(n_runs_S.sum()) - np.repeat(np.cumsum(n_runs_S) - n_runs_S, n_runs_S)
+    begin_R = np.repeat(first_S - ahead_S, n_runs_S) + number_R * run_length
+    first_R = np.maximum(begin_R, np.repeat(first_S, n_runs_S))
     return Runs(first_R=first_R, n_windows_R=np.diff(first_R, append=len(starts_W)))
 
 
