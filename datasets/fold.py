@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calsweep.datasets.manifest import Manifest
+from calsweep.datasets.manifest import MAX_CLASSES, Manifest
 
 # G group, C class and count of animals
 
@@ -95,6 +95,11 @@ def check_target(manifest: Manifest, /, *, target: str) -> None:
         raise ValueError(
             f"`target` must be a label (whole numbers), but {target!r} is a measure (floats). "
             f"Labels of the dataset: {there}."
+        )
+    if not all(entry.label_counts[target] for entry in manifest.recordings):
+        raise ValueError(
+            f"`target` must have the classes 0 and 1, but {target!r} has more than {MAX_CLASSES} "
+            f"values. Labels of the dataset: {there}."
         )
     classes = sorted({c for entry in manifest.recordings for c in entry.label_counts[target]})
     if not set(classes) <= {0, 1}:

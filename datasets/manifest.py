@@ -13,6 +13,7 @@ from typing import Any
 
 SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
+MAX_CLASSES = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,8 @@ class RecordingEntry:
     longest_trial_frames
         Frames in the longest of them; no longer window fits.
     label_counts
-        Behavior with whole numbers to class to number of frames.
+        Behavior with whole numbers to class to number of frames; without classes where there are
+        more than 100 (a counter of frames, say).
     source_sha256
         Name of each source file to its SHA-256.
     """

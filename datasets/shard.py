@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 import calsweep
 from calsweep.datasets.manifest import (
     MANIFEST_FILE,
+    MAX_CLASSES,
     Manifest,
     RecordingEntry,
     ShardEntry,
@@ -245,12 +246,19 @@ def _entry(recording: Recording) -> RecordingEntry:
         n_trials=len(trial_frames),
         longest_trial_frames=int(trial_frames.max()),
         label_counts={
-            name: dict(sorted(Counter(values.astype(int).tolist()).items()))
+            name: _label_counts(values)
             for name, values in sorted(recording.behavior.items())
             if is_label(values)
         },
         source_sha256=dict(recording.source_sha256),
     )
+
+
+def _label_counts(values: NDArray[np.generic]) -> dict[int, int]:
+    classes, counts = np.unique(values.astype(np.int64), return_counts=True)
+    if len(classes) > MAX_CLASSES:
+        return {}
+    return dict(zip(classes.tolist(), counts.tolist(), strict=True))
 
 
 def _write_shards(

@@ -40,8 +40,9 @@ _LEAN_S = 0.4  # how long the mouse leans to one side
 class Simulation:
     """Recordings of mice that run and rest, and how they are made.
 
-    A mouse runs and rests in bouts of gamma-distributed length (semi-Markov), and ``run`` is 1 while
-    ``speed_cm_s`` is above 0.5 cm/s. Regions see the behavior by `REGION_WEIGHT`, in three ways:
+    A mouse runs and rests in bouts of gamma-distributed length (semi-Markov), and ``run`` is 1
+    while ``speed_cm_s`` is above 0.5 cm/s. Regions see the behavior by `REGION_WEIGHT`, in three
+    ways:
 
     - *Level*: activity rises with speed. A linear decoder can use it; arousal, a slow fluctuation
       that all regions share and that knows nothing of running, covers part of it.
@@ -55,8 +56,8 @@ class Simulation:
     saturates, slow drift of its baseline and camera noise. Mice differ in the gain of each region,
     the coupling to each, the share of time they run, the frequency of their stride and their noise.
 
-    So a recurrent decoder has to do better than logistic regression over the same window, as it does
-    in W's mice; how much better is a choice made here and no finding about brains.
+    So a recurrent decoder has to do better than logistic regression over the same window; how much
+    better is a choice made here and no finding about brains.
 
     Attributes
     ----------

@@ -1,0 +1,193 @@
+"""Recordings in NumPy's ``.npz`` files, one a file, arrays by name."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calsweep.datasets.recording import Recording
+from calsweep.datasets.source import (
+    Source,
+    behavior_unit,
+    check_pattern,
+    find_files,
+    name_of,
+    sha256_of,
+)
+from calsweep.datasets.trial import trials_from
+
+# T time, N unit
+
+TRIAL = "trial"
+Arrays = Mapping[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NpzSource:
+    """Which arrays of the files are what.
+
+    Attributes
+    ----------
+    activity
+        Array of shape ``(time, unit)``.
+    rate
+        Array with the one number of frames per second.
+    rate_hz
+        Frames per second, instead of `rate`.
+    trials
+        Array of one value per frame that changes between trials, or of the first frame of each
+        trial. By default ``trial`` if the file has it; without any, a recording is one trial.
+    behaviors
+        Arrays of one value per frame. By default all with numbers.
+    behavior_units
+        Name of a behavior to its physical unit; others are guessed from the name's ending.
+    order_units_by
+        Array of one value per unit: units are sorted by it and named after it. Units of equal value
+        keep their order and are counted.
+    names
+        Regular expression for file names, see `calsweep.datasets.source.name_of`.
+    """
+
+    activity: str = "traces"
+    rate: str = "rate_hz"
+    rate_hz: float | None = None
+    trials: str | None = None
+    behaviors: tuple[str, ...] = ()
+    behavior_units: Mapping[str, str] = field(default_factory=dict)
+    order_units_by: str = ""
+    names: str = ""
+
+    def __post_init__(self) -> None:
+        check_pattern(self.names)
+        if self.rate_hz is not None and not self.rate_hz > 0:
+            raise ValueError(f"`rate_hz > 0` must hold, but got {self.rate_hz=}.")
+
+    def files(self, location: Path, /) -> tuple[Path, ...]:
+        """Give the ``.npz`` files of a folder, or the one file."""
+        return find_files(location, suffix=".npz")
+
+    def read(self, file: Path, /) -> Recording:
+        """Read the recording of one file.
+
+        Raises
+        ------
+        ValueError
+            If the file cannot be read, lacks an array, or an array is not what it should be.
+        """
+        sha256 = sha256_of(file)
+        try:
+            return self._recording(file, _load(file), sha256=sha256)
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from error
+
+    def _recording(self, file: Path, arrays: Arrays, *, sha256: str) -> Recording:
+        activity_TN = _activity(arrays, self.activity)
+        n_frames, n_units = activity_TN.shape
+        name = name_of(file, pattern=self.names)
+        order_N, units = self._units(arrays, n_units=n_units)
+        behavior = self._behavior(arrays, n_frames=n_frames)
+        return Recording(
+            subject=name.subject,
+            name=name.recording,
+            activity_TN=np.ascontiguousarray(activity_TN[:, order_N]),
+            behavior=behavior,
+            behavior_unit={
+                name: behavior_unit(name, given=self.behavior_units) for name in behavior
+            },
+            rate_hz=self._rate_hz(arrays),
+            units=units,
+            trial_T=self._trials(arrays, n_frames=n_frames),
+            source_sha256={file.name: sha256},
+        )
+
+    def _rate_hz(self, arrays: Arrays) -> float:
+        if self.rate_hz is not None:
+            return self.rate_hz
+        rate = _get(arrays, self.rate, "the rate (or give it as a number, `rate_hz`)")
+        if rate.size != 1 or rate.dtype.kind not in "iuf" or not np.isfinite(float(rate.item())):
+            raise ValueError(
+                f"`{self.rate}` must be one number of frames per second, but is "
+                f"{np.array2string(rate, threshold=3)}. Give the rate as a number, `rate_hz`."
+            )
+        return float(rate.item())
+
+    def _trials(self, arrays: Arrays, *, n_frames: int) -> NDArray[np.int32]:
+        if self.trials is None and TRIAL not in arrays:
+            return np.zeros(n_frames, dtype=np.int32)
+        return trials_from(_get(arrays, self.trials or TRIAL, "the trials"), n_frames=n_frames)
+
+    def _behavior(self, arrays: Arrays, *, n_frames: int) -> dict[str, NDArray[np.generic]]:
+        if self.behaviors:
+            return {name: _get(arrays, name, "a behavior") for name in self.behaviors}
+        others = {self.activity, self.rate, self.trials or TRIAL, self.order_units_by}
+        return {
+            name: values
+            for name, values in arrays.items()
+            if name not in others and values.shape == (n_frames,) and values.dtype.kind in "iubf"
+        }
+
+    def _units(self, arrays: Arrays, *, n_units: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+        if not self.order_units_by:
+            return np.arange(n_units), tuple(f"unit{i}" for i in range(1, n_units + 1))
+        values = _get(arrays, self.order_units_by, "the order of units")
+        if values.shape != (n_units,):
+            raise ValueError(
+                f"`{self.order_units_by}` must have one value per unit ({n_units}), "
+                f"but has shape {values.shape}."
+            )
+        order_N = np.argsort(values, kind="stable")
+        return order_N, _unit_names([str(value) for value in values[order_N]])
+
+
+def _load(file: Path) -> Arrays:
+    if not zipfile.is_zipfile(file):
+        raise ValueError("this is no whole .npz file: its table of contents is missing.")
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise ValueError(f"this is no whole .npz file: {error}.") from error
+    except ValueError as error:
+        if "allow_pickle" in str(error):
+            raise ValueError("it holds Python objects: save numbers only.") from error
+        raise
+
+
+def _get(arrays: Arrays, name: str, what: str) -> NDArray[np.generic]:
+    if name not in arrays:
+        there = ", ".join(f"{key} {values.shape}" for key, values in arrays.items()) or "none"
+        raise ValueError(f"there is no array `{name}` for {what}. Arrays: {there}.")
+    return arrays[name]
+
+
+def _activity(arrays: Arrays, name: str) -> NDArray[np.float32]:
+    values = _get(arrays, name, "the activity")
+    if values.ndim != 2 or values.dtype.kind not in "iubf":
+        raise ValueError(
+            f"`{name}` must be numbers of shape (time, unit), "
+            f"but is {values.dtype} of shape {values.shape}."
+        )
+    return values.astype(np.float32)
+
+
+def _unit_names(values: list[str]) -> tuple[str, ...]:
+    """Name units after their values, and count them where several share one."""
+    n_of = Counter(values)
+    if max(n_of.values()) == 1:
+        return tuple(f"unit{value}" if value[0].isdigit() else value for value in values)
+    seen: Counter[str] = Counter()
+    names = []
+    for value in values:
+        seen[value] += 1
+        names.append(f"{value}_{seen[value]}" if value[-1:].isdigit() else f"{value}{seen[value]}")
+    return tuple(names)
+
+
+_: type[Source] = NpzSource

@@ -1,0 +1,153 @@
+"""What a source of recordings is, and what sources share."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from calsweep.datasets.recording import Recording
+
+
+class Source(Protocol):
+    """A format that recordings come in: a frozen dataclass of its options."""
+
+    def files(self, location: Path, /) -> tuple[Path, ...]:
+        """Give the files of a folder, or the one file, that hold recordings."""
+        ...
+
+    def read(self, file: Path, /) -> Recording:
+        """Read the recording of one file."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordingName:
+    """Whose recording a file holds, and what it is called."""
+
+    subject: str
+    recording: str
+
+
+def find_files(location: Path, /, *, suffix: str) -> tuple[Path, ...]:
+    """Give the files with a suffix in a folder, in order of name, or the one file itself.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if location.is_file():
+        return (location,)
+    if not location.exists():
+        raise ValueError(f"There is no file or folder {location}.")
+    files = tuple(sorted(file for file in location.iterdir() if file.suffix == suffix))
+    if not files:
+        raise ValueError(f"{location} holds no {suffix} file.")
+    return files
+
+
+def check_pattern(pattern: str, /) -> None:
+    """Check a pattern of file names.
+
+    Raises
+    ------
+    ValueError
+        If it is no regular expression, or has no group ``subject``.
+    """
+    try:
+        groups = re.compile(pattern).groupindex
+    except re.error as error:
+        raise ValueError(
+            f"`names` must be a regular expression, but got {pattern!r}: {error}."
+        ) from error
+    if pattern and "subject" not in groups:
+        raise ValueError(
+            f"`names` must have a group `(?P<subject>...)`, but got {pattern!r}. "
+            "A group `(?P<recording>...)` may stand beside it."
+        )
+
+
+def name_of(file: Path, /, *, pattern: str = "") -> RecordingName:
+    r"""Tell subject and recording from a file's name without its ending.
+
+    Parameters
+    ----------
+    file
+        The file.
+    pattern
+        Regular expression with the named groups ``subject`` and, if wanted, ``recording``. Without
+        one, the subject is what stands before the first underscore. The recording is named by the
+        whole stem, or by both groups.
+
+    Raises
+    ------
+    ValueError
+        If the name does not match.
+
+    Examples
+    --------
+    >>> name_of(Path("m1_d3.npz"))
+    RecordingName(subject='m1', recording='m1_d3')
+    >>> name_of(Path("2020-d3-m1.npz"), pattern=r"(?P<recording>d\d+)-(?P<subject>m\d+)")
+    RecordingName(subject='m1', recording='m1_d3')
+    """
+    if not pattern:
+        return RecordingName(subject=file.stem.split("_")[0] or file.stem, recording=file.stem)
+    match = re.search(pattern, file.stem)
+    if match is None:
+        raise ValueError(f"{file}: its name must match the pattern {pattern!r}, but does not.")
+    subject = match["subject"]
+    recording = match.groupdict().get("recording")
+    return RecordingName(
+        subject=subject, recording=f"{subject}_{recording}" if recording else file.stem
+    )
+
+
+def sha256_of(file: Path, /) -> str:
+    """Give the SHA-256 of a file.
+
+    Raises
+    ------
+    ValueError
+        If it is not there or empty.
+    """
+    if not file.is_file():
+        raise ValueError(f"There is no file {file}.")
+    if file.stat().st_size == 0:
+        raise ValueError(f"{file} is empty: there is no recording in it.")
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+_UNIT_OF_ENDING = {
+    "_deg_s": "deg/s",
+    "_rad_s": "rad/s",
+    "_cm_s": "cm/s",
+    "_mm_s": "mm/s",
+    "_m_s": "m/s",
+    "_deg": "deg",
+    "_rad": "rad",
+    "_cm": "cm",
+    "_mm": "mm",
+    "_ms": "ms",
+    "_hz": "Hz",
+    "_s": "s",
+}
+
+
+def behavior_unit(name: str, /, *, given: Mapping[str, str] | None = None) -> str:
+    """Give the physical unit of a behavior: as given, or guessed from the ending of its name.
+
+    Examples
+    --------
+    >>> behavior_unit("speed_cm_s"), behavior_unit("heading_rad"), behavior_unit("moving")
+    ('cm/s', 'rad', '')
+    """
+    if given and name in given:
+        return given[name]
+    # Longest endings first: `_cm_s` also ends in `_s`.
+    return next((unit for end, unit in _UNIT_OF_ENDING.items() if name.endswith(end)), "")
