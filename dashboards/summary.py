@@ -127,19 +127,10 @@ def facts(sweep: SweepRecord, /) -> tuple[tuple[str, str], ...]:
     )
 
 
-def n_asked(sweep: SweepRecord, /) -> int:
-    """Count the configurations that were asked for, the baseline among them.
-
-    Where the settings leave the number open, it is that of the configurations begun.
-    """
-    n_trials = sweep.settings.get("n_trials")
-    return max(1 + int(n_trials) if n_trials else 1, len(sweep.trials))
-
-
 def is_finished(sweep: SweepRecord, /) -> bool:
     """Say whether every configuration that was asked for has ended."""
     n_ended = sum(trial.state is not TrialState.RUNNING for trial in sweep.trials)
-    return n_ended == n_asked(sweep)
+    return n_ended == sweep.n_planned
 
 
 def state(sweep: SweepRecord, /) -> str:
@@ -148,7 +139,7 @@ def state(sweep: SweepRecord, /) -> str:
     failed = f", {n_failed} failed" if n_failed else ""
     n_folds = sum(len(trial.folds) for trial in sweep.trials)
     counts = (
-        f"{len(sweep.finished)} of {n_asked(sweep)} configurations are done{failed}; "
+        f"{len(sweep.finished)} of {sweep.n_planned} configurations are done{failed}; "
         f"{n_folds} folds are trained."
     )
     if is_finished(sweep):

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 # Ray reads these when it is imported: no usage reports, no change of folder, no files of its own.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -28,6 +29,21 @@ class NeverStarts(ValueError):
 
     def __str__(self) -> str:
         return f"The sweep would never start, because {self.reason}"
+
+
+def check_home(home: Path, /) -> None:
+    """Check that the home outlives a job that Ray runs in a folder of its own.
+
+    Raises
+    ------
+    ValueError
+        If it lies in that folder.
+    """
+    if _JOB_FOLDERS in home.expanduser().resolve().parts:
+        raise ValueError(
+            f"`home` is {str(home)!r}, which lies in this job's own folder and would be lost with "
+            "it: add home=FOLDER with a whole path that every node reaches."
+        )
 
 
 @contextlib.contextmanager
@@ -78,6 +94,9 @@ def n_parallel(resources: Resources, /, *, available: dict[str, float]) -> int:
             "ask for less with resources.num_workers, resources.cpus or resources.gpus."
         )
     return fits
+
+
+_JOB_FOLDERS = "working_dir_files"  # where Ray unpacks the working directories of jobs
 
 
 def _start() -> None:

@@ -13,6 +13,7 @@ import click
 
 from calsweep.platform.plain import nearest
 
+
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """Where a command is, and what it does in one line."""

@@ -35,7 +35,7 @@ class RateDiffers(ValueError):
     def __str__(self) -> str:
         return (
             f"The model was trained at {self.model_hz:g} Hz, but the dataset has "
-            f"{self.dataset_hz:g} Hz: ingest it again with --rate-hz {self.model_hz:g}."
+            f"{self.dataset_hz:g} Hz: ingest it again with --resample-hz {self.model_hz:g}."
         )
 
 

@@ -177,6 +177,8 @@ class SweepRecord:
         Version of calsweep and hash of its source.
     notes
         Steps that use more than a running experiment would know.
+    n_planned
+        Trials that the sweep sets out to try, the baseline among them.
     trials
         In the order they began.
     """
@@ -189,6 +191,7 @@ class SweepRecord:
     plan_hash: str
     code_version: str
     notes: tuple[str, ...]
+    n_planned: int
     trials: tuple[TrialRecord, ...]
 
     @property
@@ -316,6 +319,7 @@ def read_sweep(home: Path, name: str, /) -> SweepRecord:
         plan_hash=plain["plan_hash"],
         code_version=plain["code_version"],
         notes=tuple(plain["notes"]),
+        n_planned=plain["n_planned"],
         trials=_read_trials(folder),
     )
 

@@ -22,7 +22,7 @@ from ray.tune.search.optuna import OptunaSearch
 from calsweep.datasets.dataset import Dataset, open_dataset
 from calsweep.datasets.fold import FoldPlan, animal_folds
 from calsweep.datasets.view import check_windows
-from calsweep.platform.cluster import cluster
+from calsweep.platform.cluster import check_home, cluster
 from calsweep.platform.fold_task import FoldTask, fold_seed
 from calsweep.platform.plain import from_plain, to_plain
 from calsweep.platform.progress import Progress
@@ -45,7 +45,7 @@ from calsweep.platform.settings import (
 )
 from calsweep.platform.storage import locate
 from calsweep.platform.tracking import TrackingThread
-from calsweep.platform.trial import train_folds
+from calsweep.platform.trial import train_folds, warm_up
 
 METRIC = "validation_auc"
 N_TRIALS = 20
@@ -133,18 +133,20 @@ def run_sweep(settings: SweepSettings, /) -> SweepRecord:
     EverythingFailed
         If no trial came to its end.
     """
+    check_home(settings.home)
     dataset = _open(settings)
     plan = _plan(settings, dataset)
     n_trials = 1 + _n_trials(settings)
     progress = Progress(n_trials=n_trials, n_folds=len(plan.folds.folds))
     with Record(plan.folder) as record:
-        attached = record.begin(_description(plan, dataset))
-        if attached and _is_over(settings, n_trials):
+        attached = record.begin(_description(plan, dataset, n_trials=n_trials))
+        if attached and _is_over(settings):
             name = settings.sweep_name
             progress.say(f"Sweep {name} was run to its end before; nothing to train.")
             _catch_up(_tracking(settings), progress)
         else:
             with cluster(settings.resources) as n_parallel, progress:
+                warm_up(n_parallel, resources=settings.resources)
                 tracking = _tracking(settings)
                 _search(plan, record, progress, n_trials=n_trials, n_parallel=n_parallel)
                 _catch_up(tracking, progress)
@@ -184,7 +186,7 @@ def _check_space(settings: SweepSettings) -> None:
         settings.search_spaces.grid()
 
 
-def _description(plan: SweepPlan, dataset: Dataset) -> dict[str, Any]:
+def _description(plan: SweepPlan, dataset: Dataset, *, n_trials: int) -> dict[str, Any]:
     manifest = dataset.manifest
     return {
         "settings": plan.settings.intent,
@@ -202,6 +204,7 @@ def _description(plan: SweepPlan, dataset: Dataset) -> dict[str, Any]:
         "plan_hash": plan.folds.content_hash,
         "code_version": code_version(),
         "notes": list(plan.settings.datasets.notes()),
+        "n_planned": n_trials,
     }
 
 
@@ -213,9 +216,10 @@ def _n_trials(settings: SweepSettings) -> int:
     return settings.n_trials or N_TRIALS
 
 
-def _is_over(settings: SweepSettings, n_trials: int) -> bool:
-    trials = read_sweep(settings.home, settings.sweep_name).trials
-    return len(trials) == n_trials and all(t.state is not TrialState.RUNNING for t in trials)
+def _is_over(settings: SweepSettings) -> bool:
+    sweep = read_sweep(settings.home, settings.sweep_name)
+    ended = [trial for trial in sweep.trials if trial.state is not TrialState.RUNNING]
+    return len(ended) == sweep.n_planned
 
 
 def _search(

@@ -67,6 +67,18 @@ def train_folds(tasks: Sequence[FoldTask], /, *, resources: Resources) -> Iterat
             ray.cancel(ref, force=True)
 
 
+def warm_up(n_parallel: int, /, *, resources: Resources) -> None:
+    """Start the processes that folds will train in, while the search is still being set up."""
+    if resources.num_workers == 1:
+        remote = ray.remote(_import_only)
+        for _ in range(n_parallel):
+            remote.options(num_cpus=resources.cpus, num_gpus=resources.gpus).remote()
+
+
+def _import_only() -> None:
+    """Leave a process that has this module, and torch with it."""
+
+
 def _next(pending: Mapping[Any, FoldTask], deadline_s: float) -> Any:
     begun = time.monotonic()
     while time.monotonic() - begun < deadline_s:

@@ -80,6 +80,7 @@ class SweepWriter:
             "plan_hash": "f01d" * 16,
             "code_version": "0.1.0+abc",
             "notes": list(self.notes),
+            "n_planned": 3,
         }
         self._record = self.held.enter_context(Record(sweeps_folder(self.home) / self.name))
         self._record.begin(description)

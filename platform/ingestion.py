@@ -1,0 +1,84 @@
+"""From a lab's files to a dataset at an address."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from calsweep.datasets.manifest import Manifest
+from calsweep.datasets.recording import Recording
+from calsweep.datasets.resample import resample
+from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.source import Source
+from calsweep.datasets.trial import split_trials_every
+from calsweep.platform.storage import publish, workspace
+
+
+def ingest(
+    source: Source,
+    /,
+    *,
+    origin: Path,
+    address: str,
+    rate_hz: float | None = None,
+    trial_frames: int | None = None,
+    replace: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> Manifest:
+    """Read every recording of a folder or file and write a dataset, all of it or nothing.
+
+    Parameters
+    ----------
+    source
+        Reads the files.
+    origin
+        A folder of files, or one file.
+    address
+        Where the dataset is to be: a path or ``s3://BUCKET/NAME``.
+    rate_hz
+        Frames per second to bring every recording to; by default they must agree.
+    trial_frames
+        Frames to cut recordings into trials of; by default their own trials stay.
+    replace
+        Whether a dataset that is there may be replaced.
+    say
+        Told of progress.
+
+    Raises
+    ------
+    ValueError
+        If a file cannot be read as a recording, or recordings do not agree.
+    FileExistsError
+        If something is at the address already.
+    """
+    files = source.files(origin)
+    with workspace(address, replace=replace) as folder:
+        recordings = _recordings(source, files, rate_hz=rate_hz, trial_frames=trial_frames, say=say)
+        manifest = write_dataset(recordings, folder=folder)
+        say(f"Putting {len(manifest.shards)} shards in place at {address} ...")
+        publish(folder, address=address, replace=replace)
+    return manifest
+
+
+def _recordings(
+    source: Source,
+    files: tuple[Path, ...],
+    *,
+    rate_hz: float | None,
+    trial_frames: int | None,
+    say: Callable[[str], None],
+) -> Iterator[Recording]:
+    begun = time.monotonic()
+    for i, file in enumerate(files, start=1):
+        recording = source.read(file)
+        if rate_hz is not None:
+            recording = resample(recording, rate_hz=rate_hz)
+        if trial_frames is not None:
+            recording = split_trials_every(recording, n_frames=trial_frames)
+        left = (time.monotonic() - begun) / i * (len(files) - i)
+        say(
+            f"{i}/{len(files)} {recording.name}: {len(recording.trial_T)} frames of "
+            f"{len(recording.units)} units at {recording.rate_hz:g} Hz, about {left:.0f} s left"
+        )
+        yield recording

@@ -1,0 +1,85 @@
+"""`ray job submit` against a running head does what the command line does."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from calsweep.platform.record import TrialState, read_sweep
+
+ROOT = Path(__file__).parent.parent.parent
+RAY = Path(sys.executable).with_name("ray")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@pytest.fixture
+def head(tmp_path):
+    """Start a Ray head on ports of its own; end it and only it."""
+    temp = Path("/tmp") / f"calsweep-ray-{os.getpid()}"  # sockets need a short path
+    port, dashboard = free_port(), free_port()
+    path = f"{RAY.parent}:{os.environ['PATH']}"
+    env = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PATH": path}
+    head = subprocess.Popen(
+        [
+            RAY, "start", "--head", "--block", "--num-cpus=2",
+            "--node-ip-address=127.0.0.1", f"--port={port}",
+            "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
+            f"--temp-dir={temp}",
+        ],
+        env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    yield f"http://127.0.0.1:{dashboard}"
+    head.terminate()
+    head.wait(timeout=60)
+    shutil.rmtree(temp, ignore_errors=True)
+
+
+def submit(head, *command):
+    """Submit once the head answers, and wait for the end of the job."""
+    arguments = [RAY, "job", "submit", f"--address={head}", "--working-dir=.", "--", *command]
+    for _ in range(30):
+        run = subprocess.run(
+            arguments, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+        )
+        if "Failed to connect to Ray" not in run.stderr + run.stdout:
+            break
+        subprocess.run(["sleep", "1"], check=True)
+    return run
+
+
+def test_job_sweeps_as_the_command_line_does(head, mice, tmp_path):
+    run = submit(
+        head,
+        "python", "-m", "calsweep.platform", "sweep",
+        f"home={tmp_path}",
+        f"datasets.address={mice.folder}",
+        "datasets.window.length=11",
+        "training.epochs=1",
+        "n_trials=2",
+        "name=job",
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "Honest figure: test AUC" in run.stdout
+    sweep = read_sweep(tmp_path, "job")
+    assert [trial.state for trial in sweep.trials] == [TrialState.DONE] * 3
+    assert [len(trial.folds) for trial in sweep.trials] == [20, 20, 20]
+
+
+def test_job_with_a_home_that_would_vanish_is_refused(head, mice):
+    run = submit(
+        head,
+        "python", "-m", "calsweep.platform", "sweep", f"datasets.address={mice.folder}",
+    )  # fmt: skip
+    assert run.returncode != 0
+    assert "home=" in run.stdout
+    assert "would be lost" in run.stdout
