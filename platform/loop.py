@@ -37,7 +37,7 @@ class Training:
     epochs
         Epochs, each followed by a validation.
     batch_size
-        Windows in a batch, over all devices.
+        Windows in a batch, over all devices; fewer where runs end short at a border.
     learning_rate
         Of Adam.
     weight_decay
@@ -46,8 +46,9 @@ class Training:
         Of the training loss; validation and test losses are without.
     run_length
         Neighboring windows drawn together. Longer runs share more work, and make the windows of a
-        batch more alike. With 8, six in seven input products are saved (31 frames), and the
-        AUC after equal epochs is that of single windows (``tests/benchmarks/RESULTS.md``).
+        batch more alike. With 8, six in seven input products are saved (31 frames), and the AUC
+        after equal epochs is that of single windows; with 32, there is little left to save
+        (``tests/benchmarks/RESULTS.md``).
     epoch_fraction
         Share of the training windows drawn in an epoch; the next epoch goes on where it ended.
     """
@@ -219,7 +220,8 @@ def train_fold(
         n_windows_trained += sum(batch.n_windows for batch in batches)
         train_loss = trainee.train(batches, data=data)
         validation, _ = _score(module, decoder=decoder, data=data, part=data.validation)
-        curve.append(_epoch(epoch, train_loss, validation, training=training))
+        _check_finite(train_loss, validation.loss, epoch=epoch, training=training)
+        curve.append(Epoch(epoch=epoch, train_loss=train_loss, validation=validation))
         best = min(curve, key=lambda row: row.validation.loss)  # of equals the earlier
         if best is curve[-1]:
             chosen, state_dict = validation, _copy_weights(module)
@@ -227,6 +229,7 @@ def train_fold(
             on_epoch(curve[-1])
     module.load_state_dict(state_dict)
     test, test_probability_W = _score(module, decoder=decoder, data=data, part=data.test)
+    _check_finite(test.loss, epoch=best.epoch, training=training)
     return TrainedFold(
         state_dict=state_dict,
         best_epoch=best.epoch,
@@ -333,7 +336,8 @@ def cut_runs(
     run_length
         Windows in a run; fewer at the ends of a segment.
     rng
-        Draws where the first cut lies in each segment; without it, after `run_length` windows.
+        Draws where the first cut lies in each segment longer than a run; without it, after
+        `run_length` windows.
 
     Examples
     --------
@@ -344,6 +348,7 @@ def cut_runs(
     first_S = np.cumsum(lengths_S) - lengths_S
     # A segment's first run begins up to a run's length before it, and loses what lies there.
     ahead_S = rng.integers(run_length, size=len(first_S)) if rng else np.zeros_like(first_S)
+    ahead_S[lengths_S <= run_length] = 0  # a segment that fits into one run is not cut
     n_runs_S = -(-(lengths_S + ahead_S) // run_length)
     number_R = np.arange(n_runs_S.sum()) - np.repeat(np.cumsum(n_runs_S) - n_runs_S, n_runs_S)
     begin_R = np.repeat(first_S - ahead_S, n_runs_S) + number_R * run_length
@@ -496,9 +501,9 @@ def _score(
     loss = decoder.loss(
         logits_W[None].double(), labels_W[None], torch.ones(1, len(labels_W)), label_smoothing=0.0
     )
-    if not math.isfinite(loss.item()):
-        return Score(loss=math.inf, auc=math.nan, accuracy=math.nan), logits_W.numpy()
     probability_W = decoder.probability(logits_W[None])[0].numpy()
+    if not math.isfinite(loss.item()):  # the caller refuses it
+        return Score(loss=math.inf, auc=math.nan, accuracy=math.nan), probability_W
     score = Score(
         loss=loss.item() / len(labels_W),
         auc=auc(part.labels_W, probability_W),
@@ -507,10 +512,9 @@ def _score(
     return score, probability_W
 
 
-def _epoch(epoch: int, train_loss: float, validation: Score, *, training: Training) -> Epoch:
-    if not (math.isfinite(train_loss) and math.isfinite(validation.loss)):
+def _check_finite(*losses: float, epoch: int, training: Training) -> None:
+    if not all(map(math.isfinite, losses)):
         raise Diverged(epoch, training.learning_rate)
-    return Epoch(epoch=epoch, train_loss=train_loss, validation=validation)
 
 
 def _logits(

@@ -160,6 +160,14 @@ class TestDraw:
         assert runs.first_R.tolist() == [0, 3, 5, 6]
         assert runs.n_windows_R.tolist() == [3, 2, 1, 2]
 
+    def test_first_cut_is_drawn_where_a_segment_is_longer_than_a_run(self):
+        starts_W = np.array([0, 1, 2, 3, 4, 9, 20, 21, 22])
+        cuts = {
+            tuple(cut_runs(starts_W, run_length=3, rng=np.random.default_rng(seed)).first_R)
+            for seed in range(20)
+        }
+        assert cuts == {(0, 3, 5, 6), (0, 2, 5, 6), (0, 1, 4, 5, 6)}
+
 
 class TestTraining:
     def test_same_seed_gives_the_same_bits(self):
