@@ -181,13 +181,17 @@ def _unit_names(values: list[str]) -> tuple[str, ...]:
     """Name units after their values, and count them where several share one."""
     n_of = Counter(values)
     if max(n_of.values()) == 1:
-        return tuple(f"unit{value}" if value[0].isdigit() else value for value in values)
+        return tuple(f"unit{value}" if _is_number(value) else value for value in values)
     seen: Counter[str] = Counter()
     names = []
     for value in values:
         seen[value] += 1
         names.append(f"{value}_{seen[value]}" if value[-1:].isdigit() else f"{value}{seen[value]}")
     return tuple(names)
+
+
+def _is_number(value: str) -> bool:
+    return value.lstrip("-").isdigit()
 
 
 _: type[Source] = NpzSource

@@ -88,7 +88,8 @@ def resample(recording: Recording, /, *, rate_hz: float) -> Recording:
 def _positions(n_frames: int, *, ratio: float) -> NDArray[np.float64]:
     """Give where new frames lie among those of a trial."""
     n_new = math.floor((n_frames - 1) / ratio + 1e-9) + 1
-    return np.minimum(np.arange(n_new) * ratio, n_frames - 1)
+    positions_P: NDArray[np.float64] = np.minimum(np.arange(n_new) * ratio, n_frames - 1)
+    return positions_P
 
 
 def _measured(

@@ -1,0 +1,238 @@
+import dataclasses
+import hashlib
+import json
+import pickle
+
+import numpy as np
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+import pytest
+
+from calsweep.datasets.dataset import (
+    DatasetNotFound,
+    open_dataset,
+    read_manifest,
+    verify_dataset,
+)
+from calsweep.datasets.manifest import Manifest
+from calsweep.datasets.recording import Recording
+from calsweep.datasets.shard import DamagedShard, write_dataset
+
+LOCAL = pafs.LocalFileSystem()
+
+
+def make(name="m1_d1", *, n_frames=50, n_units=3, seed=0, **changes):
+    rng = np.random.default_rng(seed)
+    values = {
+        "subject": name.split("_")[0],
+        "name": name,
+        "activity_TN": rng.normal(size=(n_frames, n_units)).astype(np.float32),
+        "behavior": {
+            "run": np.arange(n_frames) % 2,
+            "speed_cm_s": rng.random(n_frames),
+        },
+        "behavior_unit": {"speed_cm_s": "cm/s"},
+        "rate_hz": 30.0,
+        "units": tuple(f"region{i}" for i in range(1, n_units + 1)),
+        "trial_T": np.repeat([3, 7], [20, n_frames - 20]).astype(np.int32),
+        "source_sha256": {f"{name}.npz": "0" * 64},
+    }
+    return Recording(**{**values, **changes})
+
+
+@pytest.fixture
+def recordings():
+    return [make("m1_d1", seed=1), make("m2_d1", n_frames=70, seed=2), make("m2_d2", seed=3)]
+
+
+@pytest.fixture
+def folder(recordings, tmp_path):
+    write_dataset(recordings, folder=tmp_path / "data", shard_mb=0.002)
+    return tmp_path / "data"
+
+
+def test_gives_back_what_was_written(recordings, folder, tmp_path):
+    dataset = open_dataset(LOCAL, str(folder), cache=tmp_path / "cache")
+    assert len(dataset.manifest.shards) > 3  # recordings span shards, and shards hold several
+    for recording in recordings:
+        span = dataset.spans[recording.name]
+        assert np.array_equal(dataset.activity_TN[span], recording.activity_TN)
+        assert np.array_equal(dataset.copy_recording(recording.name), recording.activity_TN)
+        assert np.array_equal(dataset.trial_T[span], recording.trial_T)
+        for name, values in recording.behavior.items():
+            assert np.array_equal(dataset.behavior[name][span], values)
+    assert dataset.behavior["run"].dtype == np.int64
+    assert dataset.activity_TN.dtype == np.float32
+    assert dataset.activity_TN.flags.c_contiguous
+    assert not dataset.activity_TN.flags.writeable
+
+
+def test_manifest_says_what_is_in_it(folder):
+    manifest = read_manifest(LOCAL, str(folder))
+    assert manifest.subjects == ("m1", "m2")
+    assert manifest.n_frames == 170
+    assert manifest.units == ("region1", "region2", "region3")
+    assert manifest.behaviors == {"run": "", "speed_cm_s": "cm/s"}
+    assert manifest.labels == ("run",)
+    entry = manifest.recordings[1]
+    assert (entry.name, entry.n_frames, entry.n_trials) == ("m2_d1", 70, 2)
+    assert entry.longest_trial_frames == 50
+    assert entry.label_counts == {"run": {0: 35, 1: 35}}
+    assert entry.source_sha256 == {"m2_d1.npz": "0" * 64}
+    for shard in manifest.shards:
+        data = (folder / shard.file).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == shard.sha256
+        assert shard.sha256[:16] in shard.file
+        assert len(data) == shard.n_bytes
+
+
+def test_same_recordings_give_the_same_hash(recordings, folder, tmp_path):
+    again = write_dataset(recordings, folder=tmp_path / "again", shard_mb=0.002)
+    assert again.content_hash == read_manifest(LOCAL, str(folder)).content_hash
+
+
+def test_columns_are_named(folder):
+    shard = read_manifest(LOCAL, str(folder)).shards[0]
+    columns = pq.read_schema(folder / shard.file).names
+    assert columns == [
+        "recording", "frame", "trial", "behavior.run", "behavior.speed_cm_s",
+        "unit.region1", "unit.region2", "unit.region3",
+    ]  # fmt: skip
+
+
+def test_a_flipped_bit_in_any_shard_is_refused_and_named(folder, tmp_path):
+    rng = np.random.default_rng(0)
+    for shard in read_manifest(LOCAL, str(folder)).shards:
+        path = folder / shard.file
+        whole = path.read_bytes()
+        for position in {0, len(whole) - 1, *rng.integers(len(whole), size=40).tolist()}:
+            damaged = bytearray(whole)
+            damaged[position] ^= 1 << int(rng.integers(8))
+            path.write_bytes(damaged)
+            with pytest.raises(DamagedShard, match=shard.file):
+                verify_dataset(LOCAL, str(folder))
+        path.write_bytes(whole)
+    verify_dataset(LOCAL, str(folder))
+
+
+def test_pages_have_checksums_of_their_own(folder):
+    shard = read_manifest(LOCAL, str(folder)).shards[0]
+    path, refused = folder / shard.file, 0
+    column = pq.ParquetFile(path).metadata.row_group(0).column(6)
+    whole = path.read_bytes()
+    end = column.data_page_offset + column.total_compressed_size
+    for position in range(end - 100, end):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1
+        path.write_bytes(damaged)
+        with pytest.raises(OSError, match=r"CRC|crc"):
+            pq.ParquetFile(path, page_checksum_verification=True).read()
+        refused += 1
+    assert refused == 100
+
+
+def test_a_damaged_dataset_leaves_nothing_in_the_cache(folder, tmp_path):
+    manifest = read_manifest(LOCAL, str(folder))
+    last = folder / manifest.shards[-1].file
+    last.write_bytes(last.read_bytes()[:-10])
+    with pytest.raises(DamagedShard, match=last.name):
+        open_dataset(LOCAL, str(folder), cache=tmp_path / "cache")
+    left = [p for p in (tmp_path / "cache").rglob("*") if p.is_file() and p.stat().st_size]
+    assert left == []
+
+
+def test_a_shard_that_is_not_there_is_named(folder):
+    shard = read_manifest(LOCAL, str(folder)).shards[0]
+    (folder / shard.file).unlink()
+    with pytest.raises(DamagedShard, match=f"{shard.file} is damaged: the file is missing"):
+        verify_dataset(LOCAL, str(folder))
+
+
+def test_a_shard_is_read_once_more_before_it_is_refused(folder):
+    class Flaky:
+        def __init__(self):
+            self.n_reads = 0
+
+        def open_input_file(self, path):
+            self.n_reads += 1
+            if self.n_reads == 2:  # 1 is the manifest
+                raise FileNotFoundError(path)
+            return LOCAL.open_input_file(path)
+
+    flaky = Flaky()
+    manifest = verify_dataset(flaky, str(folder))
+    assert flaky.n_reads == 1 + 1 + len(manifest.shards)
+
+
+def test_damage_travels_between_processes():
+    error = pickle.loads(pickle.dumps(DamagedShard("a.parquet", "why")))
+    assert str(error).startswith("The shard a.parquet is damaged: why.")
+
+
+def test_a_changed_manifest_is_refused(folder):
+    path = folder / "manifest.json"
+    plain = json.loads(path.read_text())
+    plain["recordings"][0]["label_counts"]["run"]["0"] += 1
+    path.write_text(json.dumps(plain))
+    with pytest.raises(ValueError, match="changed or damaged"):
+        read_manifest(LOCAL, str(folder))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema_version": 2}'])
+def test_what_is_no_manifest_is_refused(folder, text):
+    with pytest.raises(ValueError, match=r"manifest\.json is no"):
+        Manifest.from_json(text)
+
+
+def test_no_dataset(tmp_path):
+    with pytest.raises(DatasetNotFound, match="No dataset at"):
+        open_dataset(LOCAL, str(tmp_path), cache=tmp_path / "cache")
+
+
+def test_shards_must_hold_every_frame(folder):
+    manifest = read_manifest(LOCAL, str(folder))
+    with pytest.raises(ValueError, match="do not hold every frame of m2_d2"):
+        dataclasses.replace(manifest, shards=manifest.shards[:-1])
+    with pytest.raises(ValueError, match="in order"):
+        dataclasses.replace(manifest, shards=manifest.shards[::-1])
+
+
+def test_a_shard_may_not_lie_elsewhere(folder):
+    manifest = read_manifest(LOCAL, str(folder))
+    away = dataclasses.replace(manifest.shards[0], file="../other.parquet")
+    with pytest.raises(ValueError, match="in the dataset's folder"):
+        dataclasses.replace(manifest, shards=(away, *manifest.shards[1:]))
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"rate_hz": 10.0}, "m1_d1 has 30 Hz and m2_d1 10 Hz"),
+        ({"units": ("region2", "region1", "region3")}, "another order"),
+        ({"units": ("a", "b", "region3")}, "2 of m2_d1 and 2 of m1_d1 are not in"),
+        ({"behavior": {"run": np.zeros(50, dtype=int)}}, "`speed_cm_s` .*is missing in m2_d1"),
+        ({"name": "m1_d1"}, "'m1_d1' comes twice"),
+    ],
+)
+def test_recordings_that_do_not_go_together(tmp_path, other, message):
+    pair = [make("m1_d1"), make(**{"name": "m2_d1", **other})]
+    with pytest.raises(ValueError, match=message):
+        write_dataset(pair, folder=tmp_path / "data")
+
+
+def test_nothing_to_write(tmp_path):
+    with pytest.raises(ValueError, match="at least one recording"):
+        write_dataset([], folder=tmp_path / "data")
+
+
+def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
+    (tmp_path / "mine.txt").write_text("x")
+    with pytest.raises(FileExistsError):
+        write_dataset([make()], folder=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_counters_have_no_classes(tmp_path):
+    counter = make(behavior={"frame_number": np.arange(150)}, n_frames=150)
+    manifest = write_dataset([counter], folder=tmp_path / "data")
+    assert manifest.recordings[0].label_counts == {"frame_number": {}}
