@@ -99,7 +99,9 @@ def name_of(file: Path, /, *, pattern: str = "") -> RecordingName:
         return RecordingName(subject=file.stem.split("_")[0] or file.stem, recording=file.stem)
     match = re.search(pattern, file.stem)
     if match is None:
-        raise ValueError(f"{file}: its name must match the pattern {pattern!r}, but does not.")
+        raise ValueError(
+            f"the file's name must match the pattern {pattern!r}, but is {file.name!r}."
+        )
     subject = match["subject"]
     recording = match.groupdict().get("recording")
     return RecordingName(
