@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.fs as pafs
 from numpy.typing import NDArray
 
@@ -176,6 +177,8 @@ def _decode(manifest: Manifest, *, filesystem: pafs.FileSystem, path: str, folde
             table.column("trial").to_numpy().tofile(trial)
             for name, file in behavior.items():
                 table.column(BEHAVIOR + name).to_numpy().tofile(file)
+            del table
+    pa.default_memory_pool().release_unused()  # a process that goes on to train needs it
 
 
 @contextlib.contextmanager
