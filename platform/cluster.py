@@ -17,7 +17,7 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
 
-from calsweep.platform.settings import Resources
+from calsweep.platform.resources import Resources
 
 
 class NeverStarts(ValueError):

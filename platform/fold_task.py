@@ -1,29 +1,21 @@
-"""The training of one fold, from its settings to its folder in the sweep's record."""
+"""One fold to train: what decides its result, and where the result lies.
+
+It is made and read where nothing is trained, so it loads no engine; `calsweep.platform.fold_run`
+does the work.
+"""
 
 from __future__ import annotations
 
-import shutil
-import uuid
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from torch import nn
 
-from calsweep.datasets.dataset import Dataset, open_dataset
 from calsweep.datasets.fold import Fold
-from calsweep.datasets.split import FoldData
-from calsweep.datasets.view import split_fold
-from calsweep.platform.loop import TrainedFold, train_fold
-from calsweep.platform.model import FoldModel
 from calsweep.platform.plain import content_hash, to_plain
-from calsweep.platform.record import FoldRecord, code_version, process_name
-from calsweep.platform.settings import Settings
-from calsweep.platform.storage import locate
+from calsweep.platform.record import code_version
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +25,7 @@ class FoldTask:
     Attributes
     ----------
     settings
-        The configuration.
+        The configuration as plain data (`calsweep.platform.settings.Settings`).
     fold
         Which recordings train, validate and test.
     seed
@@ -46,7 +38,7 @@ class FoldTask:
         Folder on each node for decoded frames.
     """
 
-    settings: Settings
+    settings: Mapping[str, Any]
     fold: Fold
     seed: int
     dataset_hash: str
@@ -57,8 +49,8 @@ class FoldTask:
     @property
     def key(self) -> str:
         """Content hash of all that decides the result: not where data and result lie."""
-        settings = to_plain(self.settings)
-        settings["datasets"] = {**settings["datasets"], "address": self.dataset_hash}
+        view = {**self.settings["datasets"], "address": self.dataset_hash}
+        settings = {**self.settings, "datasets": view}
         what = [settings, to_plain(self.fold), self.seed, self.plan_hash, code_version()]
         return content_hash(what)[:32]
 
@@ -66,22 +58,6 @@ class FoldTask:
     def place(self) -> Path:
         """Folder of this fold's result."""
         return self.folder / self.key
-
-
-class DatasetChanged(ValueError):
-    """A dataset is not the one that the sweep began with."""
-
-    def __init__(self, address: str, then: str, now: str) -> None:
-        super().__init__(address, then, now)
-        self.address = address
-        self.then = then
-        self.now = now
-
-    def __str__(self) -> str:
-        return (
-            f"The dataset at {self.address} was {self.then[:12]} when the sweep began and is "
-            f"{self.now[:12]} now: begin a new sweep."
-        )
 
 
 def fold_seed(seed: int, fold: int, /) -> int:
@@ -93,108 +69,3 @@ def fold_seed(seed: int, fold: int, /) -> int:
     True
     """
     return int(np.random.SeedSequence([seed, fold]).generate_state(1)[0] >> 1)
-
-
-def run_fold(
-    task: FoldTask,
-    /,
-    *,
-    device: str = "cpu",
-    rank: int = 0,
-    world_size: int = 1,
-    wrap: Callable[[nn.Module], nn.Module] | None = None,
-) -> None:
-    """Train one fold and leave its figures, predictions and model in the sweep's folder.
-
-    Several processes may train it together; the first writes.
-
-    Raises
-    ------
-    DatasetChanged
-        If the dataset is another than the sweep began with.
-    """
-    dataset = _dataset(task.settings.datasets.address, task.dataset_hash, task.cache)
-    data = split_fold(dataset, task.settings.datasets, task.fold, seed=task.seed, cache=task.cache)
-    trained = train_fold(
-        task.settings.trainables,
-        data=data,
-        training=task.settings.training,
-        seed=task.seed,
-        device=device,
-        rank=rank,
-        world_size=world_size,
-        wrap=wrap,
-    )
-    if rank == 0 and not task.place.exists():
-        _save(task, trained, dataset=dataset, data=data)
-
-
-@lru_cache(maxsize=2)
-def _dataset(address: str, content_hash: str, cache: Path) -> Dataset:
-    location = locate(address)
-    dataset = open_dataset(location.filesystem, location.path, cache=cache)
-    now = dataset.manifest.content_hash
-    if now != content_hash:
-        raise DatasetChanged(address, content_hash, now)
-    return dataset
-
-
-def _save(task: FoldTask, trained: TrainedFold, *, dataset: Dataset, data: FoldData) -> None:
-    """Write beside and rename, so that a folder that is there is whole."""
-    partial = task.folder / f".{task.key}.{uuid.uuid4().hex[:8]}.partial"
-    partial.mkdir(parents=True)
-    try:
-        _record(task, trained).write(partial)
-        _write_predictions(partial / "predictions.parquet", trained, dataset=dataset, data=data)
-        FoldModel(
-            decoder=task.settings.trainables,
-            view=task.settings.datasets,
-            units=dataset.manifest.units,
-            rate_hz=dataset.manifest.rate_hz,
-            scaling=data.scaling,
-            state=trained.state_dict,
-        ).save(partial / "model")
-        partial.rename(task.place)
-    except OSError:
-        if not task.place.exists():  # another attempt at the same fold may have been first
-            raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _record(task: FoldTask, trained: TrainedFold) -> FoldRecord:
-    return FoldRecord(
-        key=task.key,
-        fold=task.fold.index,
-        test_group=task.fold.test_group,
-        validation_group=task.fold.validation_group,
-        seed=task.seed,
-        best_epoch=trained.best_epoch,
-        curve=trained.curve,
-        validation=trained.validation,
-        test=trained.test,
-        n_windows=trained.n_windows_trained,
-        train_seconds=trained.train_seconds,
-        process=process_name(),
-    )
-
-
-def _write_predictions(
-    path: Path, trained: TrainedFold, *, dataset: Dataset, data: FoldData
-) -> None:
-    """Write one row a test window: which frame it decodes, the label there, the probability."""
-    targets_W = data.test.targets_W
-    names = list(dataset.spans)
-    starts = np.array([span.start for span in dataset.spans.values()])
-    recording_W = np.searchsorted(starts, targets_W, side="right") - 1
-    table = pa.table(
-        {
-            "recording": pa.DictionaryArray.from_arrays(
-                pa.array(recording_W, pa.int32()), pa.array(names)
-            ),
-            "frame": pa.array(targets_W - starts[recording_W], pa.int64()),
-            "label": pa.array(data.test.labels_W, pa.int8()),
-            "probability": pa.array(trained.test_probability_W, pa.float32()),
-        }
-    )
-    pq.write_table(table, path, compression="zstd", write_page_checksum=True)

@@ -17,7 +17,18 @@ from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
 
 from calsweep.datasets.split import FoldData, Part, Scaling
+from calsweep.platform.batch import (
+    Batch,
+    Runs,
+    cut_runs,
+    draw,
+    epoch_batches,
+    segment_lengths,
+    share_of,
+    take_frames,
+)
 from calsweep.platform.score import Epoch, Score
+from calsweep.platform.training import Training
 from calsweep.trainables.decoder import Decoder
 from calsweep.trainables.metrics import accuracy, auc
 
@@ -26,61 +37,6 @@ from calsweep.trainables.metrics import accuracy, auc
 # A prediction steps over up to this many windows at once: enough that starting an operation costs
 # little, few enough that a step stays in the processor's cache.
 PREDICTED_AT_ONCE = 1024
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """How a decoder is trained.
-
-    Attributes
-    ----------
-    epochs
-        Epochs, each followed by a validation.
-    batch_size
-        Windows in a batch, over all devices; fewer where runs end short at a border.
-    learning_rate
-        Of Adam.
-    weight_decay
-        Decoupled from the gradient (AdamW); 0 is plain Adam.
-    label_smoothing
-        Of the training loss; validation and test losses are without.
-    run_length
-        Neighboring windows drawn together. Longer runs share more work, and make the windows of a
-        batch more alike. With 8, six in seven input products are saved (31 frames), and the AUC
-        after equal epochs is that of single windows; with 32, there is little left to save
-        (``tests/benchmarks/RESULTS.md``).
-    epoch_fraction
-        Share of the training windows drawn in an epoch; the next epoch goes on where it ended.
-    """
-
-    epochs: int = 30
-    batch_size: int = 256
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
-    label_smoothing: float = 0.01
-    run_length: int = 8
-    epoch_fraction: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise ValueError(f"`epochs >= 1` must hold, but got {self.epochs=}.")
-        if self.run_length < 1 or self.batch_size < 1 or self.batch_size % self.run_length:
-            raise ValueError(
-                "`batch_size` must be a positive multiple of `run_length`, "
-                f"but got {self.batch_size=}, {self.run_length=}."
-            )
-        if not 0 < self.learning_rate < math.inf:
-            raise ValueError(f"`learning_rate > 0` must hold, but got {self.learning_rate=}.")
-        if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"`weight_decay >= 0` must hold, but got {self.weight_decay=}.")
-        if not 0 <= self.label_smoothing < 1:
-            raise ValueError(
-                f"`0 <= label_smoothing < 1` must hold, but got {self.label_smoothing=}."
-            )
-        if not 0 < self.epoch_fraction <= 1:
-            raise ValueError(
-                f"`0 < epoch_fraction <= 1` must hold, but got {self.epoch_fraction=}."
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,34 +86,6 @@ class Diverged(ArithmeticError):
             f"The loss was not finite in epoch {self.epoch} at learning rate "
             f"{self.learning_rate:g}: lower `training.learning_rate`."
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Runs:
-    """Runs of neighboring windows: the first window of each, and how many it holds."""
-
-    first_R: NDArray[np.int64]
-    n_windows_R: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.first_R)
-
-    def __getitem__(self, index: slice | NDArray[np.int64], /) -> Runs:
-        return Runs(first_R=self.first_R[index], n_windows_R=self.n_windows_R[index])
-
-    @property
-    def n_windows(self) -> int:
-        """Windows in all runs."""
-        return int(self.n_windows_R.sum())
-
-
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """Runs of frames with what is asked of their windows; padding has weight 0."""
-
-    frames_RTN: Tensor
-    labels_RK: Tensor
-    weights_RK: Tensor
 
 
 def train_fold(
@@ -308,117 +236,10 @@ def build_module(decoder: Decoder, /, *, data: FoldData, seed: int) -> nn.Module
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return decoder.build(
-            n_units=data.train.frames_TN.shape[1], window_length=data.window_length
+            n_units=data.train.frames_TN.shape[1],
+            window_length=data.window_length,
+            base_rate=float(data.train.labels_W.mean()),
         )
-
-
-def segment_lengths(starts_W: NDArray[np.int64], /) -> NDArray[np.int64]:
-    """Count the windows of each segment: a stretch whose windows start one frame apart.
-
-    Examples
-    --------
-    >>> segment_lengths(np.array([0, 1, 2, 10, 11])).tolist()
-    [3, 2]
-    """
-    first_S = np.flatnonzero(np.diff(starts_W, prepend=-2) != 1)
-    return np.diff(first_S, append=len(starts_W))
-
-
-def cut_runs(
-    starts_W: NDArray[np.int64], /, *, run_length: int, rng: np.random.Generator | None = None
-) -> Runs:
-    """Cut windows into runs of neighbors, so that each window lies in one run.
-
-    Parameters
-    ----------
-    starts_W
-        First frame of each window, increasing.
-    run_length
-        Windows in a run; fewer at the ends of a segment.
-    rng
-        Draws where the first cut lies in each segment longer than a run; without it, after
-        `run_length` windows.
-
-    Examples
-    --------
-    >>> cut_runs(np.array([0, 1, 2, 10, 11]), run_length=2)
-    Runs(first_R=array([0, 2, 3]), n_windows_R=array([2, 1, 2]))
-    """
-    lengths_S = segment_lengths(starts_W)
-    first_S = np.cumsum(lengths_S) - lengths_S
-    # A segment's first run begins up to a run's length before it, and loses what lies there.
-    ahead_S = rng.integers(run_length, size=len(first_S)) if rng else np.zeros_like(first_S)
-    ahead_S[lengths_S <= run_length] = 0  # a segment that fits into one run is not cut
-    n_runs_S = -(-(lengths_S + ahead_S) // run_length)
-    number_R = np.arange(n_runs_S.sum()) - np.repeat(np.cumsum(n_runs_S) - n_runs_S, n_runs_S)
-    begin_R = np.repeat(first_S - ahead_S, n_runs_S) + number_R * run_length
-    first_R = np.maximum(begin_R, np.repeat(first_S, n_runs_S))
-    return Runs(first_R=first_R, n_windows_R=np.diff(first_R, append=len(starts_W)))
-
-
-def epoch_batches(part: Part, /, *, training: Training, seed: int, epoch: int) -> list[Runs]:
-    """Give the batches of an epoch, which depend on seed and epoch alone.
-
-    A pass takes every window once, in an order of its own. Epochs lie end to end on the passes:
-    an epoch is the stretch from ``(epoch - 1) * epoch_fraction`` to ``epoch * epoch_fraction``.
-
-    Parameters
-    ----------
-    part
-        The windows.
-    training
-        Batch size, run length and share of a pass.
-    seed
-        Of the order.
-    epoch
-        From 1.
-    """
-    begin, end = (epoch - 1) * training.epoch_fraction, epoch * training.epoch_fraction
-    batches: list[Runs] = []
-    for number in range(math.floor(begin), math.ceil(end)):
-        whole = _shuffled_pass(part, training=training, seed=seed, number=number)
-        first, last = (max(math.ceil((at - number) * len(whole)), 0) for at in (begin, end))
-        batches += whole[first:last]
-    return batches
-
-
-def share_of(batch: Runs, /, *, rank: int, world_size: int) -> Runs:
-    """Give the runs of a batch that one process trains; where there is none, one of no windows."""
-    share = batch[rank::world_size]
-    return share if len(share) else Runs(first_R=batch.first_R[:1], n_windows_R=np.array([0]))
-
-
-def draw(
-    part: Part,
-    runs: Runs,
-    /,
-    *,
-    scaling: Scaling,
-    run_length: int,
-    window_length: int,
-    device: torch.device,
-) -> Batch:
-    """Take the scaled frames of runs, with the labels of their windows.
-
-    A short run is filled up with its last frame, and the windows that see the filling have weight
-    0: no frame beyond a border is read.
-    """
-    n_R = np.maximum(runs.n_windows_R, 1)
-    start_R = part.starts_W[runs.first_R]
-    windows_RK = runs.first_R[:, None] + np.minimum(np.arange(run_length), n_R[:, None] - 1)
-    weights_RK = np.arange(run_length) < runs.n_windows_R[:, None]
-    return Batch(
-        frames_RTN=_take_frames(
-            part.frames_TN,
-            start_R,
-            n_R + window_length - 1,
-            n_frames=run_length + window_length - 1,
-            scaling=scaling,
-            device=device,
-        ),
-        labels_RK=torch.from_numpy(part.labels_W[windows_RK]).to(device),
-        weights_RK=torch.from_numpy(weights_RK).to(device),
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -479,14 +300,6 @@ def _optimizer(module: nn.Module, *, training: Training) -> torch.optim.Optimize
     )
 
 
-def _shuffled_pass(part: Part, *, training: Training, seed: int, number: int) -> list[Runs]:
-    rng = np.random.default_rng([seed, number])
-    runs = cut_runs(part.starts_W, run_length=training.run_length, rng=rng)
-    order = rng.permutation(len(runs))
-    n_runs = training.batch_size // training.run_length
-    return [runs[order[first : first + n_runs]] for first in range(0, len(runs), n_runs)]
-
-
 def _score(
     module: nn.Module, *, decoder: Decoder, data: FoldData, part: Part
 ) -> tuple[Score, NDArray[np.float32]]:
@@ -535,7 +348,7 @@ def _logits(
     with torch.inference_mode():
         for first in range(0, len(runs), n_together):
             together = runs[first : first + n_together]
-            frames_RTN = _take_frames(
+            frames_RTN = take_frames(
                 frames_TN,
                 starts_W[together.first_R],
                 together.n_windows_R + window_length - 1,
@@ -547,24 +360,6 @@ def _logits(
             begin = int(together.first_R[0])
             logits_W[begin : begin + together.n_windows] = module(frames_RTN).cpu()[is_real_RK]
     return logits_W
-
-
-def _take_frames(
-    frames_TN: NDArray[np.float32],
-    start_R: NDArray[np.int64],
-    n_real_R: NDArray[np.int64],
-    *,
-    n_frames: int,
-    scaling: Scaling,
-    device: torch.device,
-) -> Tensor:
-    """Take runs of frames, scaled; beyond its real frames, a run repeats the last."""
-    # Time before run, as `calsweep.trainables.recurrence` lays its columns out.
-    frames_TR = start_R + np.minimum(np.arange(n_frames)[:, None], n_real_R - 1)
-    taken_TRN = torch.from_numpy(frames_TN[frames_TR]).to(device)
-    offset_N = torch.from_numpy(scaling.offset_N).to(device)
-    scale_N = torch.from_numpy(scaling.scale_N).to(device)
-    return taken_TRN.sub_(offset_N).mul_(scale_N).transpose(0, 1)
 
 
 def _copy_weights(module: nn.Module) -> dict[str, Tensor]:

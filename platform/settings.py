@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from calsweep.datasets.view import View
-from calsweep.platform.loop import Training
 from calsweep.platform.plain import content_hash, overlay, to_plain
+from calsweep.platform.resources import Resources
+from calsweep.platform.training import Training
 from calsweep.search_spaces.space import Space
+from calsweep.search_spaces.suggestion import Tuner
 from calsweep.trainables.decoder import Decoder
 from calsweep.trainables.linear import Linear
-
-
-class Tuner(Enum):
-    """How configurations are chosen."""
-
-    OPTUNA = "optuna"
-    RANDOM = "random"
-    GRID = "grid"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,41 +35,6 @@ class Settings:
     trainables: Decoder
     datasets: View
     training: Training
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resources:
-    """What one fold's training takes.
-
-    Attributes
-    ----------
-    num_workers
-        Processes that train one fold together; above 1, each has its own device.
-    cpus, gpus
-        Of each of these processes.
-    retries
-        How often a fold is begun again after its process died.
-    deadline_s
-        Seconds after which a fold that has not come back is given up.
-    """
-
-    num_workers: int = 1
-    cpus: int = 1
-    gpus: float = 0.0
-    retries: int = 2
-    deadline_s: float = 6 * 3600.0
-
-    def __post_init__(self) -> None:
-        if self.num_workers < 1 or self.cpus < 1:
-            raise ValueError(
-                f"at least one worker and one CPU are needed, "
-                f"but got {self.num_workers=}, {self.cpus=}."
-            )
-        if self.gpus < 0 or self.retries < 0 or self.deadline_s <= 0:
-            raise ValueError(
-                "`gpus >= 0`, `retries >= 0` and `deadline_s > 0` must hold, "
-                f"but got {self.gpus=}, {self.retries=}, {self.deadline_s=}."
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +102,11 @@ class SweepSettings:
         """The sweep's name: as given, or from what it would do."""
         kind = type(self.trainables).__name__.lower()
         return self.name or f"{kind}-{content_hash(self.intent)[:8]}"
+
+    @property
+    def linear(self) -> Settings:
+        """The baseline: its decoder in place of the one that the search starts from."""
+        return replace(self.start, trainables=self.baseline)
 
     def configuration(self, values: Mapping[str, Any], /) -> Settings:
         """Give the configuration of a trial: the start with some settings changed.

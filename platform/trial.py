@@ -3,10 +3,13 @@
 Ray keeps the processes of finished tasks for the next ones, so a fold pays for no start of its own.
 A fold on one device trains in that very process (Ray Train's local mode); a fold on several gets a
 group of Ray Train's workers under DDP. Either way `_train_worker` is what runs.
+
+A trial's own process only hands out folds, so torch and Ray Train are imported where folds train.
 """
 
 from __future__ import annotations
 
+import importlib
 import tempfile
 import time
 import uuid
@@ -14,14 +17,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import ray
-import ray.train
-import ray.train.torch
-import torch
 
-from calsweep.platform.fold_task import FoldTask, run_fold
+from calsweep.platform.fold_task import FoldTask
 from calsweep.platform.plain import from_plain, to_plain
 from calsweep.platform.record import FoldRecord
-from calsweep.platform.settings import Resources
+from calsweep.platform.resources import Resources
 
 WAIT_S = 5.0
 
@@ -76,7 +76,9 @@ def warm_up(n_parallel: int, /, *, resources: Resources) -> None:
 
 
 def _import_only() -> None:
-    """Leave a process that has this module, and torch with it."""
+    """Leave a process that has loaded what training needs."""
+    importlib.import_module("ray.train.torch")
+    importlib.import_module("calsweep.platform.fold_run")
 
 
 def _next(pending: Mapping[Any, FoldTask], deadline_s: float) -> Any:
@@ -106,6 +108,8 @@ def _submit(task: FoldTask, resources: Resources) -> Any:
 
 def _train(task: Mapping[str, Any], resources: Mapping[str, Any]) -> None:
     """Train one fold under Ray Train, in this process or in a group of workers."""
+    import ray.train.torch
+
     asked: Resources = from_plain(resources)
     with tempfile.TemporaryDirectory(prefix="calsweep-train-") as scratch:
         trainer = ray.train.torch.TorchTrainer(
@@ -119,7 +123,9 @@ def _train(task: Mapping[str, Any], resources: Mapping[str, Any]) -> None:
         trainer.fit()
 
 
-def _scaling(resources: Resources) -> ray.train.ScalingConfig:
+def _scaling(resources: Resources) -> Any:
+    import ray.train
+
     use_gpu = resources.gpus > 0
     if resources.num_workers == 1:
         return ray.train.ScalingConfig(num_workers=0, use_gpu=use_gpu)
@@ -131,6 +137,11 @@ def _scaling(resources: Resources) -> ray.train.ScalingConfig:
 
 def _train_worker(config: Mapping[str, Any]) -> None:
     """Train one fold as the only process or as one rank of several."""
+    import ray.train.torch
+    import torch
+
+    from calsweep.platform.fold_run import run_fold
+
     resources: Resources = from_plain(config["resources"])
     context = ray.train.get_context()
     torch.set_num_threads(resources.cpus)

@@ -42,7 +42,7 @@ def mice(tmp_path_factory) -> Mice:
 @pytest.fixture(scope="module")
 def local_ray():
     from calsweep.platform.cluster import cluster
-    from calsweep.platform.settings import Resources
+    from calsweep.platform.resources import Resources
 
     with cluster(Resources()):
         yield

@@ -18,9 +18,9 @@ MAY_IMPORT = {
 }
 # An engine is known to the modules named here and to no other.
 KNOWN_TO = {
-    "ray.tune": {"platform/sweep.py"},
+    "ray.tune": {"platform/search.py"},
     "ray.train": {"platform/trial.py"},
-    "ray": {"platform/sweep.py", "platform/trial.py", "platform/cluster.py"},
+    "ray": {"platform/search.py", "platform/trial.py", "platform/cluster.py"},
     "mlflow": {"platform/tracking.py"},
     "boto3": {"platform/storage.py"},
     "botocore": {"platform/storage.py"},

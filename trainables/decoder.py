@@ -18,7 +18,9 @@ class Decoder(Protocol):
     before the module asks for it.
     """
 
-    def build(self, *, n_units: int, window_length: int, n_outputs: int = 1) -> nn.Module:
+    def build(
+        self, *, n_units: int, window_length: int, n_outputs: int = 1, base_rate: float = 0.5
+    ) -> nn.Module:
         """Build the module with fresh weights from torch's random state.
 
         Parameters
@@ -29,6 +31,11 @@ class Decoder(Protocol):
             Frames in a window.
         n_outputs
             Logits per window; with 1 the logits have no axis for it.
+        base_rate
+            Share of class 1 in the training labels, which the module gives where it sees nothing
+            (`calsweep.trainables.losses.log_odds`). A module that begins at 0.5 instead is first
+            pushed towards the more frequent class, most where activity is strongest, and so tells
+            classes apart even when labels are permuted.
         """
         ...
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from calsweep.trainables.decoder import Decoder
-from calsweep.trainables.losses import binary_cross_entropy
+from calsweep.trainables.losses import binary_cross_entropy, log_odds
 
 # R run, T time, N unit, K windows per run
 
@@ -24,9 +24,16 @@ class Linear:
     torch.Size([2, 8])
     """
 
-    def build(self, *, n_units: int, window_length: int, n_outputs: int = 1) -> nn.Module:
+    def build(
+        self, *, n_units: int, window_length: int, n_outputs: int = 1, base_rate: float = 0.5
+    ) -> nn.Module:
         """Build the module."""
-        return LinearModule(n_units=n_units, window_length=window_length, n_outputs=n_outputs)
+        return LinearModule(
+            n_units=n_units,
+            window_length=window_length,
+            n_outputs=n_outputs,
+            base_rate=base_rate,
+        )
 
     def loss(
         self, logits_RK: Tensor, labels_RK: Tensor, weights_RK: Tensor, *, label_smoothing: float
@@ -44,15 +51,18 @@ class Linear:
 class LinearModule(nn.Module):
     """A window's weights as one kernel that slides over the run.
 
-    Weights begin at zero: the problem is convex, and so the seed decides nothing but the order.
+    Weights begin at zero, the bias at the base rate: the problem is convex, and so the seed decides
+    nothing but the order.
     """
 
-    def __init__(self, *, n_units: int, window_length: int, n_outputs: int) -> None:
+    def __init__(
+        self, *, n_units: int, window_length: int, n_outputs: int, base_rate: float
+    ) -> None:
         super().__init__()
         self.kernel = nn.Conv1d(n_units, n_outputs, window_length)
         nn.init.zeros_(self.kernel.weight)
         if self.kernel.bias is not None:
-            nn.init.zeros_(self.kernel.bias)
+            nn.init.constant_(self.kernel.bias, log_odds(base_rate))
 
     def forward(self, frames_RTN: Tensor) -> Tensor:
         """Give the logits of every window, shape ``(run, window)``."""

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 from torch.nn import functional
 
 # R run, K windows per run
+
+
+def log_odds(base_rate: float, /) -> float:
+    """Give the logit of a share of class 1, within what a finite logit can say.
+
+    Examples
+    --------
+    >>> log_odds(0.5), round(log_odds(0.8), 3)
+    (0.0, 1.386)
+    """
+    share = min(max(base_rate, 1e-6), 1 - 1e-6)
+    return math.log(share / (1 - share))
 
 
 def binary_cross_entropy(

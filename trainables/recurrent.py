@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from calsweep.trainables.decoder import Decoder
-from calsweep.trainables.losses import binary_cross_entropy
+from calsweep.trainables.losses import binary_cross_entropy, log_odds
 from calsweep.trainables.recurrence import Cell, last_state
 
 # R run, T time, N unit, K windows per run, L window length, G gate rows, H hidden, O outputs
@@ -47,11 +47,15 @@ class Recurrent:
         if self.n_hidden < 1:
             raise ValueError(f"`n_hidden >= 1` must hold, but got {self.n_hidden=}.")
 
-    def build(self, *, n_units: int, window_length: int, n_outputs: int = 1) -> nn.Module:
+    def build(
+        self, *, n_units: int, window_length: int, n_outputs: int = 1, base_rate: float = 0.5
+    ) -> nn.Module:
         """Build the module with fresh weights from torch's random state."""
-        return RecurrentModule(
+        module = RecurrentModule(
             self, n_units=n_units, window_length=window_length, n_outputs=n_outputs
         )
+        nn.init.constant_(module.readout.bias, log_odds(base_rate))
+        return module
 
     def loss(
         self, logits_RK: Tensor, labels_RK: Tensor, weights_RK: Tensor, *, label_smoothing: float

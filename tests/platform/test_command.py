@@ -1,4 +1,4 @@
-"""Bad input ends with exit code 2 and one message that tells the way out; nothing is left behind."""
+"""Bad input ends with exit code 2 and one message with the way out; nothing is left behind."""
 
 import shutil
 
@@ -41,7 +41,10 @@ def test_every_command_has_help(calsweep, name):
         (["trainable=gru"], "`trainable` is not a setting. Did you mean `trainables`?"),
         (["trainables=grru"], "`trainables=grru` is not known. Did you mean `gru`?"),
         (["datasets=widefeld"], "Did you mean `widefield`?"),
-        (["trainables.n_hiden=3"], "`trainables.n_hiden` is not a setting. Did you mean `n_hidden`?"),
+        (
+            ["trainables.n_hiden=3"],
+            "`trainables.n_hiden` is not a setting. Did you mean `n_hidden`?",
+        ),
         (["training.learning_rat=3"], "Did you mean `learning_rate`?"),
         (["training.epochs=many"], "`training.epochs` must be of type int, but got 'many'."),
         (["training.epochs=0"], "`epochs >= 1` must hold, but got epochs=0."),

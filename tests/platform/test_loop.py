@@ -11,18 +11,15 @@ import pytest
 import torch
 
 from calsweep.datasets.split import FoldData, Part, Scaling
+from calsweep.platform.batch import cut_runs, draw, epoch_batches, share_of
 from calsweep.platform.loop import (
     PREDICTED_AT_ONCE,
     Diverged,
-    Training,
     build_module,
-    cut_runs,
-    draw,
-    epoch_batches,
     predict,
-    share_of,
     train_fold,
 )
+from calsweep.platform.training import Training
 from calsweep.trainables.linear import Linear
 from calsweep.trainables.recurrence import Cell
 from calsweep.trainables.recurrent import Recurrent
@@ -230,10 +227,13 @@ class TestTraining:
         assert first.test.auc == pytest.approx(1 - second.test.auc)
 
     def test_first_loss_is_that_of_smoothed_labels(self):
-        """A linear decoder begins at probability 1/2: ln 2 for any label; a tiny step keeps it."""
+        """A linear decoder begins at the base rate for any window; a tiny step keeps it."""
         training = replace(QUICK, epochs=1, learning_rate=1e-12, label_smoothing=0.2)
         trained = train_fold(Linear(), data=fold_data(), training=training, seed=0)
-        assert trained.curve[0].train_loss == pytest.approx(math.log(2))
+        p = fold_data().train.labels_W.mean()
+        q = 0.8 * p + 0.1  # the mean of labels moved from 0 and 1 to 0.1 and 0.9
+        expected = -(q * math.log(p) + (1 - q) * math.log(1 - p))
+        assert trained.curve[0].train_loss == pytest.approx(expected)
         assert trained.curve[0].validation.loss == pytest.approx(math.log(2))
 
     def test_smoothing_is_of_the_training_loss_only(self):

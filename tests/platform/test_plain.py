@@ -6,7 +6,7 @@ import pytest
 
 from calsweep.datasets.window import Window
 from calsweep.platform.plain import content_hash, from_plain, overlay, to_plain
-from calsweep.platform.settings import Resources
+from calsweep.platform.resources import Resources
 from calsweep.trainables.recurrent import Cell, Recurrent
 
 
@@ -64,5 +64,5 @@ def test_unknown_member_names_the_nearest():
 
 
 def test_whole_numbers_stand_for_floats():
-    plain = {"_target_": "calsweep.platform.settings.Resources", "deadline_s": 60}
+    plain = {"_target_": "calsweep.platform.resources.Resources", "deadline_s": 60}
     assert from_plain(plain) == Resources(deadline_s=60.0)

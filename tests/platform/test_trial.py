@@ -1,13 +1,17 @@
 """A fold's training under Ray Train: one process, or several that come to the same."""
 
+from dataclasses import replace
+
 import pytest
 import ray
 
 from calsweep.datasets.fold import animal_folds
 from calsweep.platform.fold_task import FoldTask, fold_seed
-from calsweep.platform.loop import Training
+from calsweep.platform.plain import to_plain
 from calsweep.platform.record import FoldRecord
-from calsweep.platform.settings import Resources, Settings
+from calsweep.platform.resources import Resources
+from calsweep.platform.settings import Settings
+from calsweep.platform.training import Training
 from calsweep.platform.trial import FoldsOverdue, train_folds
 from calsweep.trainables.recurrent import Cell, Recurrent
 
@@ -22,7 +26,7 @@ def tasks(mice, tmp_path):
     )
     return [
         FoldTask(
-            settings=settings,
+            settings=to_plain(settings),
             fold=fold,
             seed=fold_seed(0, fold.index),
             dataset_hash=mice.manifest.content_hash,
@@ -35,21 +39,19 @@ def tasks(mice, tmp_path):
 
 
 def test_key_says_what_decides_the_result(tasks, tmp_path):
-    from dataclasses import replace
-
     task = tasks[0]
     assert len({task.key for task in tasks}) == 20
     assert replace(task, folder=tmp_path, cache=tmp_path).key == task.key
     assert replace(task, seed=task.seed + 1).key != task.key
     assert replace(task, dataset_hash="other").key != task.key
-    moved = replace(task.settings.datasets, address="s3://lab/mice")
-    assert replace(task, settings=replace(task.settings, datasets=moved)).key == task.key
+    elsewhere = {**task.settings["datasets"], "address": "s3://lab/mice"}
+    assert replace(task, settings={**task.settings, "datasets": elsewhere}).key == task.key
+    longer = {**task.settings["training"], "epochs": 3}
+    assert replace(task, settings={**task.settings, "training": longer}).key != task.key
 
 
 @pytest.mark.slow
 def test_two_workers_come_to_the_loss_of_one(tasks, tmp_path, local_ray):
-    from dataclasses import replace
-
     one = [replace(tasks[0], folder=tmp_path / "one")]
     two = [replace(tasks[0], folder=tmp_path / "two")]
     (alone,) = train_folds(one, resources=Resources())
@@ -116,8 +118,6 @@ def training_processes():
 
 @pytest.mark.slow
 def test_fold_that_fails_is_told_with_its_own_error(tasks, local_ray):
-    from dataclasses import replace
-
     task = replace(tasks[0], dataset_hash="another")
     with pytest.raises(ray.exceptions.RayTaskError, match="begin a new sweep"):
         list(train_folds([task], resources=Resources(retries=0)))
@@ -125,10 +125,8 @@ def test_fold_that_fails_is_told_with_its_own_error(tasks, local_ray):
 
 @pytest.mark.slow
 def test_folds_that_do_not_come_back_are_given_up(tasks, local_ray, monkeypatch):
-    from dataclasses import replace
-
-    slow = replace(tasks[0].settings, training=Training(epochs=10_000, learning_rate=1e-3))
-    task = replace(tasks[0], settings=slow)
+    slow = to_plain(Training(epochs=10_000, learning_rate=1e-3))
+    task = replace(tasks[0], settings={**tasks[0].settings, "training": slow})
     monkeypatch.setattr("calsweep.platform.trial.WAIT_S", 0.5)
     with pytest.raises(FoldsOverdue, match=r"\[0\].*within 2 s.*resources\.deadline_s"):
         list(train_folds([task], resources=Resources(deadline_s=2.0)))

@@ -49,6 +49,13 @@ class TestDecoder:
         module = decoder_of(variant).build(n_units=N_UNITS, window_length=LENGTH, n_outputs=3)
         assert module(runs_of_frames()).shape == (N_RUNS, N_WINDOWS, 3)
 
+    @pytest.mark.parametrize("base_rate", [0.2, 0.5, 0.8])
+    def test_begins_at_the_base_rate_where_it_sees_nothing(self, variant, base_rate):
+        decoder = decoder_of(variant)
+        module = decoder.build(n_units=N_UNITS, window_length=LENGTH, base_rate=base_rate)
+        logits = module(torch.zeros(N_RUNS, LENGTH, N_UNITS))
+        torch.testing.assert_close(decoder.probability(logits), torch.full((N_RUNS, 1), base_rate))
+
     @pytest.mark.parametrize("grad", [True, False], ids=["training", "prediction"])
     def test_run_gives_the_logits_of_its_windows_alone(self, variant, grad):
         module, frames = build(variant), runs_of_frames()

@@ -1,0 +1,155 @@
+"""The training of one fold, from its task to its folder in the sweep's record."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from torch import nn
+
+from calsweep.datasets.dataset import Dataset, open_dataset
+from calsweep.datasets.split import FoldData
+from calsweep.datasets.view import split_fold
+from calsweep.platform.fold_task import FoldTask
+from calsweep.platform.loop import TrainedFold, train_fold
+from calsweep.platform.model import FoldModel
+from calsweep.platform.plain import from_plain
+from calsweep.platform.record import FoldRecord, process_name
+from calsweep.platform.settings import Settings
+from calsweep.platform.storage import locate
+
+
+class DatasetChanged(ValueError):
+    """A dataset is not the one that the sweep began with."""
+
+    def __init__(self, address: str, then: str, now: str) -> None:
+        super().__init__(address, then, now)
+        self.address = address
+        self.then = then
+        self.now = now
+
+    def __str__(self) -> str:
+        return (
+            f"The dataset at {self.address} was {self.then[:12]} when the sweep began and is "
+            f"{self.now[:12]} now: begin a new sweep."
+        )
+
+
+def run_fold(
+    task: FoldTask,
+    /,
+    *,
+    device: str = "cpu",
+    rank: int = 0,
+    world_size: int = 1,
+    wrap: Callable[[nn.Module], nn.Module] | None = None,
+) -> None:
+    """Train one fold and leave its figures, predictions and model in the sweep's folder.
+
+    Several processes may train it together; the first writes.
+
+    Raises
+    ------
+    DatasetChanged
+        If the dataset is another than the sweep began with.
+    """
+    settings: Settings = from_plain(task.settings)
+    view = settings.datasets
+    dataset = _dataset(view.address, task.dataset_hash, task.cache)
+    data = split_fold(dataset, view, task.fold, seed=task.seed, cache=task.cache)
+    trained = train_fold(
+        settings.trainables,
+        data=data,
+        training=settings.training,
+        seed=task.seed,
+        device=device,
+        rank=rank,
+        world_size=world_size,
+        wrap=wrap,
+    )
+    if rank == 0 and not task.place.exists():
+        _save(task, settings, trained, dataset=dataset, data=data)
+
+
+@lru_cache(maxsize=2)
+def _dataset(address: str, content_hash: str, cache: Path) -> Dataset:
+    location = locate(address)
+    dataset = open_dataset(location.filesystem, location.path, cache=cache)
+    now = dataset.manifest.content_hash
+    if now != content_hash:
+        raise DatasetChanged(address, content_hash, now)
+    return dataset
+
+
+def _save(
+    task: FoldTask,
+    settings: Settings,
+    trained: TrainedFold,
+    *,
+    dataset: Dataset,
+    data: FoldData,
+) -> None:
+    """Write beside and rename, so that a folder that is there is whole."""
+    partial = task.folder / f".{task.key}.{uuid.uuid4().hex[:8]}.partial"
+    partial.mkdir(parents=True)
+    try:
+        _record(task, trained).write(partial)
+        _write_predictions(partial / "predictions.parquet", trained, dataset=dataset, data=data)
+        FoldModel(
+            decoder=settings.trainables,
+            view=settings.datasets,
+            units=dataset.manifest.units,
+            rate_hz=dataset.manifest.rate_hz,
+            scaling=data.scaling,
+            state=trained.state_dict,
+        ).save(partial / "model")
+        partial.rename(task.place)
+    except OSError:
+        if not task.place.exists():  # another attempt at the same fold may have been first
+            raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _record(task: FoldTask, trained: TrainedFold) -> FoldRecord:
+    return FoldRecord(
+        key=task.key,
+        fold=task.fold.index,
+        test_group=task.fold.test_group,
+        validation_group=task.fold.validation_group,
+        seed=task.seed,
+        best_epoch=trained.best_epoch,
+        curve=trained.curve,
+        validation=trained.validation,
+        test=trained.test,
+        n_windows=trained.n_windows_trained,
+        train_seconds=trained.train_seconds,
+        process=process_name(),
+    )
+
+
+def _write_predictions(
+    path: Path, trained: TrainedFold, *, dataset: Dataset, data: FoldData
+) -> None:
+    """Write one row a test window: which frame it decodes, the label there, the probability."""
+    targets_W = data.test.targets_W
+    names = list(dataset.spans)
+    starts = np.array([span.start for span in dataset.spans.values()])
+    recording_W = np.searchsorted(starts, targets_W, side="right") - 1
+    table = pa.table(
+        {
+            "recording": pa.DictionaryArray.from_arrays(
+                pa.array(recording_W, pa.int32()), pa.array(names)
+            ),
+            "frame": pa.array(targets_W - starts[recording_W], pa.int64()),
+            "label": pa.array(data.test.labels_W, pa.int8()),
+            "probability": pa.array(trained.test_probability_W, pa.float32()),
+        }
+    )
+    pq.write_table(table, path, compression="zstd", write_page_checksum=True)

@@ -1,0 +1,40 @@
+"""What one fold's training takes of a cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What one fold's training takes.
+
+    Attributes
+    ----------
+    num_workers
+        Processes that train one fold together; above 1, each has its own device.
+    cpus, gpus
+        Of each of these processes.
+    retries
+        How often a fold is begun again after its process died.
+    deadline_s
+        Seconds after which a fold that has not come back is given up.
+    """
+
+    num_workers: int = 1
+    cpus: int = 1
+    gpus: float = 0.0
+    retries: int = 2
+    deadline_s: float = 6 * 3600.0
+
+    def __post_init__(self) -> None:
+        if self.num_workers < 1 or self.cpus < 1:
+            raise ValueError(
+                f"at least one worker and one CPU are needed, "
+                f"but got {self.num_workers=}, {self.cpus=}."
+            )
+        if self.gpus < 0 or self.retries < 0 or self.deadline_s <= 0:
+            raise ValueError(
+                "`gpus >= 0`, `retries >= 0` and `deadline_s > 0` must hold, "
+                f"but got {self.gpus=}, {self.retries=}, {self.deadline_s=}."
+            )

@@ -1,0 +1,326 @@
+"""The search as Ray Tune runs it: which configurations, their trials, and what is written of them.
+
+A trial of Ray Tune only hands out folds and gathers them (`calsweep.platform.trial`), so it takes
+no CPU, and its process loads neither torch nor MLflow.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ray import tune
+from ray.exceptions import RayTaskError
+from ray.tune.search import Searcher
+
+from calsweep.datasets.fold import FoldPlan
+from calsweep.platform.fold_task import FoldTask, fold_seed
+from calsweep.platform.plain import from_plain, to_plain
+from calsweep.platform.record import BASELINE, FoldRecord, Record, TrialState
+from calsweep.platform.resources import Resources
+from calsweep.platform.trial import train_folds
+
+if TYPE_CHECKING:
+    from calsweep.platform.progress import Progress
+    from calsweep.platform.settings import SweepSettings
+    from calsweep.search_spaces.suggestion import Suggestions
+
+METRIC = "validation_auc"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialPlan:
+    """What every trial of a sweep shares.
+
+    Attributes
+    ----------
+    folds
+        The fold plan.
+    seed
+        Of the sweep.
+    dataset_hash
+        Of the dataset.
+    folder
+        Of the sweep's record.
+    cache
+        On each node, for decoded frames.
+    resources
+        What one fold's training takes.
+    """
+
+    folds: FoldPlan
+    seed: int
+    dataset_hash: str
+    folder: Path
+    cache: Path
+    resources: Resources
+
+    def tasks(self, settings: Mapping[str, Any], /) -> tuple[FoldTask, ...]:
+        """Give the folds to train for one configuration, given as plain data."""
+        return tuple(
+            FoldTask(
+                settings=settings,
+                fold=fold,
+                seed=fold_seed(self.seed, fold.index),
+                dataset_hash=self.dataset_hash,
+                plan_hash=self.folds.content_hash,
+                folder=self.folder / "folds",
+                cache=self.cache,
+            )
+            for fold in self.folds.folds
+        )
+
+
+def search(
+    settings: SweepSettings,
+    source: Suggestions,
+    plan: TrialPlan,
+    record: Record,
+    progress: Progress,
+    /,
+    *,
+    n_trials: int,
+    n_parallel: int,
+) -> None:
+    """Run every trial of a sweep and write each event into its record.
+
+    Parameters
+    ----------
+    settings
+        Of the sweep.
+    source
+        Where values to try come from.
+    plan
+        What its trials share.
+    record
+        Where events are written.
+    progress
+        Where a person sees them.
+    n_trials
+        Trials in all, the baseline among them.
+    n_parallel
+        Folds that the cluster trains at the same time.
+    """
+    # As many trials as keep every device busy, and one more to take over where one ends.
+    n_side_by_side = 1 + math.ceil(n_parallel / len(plan.folds.folds))
+    tuner = tune.Tuner(
+        _trainable(plan),
+        tune_config=tune.TuneConfig(
+            search_alg=Suggester(settings, source, lag=n_side_by_side),
+            num_samples=n_trials,
+            max_concurrent_trials=n_side_by_side,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(plan.folder),
+            verbose=0,
+            # What a trial has reached lies in the sweep's record.
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            callbacks=[RecordKeeper(record, progress)],
+        ),
+    )
+    tuner.fit()
+
+
+def _trainable(plan: TrialPlan) -> Any:
+    # A trial holds no CPU, since a fold that asks for a whole one must still find it; but Ray wants
+    # it to hold something.
+    shared = tune.with_parameters(TrialRun, plan=to_plain(plan))
+    return tune.with_resources(shared, tune.PlacementGroupFactory([{"memory": 2**20}]))
+
+
+class TrialRun(tune.Trainable):
+    """A trial as Ray Tune sees it: each step waits for one more fold."""
+
+    def setup(self, config: dict[str, Any], plan: dict[str, Any] | None = None) -> None:
+        """Take the sweep's plan and the first configuration."""
+        self._plan: TrialPlan = from_plain(plan)
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take another configuration in the same process."""
+        self._begin(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Give the next fold that is done; an error ends this trial and no other."""
+        try:
+            fold = next(self._folds)
+        except Exception as error:  # noqa: BLE001 - it is recorded with the trial, the rest go on
+            return {"done": True, METRIC: math.nan, "error": _reason(error)}
+        self._done.append(fold)
+        # In the order of the plan: a sum of floats in another order is another sum.
+        by_fold = sorted(self._done, key=lambda done: done.fold)
+        return {
+            METRIC: statistics.fmean(done.validation.auc for done in by_fold),
+            "fold_key": fold.key,
+            "done": len(self._done) == len(self._plan.folds.folds),
+        }
+
+    def cleanup(self) -> None:
+        """Cancel what still runs."""
+        self._folds.close()
+
+    def _begin(self, config: Mapping[str, Any]) -> None:
+        self._config = dict(config)
+        self._done: list[FoldRecord] = []
+        self._folds = self._train()
+
+    def _train(self) -> Generator[FoldRecord, None, None]:
+        if self._config["error"]:
+            raise ValueError(self._config["error"])
+        tasks = self._plan.tasks(self._config["settings"])
+        yield from train_folds(tasks, resources=self._plan.resources)
+
+
+class Suggester(Searcher):
+    """The linear baseline, then the configurations that the search suggests.
+
+    A suggestion is made from the results of those at least ``lag`` before it, told in their order:
+    so the same seed gives the same search however fast single folds come back, and a sweep that is
+    started again takes the same way.
+
+    Parameters
+    ----------
+    settings
+        Of the sweep.
+    source
+        Where values come from.
+    lag
+        Trials that may run side by side.
+    """
+
+    def __init__(self, settings: SweepSettings, source: Suggestions, /, *, lag: int) -> None:
+        super().__init__(metric=METRIC, mode="max")
+        self._settings = settings
+        self._source = source
+        self._lag = lag
+        self._ids: list[str] = []
+        self._results: dict[str, float | None] = {}
+        self._n_told = 1  # there is nothing to tell of the baseline
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """Give the next configuration, or nothing while one before it has to end first."""
+        number = len(self._ids)
+        if not self._tell(up_to=number - self._lag):
+            return None
+        self._ids.append(trial_id)
+        if number == 0:
+            return _config(0, BASELINE, {}, settings=to_plain(self._settings.linear))
+        values = self._source.suggest(number)
+        name = f"trial {number}"
+        try:
+            settings = to_plain(self._settings.configuration(values))
+        except ValueError as error:  # values that suit one by one, but not together
+            start = to_plain(self._settings.start)
+            return _config(number, name, values, settings=start, error=str(error))
+        return _config(number, name, values, settings=settings)
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Keep a result until its turn to be told."""
+        value = math.nan if error or result is None else result.get(METRIC, math.nan)
+        self._results[trial_id] = None if math.isnan(value) else value
+
+    def save(self, checkpoint_path: str) -> None:
+        """Write nothing: a sweep that goes on takes the same way again, folds from its record."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Read nothing, see `save`."""
+
+    def _tell(self, *, up_to: int) -> bool:
+        """Tell results in order; say whether all up to a number are there."""
+        while self._n_told <= up_to:
+            trial_id = self._ids[self._n_told]
+            if trial_id not in self._results:
+                return False
+            self._source.tell(self._n_told, self._results[trial_id])
+            self._n_told += 1
+        return True
+
+
+def _config(
+    number: int,
+    name: str,
+    values: Mapping[str, Any],
+    *,
+    settings: Mapping[str, Any],
+    error: str = "",
+) -> dict[str, Any]:
+    return {
+        "number": number,
+        "name": name,
+        "values": dict(values),
+        "settings": dict(settings),
+        "error": error,
+    }
+
+
+class RecordKeeper(tune.Callback):
+    """Writes each event of the search into the sweep's record, and only there.
+
+    It must be quick: Ray Tune waits for it. MLflow is fed from the record elsewhere.
+    """
+
+    def __init__(self, record: Record, progress: Progress) -> None:
+        self._record = record
+        self._progress = progress
+        self._n_ended = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Keep nothing in Ray Tune's own files."""
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Write that a trial began."""
+        config = trial.config
+        self._record.append(
+            {
+                "event": "trial",
+                "trial": config["number"],
+                "name": config["name"],
+                "values": config["values"],
+                "settings": {k: v for k, v in config["settings"].items() if k != "_target_"},
+            }
+        )
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Write that a fold is done."""
+        if "error" in result:
+            self._end(trial, TrialState.FAILED, error=result["error"])
+            return
+        self._record.append(
+            {"event": "fold", "trial": trial.config["number"], "key": result["fold_key"]}
+        )
+        if result["done"]:
+            self._end(trial, TrialState.DONE)
+        self._progress.fold_done(trial=trial.config["name"], trials_done=self._n_ended)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Write that a trial's own process was lost."""
+        self._end(trial, TrialState.FAILED, error="the process of the trial was lost")
+
+    def _end(self, trial: Any, state: TrialState, *, error: str = "") -> None:
+        self._n_ended += 1
+        self._record.append(
+            {"event": "end", "trial": trial.config["number"], "state": state.value, "error": error}
+        )
+        if error:
+            self._progress.say(f"{trial.config['name']} failed: {error}")
+
+
+def _reason(error: BaseException) -> str:
+    """Give the first cause's own words, without the layers that carried it here."""
+    while True:
+        cause = error.cause if isinstance(error, RayTaskError) else error.__cause__
+        if not isinstance(cause, BaseException):
+            return f"{type(error).__name__}: {error}"
+        error = cause
