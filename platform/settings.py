@@ -49,6 +49,9 @@ class SweepSettings:
         What is varied.
     baseline
         The decoder that stands beside the search in every leaderboard.
+    baseline_training
+        How it is trained. A baseline must be given its best: logistic regression converges with a
+        high learning rate and many of its cheap epochs.
     tuner
         How configurations are chosen.
     n_trials
@@ -70,6 +73,9 @@ class SweepSettings:
     search_spaces: Space
     training: Training = field(default_factory=Training)
     baseline: Decoder = field(default_factory=Linear)
+    baseline_training: Training = field(
+        default_factory=lambda: Training(epochs=20, learning_rate=0.03)
+    )
     tuner: Tuner = Tuner.OPTUNA
     n_trials: int | None = None
     seed: int = 0
@@ -105,8 +111,8 @@ class SweepSettings:
 
     @property
     def linear(self) -> Settings:
-        """The baseline: its decoder in place of the one that the search starts from."""
-        return replace(self.start, trainables=self.baseline)
+        """The baseline: its decoder and training in place of those that the search starts from."""
+        return replace(self.start, trainables=self.baseline, training=self.baseline_training)
 
     def configuration(self, values: Mapping[str, Any], /) -> Settings:
         """Give the configuration of a trial: the start with some settings changed.

@@ -78,6 +78,7 @@ def warm_up(n_parallel: int, /, *, resources: Resources) -> None:
 def _import_only() -> None:
     """Leave a process that has loaded what training needs."""
     importlib.import_module("ray.train.torch")
+    importlib.import_module("torch._dynamo")  # the first optimizer of a process imports it
     importlib.import_module("calsweep.platform.fold_run")
 
 

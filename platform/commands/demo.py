@@ -92,9 +92,10 @@ def _sweep(name: str, *, home: Path, address: Path) -> SweepRecord:
             f"name={name}",
             f"datasets.address={address}",
             "search_spaces=architecture",
+            "search_spaces.trainables.n_hidden.choices=[16,32]",
+            "search_spaces.training.learning_rate.low=2e-3",
             "n_trials=4",
             "training.epochs=4",
-            "training.learning_rate=3e-3",
         ]
     )
     return run_sweep(settings)

@@ -41,6 +41,7 @@ def small(mice, home, *more):
         "datasets.window.length=11",
         "training.epochs=1",
         "training.batch_size=64",
+        "baseline_training.epochs=1",
         "n_trials=2",
         "name=small",
         *more,
