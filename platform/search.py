@@ -19,7 +19,7 @@ from ray.tune.search import Searcher
 
 from calsweep.datasets.fold import FoldPlan
 from calsweep.platform.fold_task import FoldTask, fold_seed
-from calsweep.platform.plain import from_plain, to_plain
+from calsweep.platform.plain import to_plain
 from calsweep.platform.record import BASELINE, FoldRecord, Record, TrialState
 from calsweep.platform.resources import Resources
 from calsweep.platform.trial import train_folds
@@ -130,16 +130,17 @@ def search(
 def _trainable(plan: TrialPlan) -> Any:
     # A trial holds no CPU, since a fold that asks for a whole one must still find it; but Ray wants
     # it to hold something.
-    shared = tune.with_parameters(TrialRun, plan=to_plain(plan))
+    shared = tune.with_parameters(TrialRun, plan=plan)
     return tune.with_resources(shared, tune.PlacementGroupFactory([{"memory": 2**20}]))
 
 
 class TrialRun(tune.Trainable):
     """A trial as Ray Tune sees it: each step waits for one more fold."""
 
-    def setup(self, config: dict[str, Any], plan: dict[str, Any] | None = None) -> None:
+    def setup(self, config: dict[str, Any], plan: TrialPlan | None = None) -> None:
         """Take the sweep's plan and the first configuration."""
-        self._plan: TrialPlan = from_plain(plan)
+        assert plan is not None  # noqa: S101 - `search` gives it
+        self._plan = plan
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

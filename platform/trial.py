@@ -19,7 +19,6 @@ from typing import Any
 import ray
 
 from calsweep.platform.fold_task import FoldTask
-from calsweep.platform.plain import from_plain, to_plain
 from calsweep.platform.record import FoldRecord
 from calsweep.platform.resources import Resources
 
@@ -64,7 +63,7 @@ def train_folds(tasks: Sequence[FoldTask], /, *, resources: Resources) -> Iterat
             yield FoldRecord.read(task.place)
     finally:
         for ref in pending:
-            ray.cancel(ref, force=True)
+            ray.cancel(ref)
 
 
 def warm_up(n_parallel: int, /, *, resources: Resources) -> None:
@@ -104,20 +103,19 @@ def _submit(task: FoldTask, resources: Resources) -> Any:
         num_gpus=resources.gpus if is_alone else 0,
         # Otherwise Ray looks for these in the little that the trial itself holds.
         scheduling_strategy="DEFAULT",
-    ).remote(to_plain(task), to_plain(resources))
+    ).remote(task, resources)
 
 
-def _train(task: Mapping[str, Any], resources: Mapping[str, Any]) -> None:
+def _train(task: FoldTask, resources: Resources) -> None:
     """Train one fold under Ray Train, in this process or in a group of workers."""
     import ray.train.torch
 
-    asked: Resources = from_plain(resources)
     with tempfile.TemporaryDirectory(prefix="calsweep-train-") as scratch:
         trainer = ray.train.torch.TorchTrainer(
             _train_worker,
             train_loop_config={"task": task, "resources": resources},
-            scaling_config=_scaling(asked),
-            torch_config=ray.train.torch.TorchConfig(backend="nccl" if asked.gpus else "gloo"),
+            scaling_config=_scaling(resources),
+            torch_config=ray.train.torch.TorchConfig(backend="nccl" if resources.gpus else "gloo"),
             # A name of its own: Ray Train resumes the folder of a name that it knows.
             run_config=ray.train.RunConfig(name=uuid.uuid4().hex, storage_path=scratch),
         )
@@ -143,11 +141,12 @@ def _train_worker(config: Mapping[str, Any]) -> None:
 
     from calsweep.platform.fold_run import run_fold
 
-    resources: Resources = from_plain(config["resources"])
+    task: FoldTask = config["task"]
+    resources: Resources = config["resources"]
     context = ray.train.get_context()
     torch.set_num_threads(resources.cpus)
     run_fold(
-        from_plain(config["task"]),
+        task,
         device="cuda" if resources.gpus else "cpu",
         rank=context.get_world_rank(),
         world_size=context.get_world_size(),
