@@ -26,7 +26,7 @@ from calsweep.platform.storage import locate
 from calsweep.platform.sweep import run_sweep
 
 MODEL = "demo-run-decoder"
-N_FRAMES = 3000
+N_FRAMES = 4000
 
 
 @click.command()
@@ -95,6 +95,7 @@ def _sweep(name: str, *, home: Path, address: Path) -> SweepRecord:
             "search_spaces.trainables.n_hidden.choices=[16,32]",
             "search_spaces.training.learning_rate.low=2e-3",
             "n_trials=4",
+            "seed=4",
             "training.epochs=4",
         ]
     )
