@@ -33,6 +33,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, Schema
 
 import calsweep
+from calsweep.datasets.cache import build_once
 from calsweep.platform.leaderboard import summarize
 from calsweep.platform.model import FoldModel
 from calsweep.platform.record import (
@@ -47,6 +48,7 @@ RUN_KEY = "calsweep.run_key"
 MODEL_ID = "calsweep.model_id"
 CHAMPION = "champion"
 SYNC_EVERY_S = 2.0
+_SQLITE = "sqlite:///"
 _PAGE = 1000
 _BATCH = 1000
 _TEXT = 500
@@ -293,11 +295,12 @@ class TrackingThread:
         self._home = home
         self._sweep = sweep
         self._ending = threading.Event()
+        self._deadline = 0.0
         self._error = ""
         self._thread = threading.Thread(target=self._run, name="tracking", daemon=True)
         self._thread.start()
 
-    def close(self, *, deadline_s: float = 120.0) -> str:
+    def close(self, *, deadline_s: float = 60.0) -> str:
         """Write what is left.
 
         Returns
@@ -305,25 +308,30 @@ class TrackingThread:
         error
             Why MLflow does not have everything yet; empty if it has.
         """
+        self._deadline = time.monotonic() + deadline_s
         self._ending.set()
         self._thread.join(deadline_s)
-        if self._thread.is_alive():
+        if self._thread.is_alive() and not self._error:
             return f"it did not take everything within {deadline_s:.0f} s"
         return self._error
 
     def _run(self) -> None:
         tracker: Tracker | None = None
-        is_last = False
-        while not is_last:
-            is_last = self._ending.wait(SYNC_EVERY_S)
+        is_over = False
+        while not is_over:
+            is_ending = self._ending.wait(SYNC_EVERY_S)
             try:
                 tracker = tracker or Tracker(
                     self._uri, sweep=self._sweep, artifacts=self._home / "artifacts"
                 )
                 tracker.sync(read_sweep(self._home, self._sweep))
                 self._error = ""
-            except (MlflowException, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - of MLflow's many; all are waited out
                 self._error = str(error).strip().splitlines()[0]
+                tracker = None  # what it knew of runs may be behind what is there
+                if is_ending:
+                    time.sleep(SYNC_EVERY_S)
+            is_over = is_ending and (not self._error or time.monotonic() > self._deadline)
 
 
 def download_model(uri: str, /, *, tracking_uri: str) -> Path:
@@ -355,10 +363,17 @@ def download_model(uri: str, /, *, tracking_uri: str) -> Path:
 
 
 def _client(uri: str) -> MlflowClient:
+    if uri.startswith(_SQLITE):
+        # A process that ends while MLflow makes its tables leaves a file that none can use.
+        build_once(Path(uri.removeprefix(_SQLITE)), build=_make_tables)
     mlflow.set_tracking_uri(
         uri
     )  # the registry looks a model up through this, not through the client
     return MlflowClient(uri)
+
+
+def _make_tables(file: Path) -> None:
+    MlflowClient(f"{_SQLITE}{file}").search_experiments(max_results=1)
 
 
 def _trial_key(trial: TrialRecord) -> str:
