@@ -21,6 +21,7 @@ import os
 import shutil
 import socket
 import statistics
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import Enum
@@ -272,10 +273,10 @@ class Record:
         return False
 
     def append(self, line: Mapping[str, Any], /) -> None:
-        """Add one line to the record and see it onto the disk."""
+        """Add one line, with the time in seconds since 1970, and see it onto the disk."""
         self._is_new = False
         with (self.folder / "record.jsonl").open("a") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(json.dumps({**line, "at": round(time.time(), 3)}) + "\n")
             file.flush()
             os.fsync(file.fileno())
 

@@ -1,10 +1,13 @@
 """Recordings of five simulated mice, and a local Ray, for tests in several folders."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import boto3
 import pyarrow.fs as pafs
 import pytest
+from botocore.config import Config
 
 from calsweep.datasets.dataset import read_manifest
 from calsweep.datasets.manifest import Manifest
@@ -37,6 +40,28 @@ def mice(tmp_path_factory) -> Mice:
     simulation = Simulation(n_mice=5, recordings_per_mouse=1, n_frames=900, seed=1)
     write_dataset(simulation.recordings(), folder=folder)
     return Mice(folder, read_manifest(pafs.LocalFileSystem(), str(folder)))
+
+
+@pytest.fixture
+def s3(monkeypatch):
+    """An empty bucket of the real S3 service that CALSWEEP_TEST_S3 names, and a client to it."""
+    if "CALSWEEP_TEST_S3" not in os.environ:
+        pytest.skip("CALSWEEP_TEST_S3 names no S3 endpoint")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", os.environ["CALSWEEP_TEST_S3"])
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test:tester")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    config = Config(
+        s3={"addressing_style": "path"},
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    client = boto3.Session().client("s3", config=config)
+    client.create_bucket(Bucket="calsweep-test")
+    yield client
+    for item in client.list_objects_v2(Bucket="calsweep-test").get("Contents", []):
+        client.delete_object(Bucket="calsweep-test", Key=item["Key"])
+    client.delete_bucket(Bucket="calsweep-test")
 
 
 @pytest.fixture(scope="module")

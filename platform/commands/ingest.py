@@ -9,6 +9,8 @@ from typing import Any
 import click
 
 from calsweep.datasets.csv import CsvSource
+from calsweep.datasets.fold import check_target
+from calsweep.datasets.manifest import Manifest
 from calsweep.datasets.npz import NpzSource
 from calsweep.datasets.source import Source
 from calsweep.platform.ingestion import ingest as ingest_files
@@ -116,11 +118,18 @@ def _run(source: Source, origin: Path, address: str, **options: Any) -> None:
         f"{manifest.n_frames} frames of {len(manifest.units)} units at {manifest.rate_hz:g} Hz."
     )
     click.echo(f"\nNext: calsweep data check {address}")
-    if manifest.labels:
-        click.echo(
-            f"      calsweep sweep datasets=traces datasets.address={address} "
-            f"datasets.target={manifest.labels[0]}"
-        )
+    target = next((label for label in manifest.labels if _decodes(manifest, label)), "BEHAVIOR")
+    click.echo(
+        f"      calsweep sweep datasets=traces datasets.address={address} datasets.target={target}"
+    )
+
+
+def _decodes(manifest: Manifest, label: str) -> bool:
+    try:
+        check_target(manifest, target=label)
+    except ValueError:
+        return False
+    return True
 
 
 def _pair(text: str) -> tuple[str, str]:

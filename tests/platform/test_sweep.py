@@ -15,6 +15,7 @@ import pytest
 
 from calsweep.platform.leaderboard import leaderboard, nested_choice
 from calsweep.platform.record import TrialState, read_sweep
+from calsweep.platform.storage import publish
 
 ROOT = Path(__file__).parent.parent.parent
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -232,6 +233,18 @@ def test_report_is_written(home):
 def test_same_seed_gives_the_same_fold_table(mice, swept, tmp_path):
     calsweep(*small(mice, tmp_path), home=tmp_path)
     assert fold_table(read_sweep(tmp_path, "small")) == fold_table(swept)
+
+
+def test_dataset_on_s3_sweeps_with_only_its_address_changed(s3, mice, swept, tmp_path):
+    address = "s3://calsweep-test/mice"
+    publish(mice.folder, address=address)
+    run = calsweep(*small(mice, tmp_path, f"datasets.address={address}"), home=tmp_path)
+    assert fold_table(read_sweep(tmp_path, "small")) == fold_table(swept)
+    assert "testing" not in run.stdout + run.stderr
+    everything = [p.read_bytes() for p in tmp_path.rglob("*.json*")]
+    assert not any(b"test:tester" in text for text in everything)
+    shown = calsweep("data", "check", address, home=tmp_path).stdout
+    assert "Whole: 1 shards" in shown
 
 
 def test_same_command_attaches_and_trains_nothing(home, mice, swept):

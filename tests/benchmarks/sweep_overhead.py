@@ -1,0 +1,99 @@
+"""What a sweep costs beyond its training: (wall time x cores) / (seconds inside training).
+
+    python tests/benchmarks/sweep_overhead.py               the demo's sweep
+    python tests/benchmarks/sweep_overhead.py --trials 40   one of about ten minutes on two cores
+
+Wall time is that of the whole command, from the shell: imports, start of Ray, search, record,
+MLflow and leaderboard. Seconds inside training are those of the record, summed over folds. Memory
+is the largest sum of proportional set sizes over all processes of the sweep, read twice a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.simulation import Simulation
+from calsweep.platform.record import read_sweep
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=4, help="configurations beside the baseline")
+    parser.add_argument("--frames", type=int, default=4000, help="frames of each of five mice")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        home = Path(scratch)
+        write_dataset(Simulation(n_frames=options.frames).recordings(), folder=home / "mice")
+        peak = Peak()
+        begun = time.monotonic()
+        subprocess.run(command(home, n_trials=options.trials), check=True)
+        wall_s = time.monotonic() - begun
+        report(home, wall_s=wall_s, peak_bytes=peak.stop())
+
+
+def command(home: Path, *, n_trials: int) -> list[str]:
+    return [
+        sys.executable, "-m", "calsweep.platform", "sweep",
+        f"home={home}", "name=overhead", f"datasets.address={home / 'mice'}",
+        "search_spaces.trainables.n_hidden.choices=[16,32]",
+        "search_spaces.training.learning_rate.low=2e-3",
+        f"n_trials={n_trials}", "seed=4", "training.epochs=4",
+    ]  # fmt: skip
+
+
+def report(home: Path, *, wall_s: float, peak_bytes: int) -> None:
+    sweep = read_sweep(home, "overhead")
+    folds = [fold for trial in sweep.trials for fold in trial.folds]
+    train_s = sum(fold.train_seconds for fold in folds)
+    cores = os.cpu_count() or 1
+    print(
+        f"{len(sweep.trials)} configurations, {len(folds)} folds, {cores} cores: "
+        f"wall {wall_s:.0f} s, inside training {train_s:.0f} s, "
+        f"overhead {wall_s * cores / train_s:.3f}, memory at most {peak_bytes / 1e9:.2f} GB"
+    )
+
+
+class Peak:
+    """The largest memory of all processes that began after this."""
+
+    def __init__(self) -> None:
+        self._before = set(processes())
+        self._largest = 0
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> int:
+        self._ending.set()
+        self._thread.join()
+        return self._largest
+
+    def _watch(self) -> None:
+        while not self._ending.wait(0.5):
+            now = sum(memory_of(pid) for pid in set(processes()) - self._before)
+            self._largest = max(self._largest, now)
+
+
+def processes() -> list[int]:
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+
+
+def memory_of(pid: int) -> int:
+    """Give a process's memory, pages shared with others counted by their share."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+if __name__ == "__main__":
+    main()

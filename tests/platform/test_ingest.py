@@ -1,0 +1,155 @@
+"""`calsweep ingest`: files of a lab become a dataset; bad ones are told and leave nothing."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow.fs as pafs
+import pytest
+
+from calsweep.datasets.dataset import read_manifest
+from calsweep.platform.command import main
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture
+def calsweep(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        shown = capsys.readouterr()
+        return ended.value.code, shown.out, shown.err
+
+    return run
+
+
+def write_npz(folder, name, *, n_frames=100, **arrays):
+    folder.mkdir(exist_ok=True)
+    defaults = {
+        "traces": RNG.normal(size=(n_frames, 4)).astype(np.float32),
+        "rate_hz": 10.0,
+        "running": np.arange(n_frames) % 20 < 10,
+    }
+    np.savez(folder / name, **{**defaults, **arrays})
+
+
+def test_npz_files_become_a_dataset(calsweep, tmp_path):
+    for name in ("m1_a.npz", "m1_b.npz", "m2_a.npz"):
+        write_npz(tmp_path / "recordings", name, area=np.array(["V1", "M2", "V1", "M2"]))
+    code, out, err = calsweep(
+        "ingest", "npz", "recordings", "m", "--order-units-by", "area", "--resample-hz", "5"
+    )
+    assert (code, err) == (0, "")
+    assert "3/3 m2_a" in out
+    assert "m: 3 recordings of 2 subjects, 150 frames of 4 units at 5 Hz." in out
+    assert "datasets.target=running" in out
+    manifest = read_manifest(pafs.LocalFileSystem(), str(tmp_path / "m"))
+    assert manifest.subjects == ("m1", "m2")
+    assert manifest.units == ("M2_1", "M2_2", "V1_1", "V1_2")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "recordings"]
+
+
+def test_csv_files_become_a_dataset_with_names_from_a_pattern(calsweep, tmp_path):
+    rows = ["frame,n1,n2,footstep"] + [f"{i},{i / 7:.3f},{-i},{i % 3 == 0:d}" for i in range(60)]
+    (tmp_path / "20230101-mouseA.csv").write_text("\n".join(rows))
+    code, _, err = calsweep(
+        "ingest", "csv", "20230101-mouseA.csv", "m", "--rate-hz", "15",
+        "--names", r"(?P<recording>\d+)-(?P<subject>.+)",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    manifest = read_manifest(pafs.LocalFileSystem(), str(tmp_path / "m"))
+    assert manifest.subjects == ("mouseA",)
+    assert manifest.recordings[0].label_counts == {"footstep": {0: 40, 1: 20}}
+    code, out, _ = calsweep("data", "check", "m")
+    assert code == 0
+    assert "0: 67%, 1: 33%" in out
+    assert "not possible: 5 groups need at least 5 animals" in out
+
+
+BAD_CSV = {
+    "empty": ("", "is empty: there is no recording in it"),
+    "ragged": ("frame,a,label\n0,1.0,0\n1,2.0\n", "line 3 has 2"),
+    "not a number": ("frame,a,label\n0,1.0,0\n1,high,0\n", "line 3, column 2"),
+    "NaN": ("frame,a,label\n0,nan,0\n1,2.0,1\n", "must be finite"),
+    "infinite": ("frame,a,label\n0,inf,0\n1,2.0,1\n", "must be finite"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_CSV)
+def test_bad_table_is_told_by_file_and_leaves_nothing(calsweep, tmp_path, kind):
+    text, message = BAD_CSV[kind]
+    (tmp_path / "m1_a.csv").write_text(text)
+    code, _, err = calsweep("ingest", "csv", "m1_a.csv", "m", "--rate-hz", "15")
+    assert code == 2
+    assert message in err
+    assert "m1_a" in err
+    assert len(err.strip().splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["m1_a.csv"]
+
+
+def test_second_file_that_is_bad_leaves_nothing_of_the_first(calsweep, tmp_path):
+    write_npz(tmp_path / "recordings", "m1_a.npz")
+    write_npz(tmp_path / "recordings", "m2_a.npz", traces=np.full((100, 4), np.nan, np.float32))
+    code, _, err = calsweep("ingest", "npz", "recordings", "m")
+    assert code == 2
+    assert "m2_a" in err
+    assert "must be finite" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["recordings"]
+
+
+def test_no_file_is_told(calsweep, tmp_path):
+    code, _, err = calsweep("ingest", "npz", "nowhere", "m")
+    assert code == 2
+    assert "nowhere" in err
+    (tmp_path / "empty").mkdir()
+    code, _, err = calsweep("ingest", "npz", "empty", "m")
+    assert code == 2
+    assert "empty" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+def test_dataset_that_is_there_is_kept(calsweep, tmp_path):
+    write_npz(tmp_path / "recordings", "m1_a.npz")
+    assert calsweep("ingest", "npz", "recordings", "m")[0] == 0
+    before = (tmp_path / "m" / "manifest.json").read_bytes()
+    write_npz(tmp_path / "recordings", "m2_a.npz")
+    code, _, err = calsweep("ingest", "npz", "recordings", "m")
+    assert code == 2
+    assert "--replace" in err
+    assert (tmp_path / "m" / "manifest.json").read_bytes() == before
+    assert calsweep("ingest", "npz", "recordings", "m", "--replace")[0] == 0
+    assert len(json.loads((tmp_path / "m" / "manifest.json").read_text())["recordings"]) == 2
+
+
+def test_address_without_credentials_is_told_and_nothing_written(calsweep, tmp_path, monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    write_npz(tmp_path / "recordings", "m1_a.npz")
+    code, _, err = calsweep("ingest", "npz", "recordings", "s3://lab/m")
+    assert code == 2
+    assert "set AWS_ACCESS_KEY_ID" in err
+
+
+@pytest.mark.skipif(
+    "CALSWEEP_REAL_DATA" not in os.environ, reason="CALSWEEP_REAL_DATA names no recordings"
+)
+def test_flies_become_20_folds(calsweep, tmp_path):
+    """19 flies, colours of the two populations swapped in some: columns ordered by neuron type."""
+    flies = Path(os.environ["CALSWEEP_REAL_DATA"]).resolve() / "fly_heading_walking"
+    code, _, err = calsweep(
+        "ingest", "npz", flies, "flies", "--order-units-by", "roi_neuron_type",
+        "--resample-hz", "10",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    manifest = read_manifest(pafs.LocalFileSystem(), str(tmp_path / "flies"))
+    assert len(manifest.subjects) == 19
+    assert manifest.units[0] == "EPG1"
+    assert manifest.units[31] == "PEN1_16"
+    code, out, _ = calsweep("data", "check", "flies")
+    assert code == 0
+    assert "Folds by animal for moving: 20 folds" in out
