@@ -37,6 +37,11 @@ class Settings:
     training: Training
 
 
+def default_home() -> Path:
+    """Give the home where none is named: ``CALSWEEP_HOME``, or ``.calsweep`` in this folder."""
+    return Path(os.environ.get("CALSWEEP_HOME", ".calsweep"))
+
+
 @dataclass(frozen=True, kw_only=True)
 class SweepSettings:
     """A search over configurations, each trained on all folds.
@@ -63,7 +68,7 @@ class SweepSettings:
     name
         Name of the sweep; by default from its settings.
     home
-        Folder of sweeps, models and cache.
+        Folder of sweeps, models and cache; by default ``CALSWEEP_HOME``, or ``.calsweep``.
     tracking_uri
         MLflow's address; by default SQLite under ``home``.
     """
@@ -81,7 +86,7 @@ class SweepSettings:
     seed: int = 0
     resources: Resources = field(default_factory=Resources)
     name: str = ""
-    home: Path = Path(".calsweep")
+    home: Path = field(default_factory=default_home)
     tracking_uri: str = ""
 
     def __post_init__(self) -> None:

@@ -70,11 +70,11 @@ def npz(
     unit: tuple[str, ...],
     order_units_by: str | None,
 ) -> None:
-    r"""One .npz a recording, arrays by name.
+    """One .npz a recording, arrays by name.
 
     \b
     calsweep ingest npz recordings/ lab/flies --order-units-by roi_neuron_type --resample-hz 10
-    """
+    """  # noqa: D301 - click's mark for a line that stays as it is
     source = NpzSource(
         activity=activity,
         rate=rate,
@@ -102,11 +102,11 @@ def csv(
     rate_hz: float,
     label: str | None,
 ) -> None:
-    r"""One .csv a recording: the frame, one column a unit, the label last.
+    """One .csv a recording: the frame, one column a unit, the label last.
 
     \b
     calsweep ingest csv recordings/ s3://lab/m1 --rate-hz 15 --label footstep
-    """
+    """  # noqa: D301
     source = CsvSource(rate_hz=rate_hz, label=label or "", names=names)
     _run(source, origin, address, rate_hz=resample_hz, trial_frames=trial_frames, replace=replace)
 

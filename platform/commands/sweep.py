@@ -6,6 +6,7 @@ import click
 
 from calsweep.platform.commands.leaderboard import print_leaderboard
 from calsweep.platform.config import compose_settings, variants
+from calsweep.platform.settings import default_home
 from calsweep.platform.sweep import run_sweep
 
 
@@ -35,6 +36,6 @@ def sweep(overrides: tuple[str, ...]) -> None:
     settings = compose_settings(overrides)
     record = run_sweep(settings)
     print_leaderboard(record)
-    home = f" --home {settings.home}" if str(settings.home) != ".calsweep" else ""
+    home = f" --home {settings.home}" if settings.home != default_home() else ""
     click.echo(f"\nNext: calsweep promote {record.name}{home}")
     click.echo(f"      calsweep report {record.name}{home}")
