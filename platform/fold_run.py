@@ -20,9 +20,24 @@ from calsweep.platform.fold_task import FoldTask
 from calsweep.platform.loop import TrainedFold, train_fold
 from calsweep.platform.model import FoldModel
 from calsweep.platform.plain import from_plain
-from calsweep.platform.record import FoldRecord, process_name
+from calsweep.platform.record import FoldRecord, code_version, process_name
 from calsweep.platform.settings import Settings
 from calsweep.platform.storage import locate
+
+
+class CodeChanged(ValueError):
+    """The code is not the one that the sweep began with."""
+
+    def __init__(self, then: str, now: str) -> None:
+        super().__init__(then, now)
+        self.then = then
+        self.now = now
+
+    def __str__(self) -> str:
+        return (
+            f"The sweep began with calsweep {self.then}, but this process has {self.now}: "
+            "leave the code as it is while a sweep runs, and begin a new sweep with the new."
+        )
 
 
 class DatasetChanged(ValueError):
@@ -56,9 +71,13 @@ def run_fold(
 
     Raises
     ------
+    CodeChanged
+        If this process has other code than the sweep began with.
     DatasetChanged
         If the dataset is another than the sweep began with.
     """
+    if code_version() != task.code:
+        raise CodeChanged(task.code, code_version())
     settings: Settings = from_plain(task.settings)
     view = settings.datasets
     dataset = _dataset(view.address, task.dataset_hash, task.cache)

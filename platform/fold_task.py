@@ -15,7 +15,6 @@ import numpy as np
 
 from calsweep.datasets.fold import Fold
 from calsweep.platform.plain import content_hash, to_plain
-from calsweep.platform.record import code_version
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +29,8 @@ class FoldTask:
         Which recordings train, validate and test.
     seed
         Of weights and sample order.
-    dataset_hash, plan_hash
-        Of the dataset and fold plan that the sweep was begun with.
+    dataset_hash, plan_hash, code
+        Dataset, fold plan and version of the code that the sweep was begun with.
     folder
         Folder of the sweep's trained folds, reached from every node.
     cache
@@ -43,6 +42,7 @@ class FoldTask:
     seed: int
     dataset_hash: str
     plan_hash: str
+    code: str
     folder: Path
     cache: Path
 
@@ -51,7 +51,7 @@ class FoldTask:
         """Content hash of all that decides the result: not where data and result lie."""
         view = {**self.settings["datasets"], "address": self.dataset_hash}
         settings = {**self.settings, "datasets": view}
-        what = [settings, to_plain(self.fold), self.seed, self.plan_hash, code_version()]
+        what = [settings, to_plain(self.fold), self.seed, self.plan_hash, self.code]
         return content_hash(what)[:32]
 
     @property

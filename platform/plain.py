@@ -154,10 +154,11 @@ def _build(kind: type, plain: Mapping[str, Any], *, at: str) -> Any:
     for name in given:
         if name not in hints:
             raise ValueError(f"`{_join(at, name)}` is not a setting. {nearest(name, hints)}")
-    values = {
-        name: _suit(_nested(item, hints[name], at=_join(at, name)), hints[name], at=_join(at, name))
-        for name, item in given.items()
-    }
+    values = {}
+    for name, item in given.items():
+        here = _join(at, name)
+        value = from_plain(_over_default(kind, name, item, hints[name]), at=here)
+        values[name] = _suit(value, hints[name], at=here)
     missing = [
         _join(at, f.name)
         for f in dataclasses.fields(kind)
@@ -171,11 +172,20 @@ def _build(kind: type, plain: Mapping[str, Any], *, at: str) -> Any:
     return _construct(kind, values, at=at)
 
 
-def _nested(item: Any, hint: Any, *, at: str) -> Any:
-    """Build the value of a field; a field of one dataclass type needs no ``_target_``."""
-    if isinstance(item, Mapping) and TARGET not in item and dataclasses.is_dataclass(hint):
-        return _build(cast("type", hint), item, at=at)
-    return from_plain(item, at=at)
+def _over_default(kind: type, name: str, item: Any, hint: Any) -> Any:
+    """Lay part of a nested configuration over the field's default, or name its type."""
+    if not isinstance(item, Mapping) or TARGET in item:
+        return item
+    field = next(f for f in dataclasses.fields(kind) if f.name == name)
+    default = field.default
+    if field.default_factory is not dataclasses.MISSING:
+        default = field.default_factory()
+    if dataclasses.is_dataclass(default):
+        return {**to_plain(default), **item}
+    if dataclasses.is_dataclass(hint):
+        target = cast("type", hint)
+        return {TARGET: f"{target.__module__}.{target.__qualname__}", **item}
+    return item
 
 
 def _construct(kind: type, values: Mapping[str, Any], *, at: str) -> Any:

@@ -42,8 +42,8 @@ class TrialPlan:
         The fold plan.
     seed
         Of the sweep.
-    dataset_hash
-        Of the dataset.
+    dataset_hash, code
+        Of the dataset, and the version of the code.
     folder
         Of the sweep's record.
     cache
@@ -55,6 +55,7 @@ class TrialPlan:
     folds: FoldPlan
     seed: int
     dataset_hash: str
+    code: str
     folder: Path
     cache: Path
     resources: Resources
@@ -68,6 +69,7 @@ class TrialPlan:
                 seed=fold_seed(self.seed, fold.index),
                 dataset_hash=self.dataset_hash,
                 plan_hash=self.folds.content_hash,
+                code=self.code,
                 folder=self.folder / "folds",
                 cache=self.cache,
             )

@@ -104,6 +104,7 @@ def _plan(settings: SweepSettings, dataset: Dataset) -> TrialPlan:
         folds=folds,
         seed=settings.seed,
         dataset_hash=dataset.manifest.content_hash,
+        code=code_version(),
         folder=sweeps_folder(home) / settings.sweep_name,
         cache=cache_folder(settings.home),
         resources=settings.resources,
@@ -137,7 +138,7 @@ def _description(
         },
         "plan": to_plain(plan.folds),
         "plan_hash": plan.folds.content_hash,
-        "code_version": code_version(),
+        "code_version": plan.code,
         "notes": list(settings.datasets.notes()),
         "n_planned": n_trials,
     }

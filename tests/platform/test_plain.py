@@ -7,6 +7,7 @@ import pytest
 from calsweep.datasets.window import Window
 from calsweep.platform.plain import content_hash, from_plain, overlay, to_plain
 from calsweep.platform.resources import Resources
+from calsweep.platform.training import Training
 from calsweep.trainables.recurrent import Cell, Recurrent
 
 
@@ -61,6 +62,32 @@ def test_unknown_member_names_the_nearest():
     plain = {"_target_": "calsweep.trainables.recurrent.Recurrent", "cell": "grru"}
     with pytest.raises(ValueError, match=r"`t\.cell` cannot be 'grru'\. Did you mean `gru`\?"):
         from_plain(plain, at="t")
+
+
+def test_part_of_a_nested_configuration_lies_over_its_default():
+    """The baseline's default is not the default of its type."""
+    plain = {
+        "_target_": "calsweep.platform.settings.SweepSettings",
+        "trainables": {"_target_": "calsweep.trainables.linear.Linear"},
+        "datasets": {
+            "_target_": "calsweep.datasets.view.View",
+            "address": "m1",
+            "target": "run",
+            "window": {"length": 5},
+        },
+        "search_spaces": {
+            "_target_": "calsweep.search_spaces.space.Space",
+            "training": {"epochs": {"choices": [1]}},
+        },
+        "baseline_training": {"epoch_fraction": 0.25},
+        "training": {"epochs": 3},
+    }
+    settings = from_plain(plain)
+    assert settings.baseline_training == Training(
+        epochs=20, learning_rate=0.03, epoch_fraction=0.25
+    )
+    assert settings.training == Training(epochs=3)
+    assert settings.datasets.window == Window(length=5)
 
 
 def test_whole_numbers_stand_for_floats():

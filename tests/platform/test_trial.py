@@ -8,7 +8,7 @@ import ray
 from calsweep.datasets.fold import animal_folds
 from calsweep.platform.fold_task import FoldTask, fold_seed
 from calsweep.platform.plain import to_plain
-from calsweep.platform.record import FoldRecord
+from calsweep.platform.record import FoldRecord, code_version
 from calsweep.platform.resources import Resources
 from calsweep.platform.settings import Settings
 from calsweep.platform.training import Training
@@ -31,6 +31,7 @@ def tasks(mice, tmp_path):
             seed=fold_seed(0, fold.index),
             dataset_hash=mice.manifest.content_hash,
             plan_hash=plan.content_hash,
+            code=code_version(),
             folder=tmp_path / "folds",
             cache=tmp_path / "cache",
         )
@@ -44,6 +45,7 @@ def test_key_says_what_decides_the_result(tasks, tmp_path):
     assert replace(task, folder=tmp_path, cache=tmp_path).key == task.key
     assert replace(task, seed=task.seed + 1).key != task.key
     assert replace(task, dataset_hash="other").key != task.key
+    assert replace(task, code="other").key != task.key
     elsewhere = {**task.settings["datasets"], "address": "s3://lab/mice"}
     assert replace(task, settings={**task.settings, "datasets": elsewhere}).key == task.key
     longer = {**task.settings["training"], "epochs": 3}
