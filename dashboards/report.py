@@ -83,7 +83,6 @@ def render(sweep: SweepRecord, /) -> str:
         sweep=sweep,
         facts=summary.facts(sweep),
         state=summary.state(sweep),
-        is_finished=summary.is_finished(sweep),
         warnings=summary.warnings(sweep),
         places=summary.places(sweep, rows),
         nested=summary.nested_places(sweep, choices),

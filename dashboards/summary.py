@@ -127,12 +127,6 @@ def facts(sweep: SweepRecord, /) -> tuple[tuple[str, str], ...]:
     )
 
 
-def is_finished(sweep: SweepRecord, /) -> bool:
-    """Say whether every configuration that was asked for has ended."""
-    n_ended = sum(trial.state is not TrialState.RUNNING for trial in sweep.trials)
-    return n_ended == sweep.n_planned
-
-
 def state(sweep: SweepRecord, /) -> str:
     """Say in a sentence how far the sweep is."""
     n_failed = sum(trial.state is TrialState.FAILED for trial in sweep.trials)
@@ -142,7 +136,7 @@ def state(sweep: SweepRecord, /) -> str:
         f"{len(sweep.finished)} of {sweep.n_planned} configurations are done{failed}; "
         f"{n_folds} folds are trained."
     )
-    if is_finished(sweep):
+    if sweep.is_over:
         return f"Finished: {counts}"
     return f"Not finished: {counts} Every figure below may still change."
 

@@ -12,6 +12,7 @@ from pathlib import Path
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # it would end Ctrl-C as a success
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new one prints tables at verbose=0
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
@@ -105,6 +106,7 @@ def _start() -> None:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         return
     ray.init(
+        address="local",  # otherwise Ray joins any cluster that it finds on this machine
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.ERROR,

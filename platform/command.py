@@ -74,12 +74,10 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command: exit code 0 if it did its work, 2 for bad input, 130 on Ctrl-C."""
     try:
-        cli.main(args=arguments, prog_name="calsweep", standalone_mode=False)
+        code = cli.main(args=arguments, prog_name="calsweep", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except click.exceptions.Exit as ended:
-        sys.exit(ended.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _fail("stopped; what was done is kept, and the same command goes on from there.", code=130)
     except (KeyError, IndexError):
@@ -87,8 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except (ValueError, LookupError, OSError, RuntimeError) as error:
         if os.environ.get("CALSWEEP_TRACEBACK"):
             raise
-        _fail(str(error), code=BAD_INPUT)
-    sys.exit(0)
+        where = " (CALSWEEP_TRACEBACK=1 shows where)" if isinstance(error, RuntimeError) else ""
+        _fail(f"{error}{where}", code=BAD_INPUT)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def _fail(message: str, *, code: int) -> NoReturn:

@@ -79,6 +79,11 @@ def _as_hydra(override: str) -> str:
 
 def _check_variants(group: str, value: str) -> None:
     known = variants(group)
+    if value.startswith("[") and group != "search_spaces":
+        raise ValueError(
+            f"`{group}` takes one variant, but got {value}: to compare several, name what differs "
+            f"in a search space, as search_spaces.{group}.SETTING.choices=[...]."
+        )
     for name in value.strip("[]").split(","):
         if name.strip() not in known:
             hint = nearest(name.strip(), known)

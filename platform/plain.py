@@ -213,6 +213,8 @@ def _suit(value: Any, hint: Any, *, at: str) -> Any:
         raise ValueError(f"`{at}` must be of type {wanted.__name__}, but got {value!r}.")
     if isinstance(hint, type) and dataclasses.is_dataclass(hint) and not isinstance(value, hint):
         raise ValueError(f"`{at}` must be a {hint.__name__}, but got {value!r}.")
+    if getattr(hint, "_is_protocol", False) and not dataclasses.is_dataclass(value):
+        raise ValueError(f"`{at}` must be a {hint.__name__}, but got {value!r}.")
     return value
 
 

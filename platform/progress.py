@@ -25,10 +25,10 @@ class Progress:
 
     Examples
     --------
-    >>> progress = Progress(n_trials=2, n_folds=20, clock=iter([0.0, 30.0]).__next__)
+    >>> progress = Progress(n_trials=2, n_folds=20, clock=iter([0.0, 5.0]).__next__)
     >>> progress.fold_done(trial="trial 1", trials_done=0)
     >>> progress.line()
-    'trial 1 · 0/2 trials · 1/40 folds · 0:30 gone · about 19:30 left'
+    'trial 1 · 0/2 trials · 1/40 folds · 0:05 gone · about 3:15 left'
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Progress:
         self._n_folds_all = n_trials * n_folds
         self._clock = clock
         self._begun = self._now = clock()
-        self._folds_done = 0
+        self._folds_done = self._folds_stored = 0
         self._trials_done = 0
         self._trial = ""
         self._bars: Bars | None = None
@@ -58,13 +58,20 @@ class Progress:
         if self._bars is not None:
             self._bars.stop()
 
-    def fold_done(self, *, trial: str, trials_done: int) -> None:
-        """Count one fold more."""
+    def fold_done(self, *, trial: str, trials_done: int, is_stored: bool = False) -> None:
+        """Count one fold more; one that an earlier run stored says nothing of the time left."""
         self._now = self._clock()
         self._folds_done += 1
+        self._folds_stored += is_stored
         self._trial = trial
         self._trials_done = trials_done
         self._show()
+
+    def trial_failed(self, *, n_missing: int) -> None:
+        """Leave the folds that a failed trial will not train out of the count."""
+        self._n_folds_all -= n_missing
+        if self._bars is not None:
+            self._bars.update(self._task, total=self._n_folds_all)
 
     def say(self, text: str) -> None:
         """Print a line of its own above the bar."""
@@ -76,7 +83,8 @@ class Progress:
     def line(self) -> str:
         """Give how far the sweep is, as one line."""
         gone = self._now - self._begun
-        left = gone / max(self._folds_done, 1) * (self._n_folds_all - self._folds_done)
+        n_trained = max(self._folds_done - self._folds_stored, 1)
+        left = gone / n_trained * max(self._n_folds_all - self._folds_done, 0)
         return (
             f"{self._trial} · {self._trials_done}/{self._n_trials} trials · "
             f"{self._folds_done}/{self._n_folds_all} folds · "

@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import calsweep
 from calsweep.datasets.fold import FoldPlan
@@ -126,6 +126,10 @@ class TrialRecord:
         In the order of the plan.
     error
         Why it failed, empty if it did not.
+    may_pass
+        Whether what made it fail may pass (a full disk, a lost node), so that it is tried again.
+    notes
+        Steps that use more than a running experiment would know, labels that are not real.
     """
 
     number: int
@@ -135,6 +139,8 @@ class TrialRecord:
     state: TrialState
     folds: tuple[FoldRecord, ...]
     error: str = ""
+    may_pass: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def is_baseline(self) -> bool:
@@ -177,7 +183,7 @@ class SweepRecord:
     code_version
         Version of calsweep and hash of its source.
     notes
-        Steps that use more than a running experiment would know.
+        Those of the settings and of all trials.
     n_planned
         Trials that the sweep sets out to try, the baseline among them.
     trials
@@ -194,6 +200,12 @@ class SweepRecord:
     notes: tuple[str, ...]
     n_planned: int
     trials: tuple[TrialRecord, ...]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every trial came to an end that running the sweep again would not change."""
+        ended = [t for t in self.trials if t.state is not TrialState.RUNNING and not t.may_pass]
+        return len(ended) == self.n_planned
 
     @property
     def finished(self) -> tuple[TrialRecord, ...]:
@@ -275,8 +287,9 @@ class Record:
     def append(self, line: Mapping[str, Any], /) -> None:
         """Add one line, with the time in seconds since 1970, and see it onto the disk."""
         self._is_new = False
-        with (self.folder / "record.jsonl").open("a") as file:
-            file.write(json.dumps({**line, "at": round(time.time(), 3)}) + "\n")
+        with (self.folder / "record.jsonl").open("ab+") as file:
+            text = json.dumps({**line, "at": round(time.time(), 3)}) + "\n"
+            file.write((b"" if _ends_whole(file) else b"\n") + text.encode())
             file.flush()
             os.fsync(file.fileno())
 
@@ -311,6 +324,8 @@ def read_sweep(home: Path, name: str, /) -> SweepRecord:
         known = sorted(path.parent.name for path in sweeps_folder(home).glob("*/sweep.json"))
         raise SweepNotFound(name, tuple(known))
     plain = json.loads((folder / "sweep.json").read_text())
+    trials = _read_trials(folder)
+    notes = [*plain["notes"], *(note for trial in trials for note in trial.notes)]
     return SweepRecord(
         name=name,
         folder=folder,
@@ -319,9 +334,9 @@ def read_sweep(home: Path, name: str, /) -> SweepRecord:
         plan=from_plain(plain["plan"]),
         plan_hash=plain["plan_hash"],
         code_version=plain["code_version"],
-        notes=tuple(plain["notes"]),
+        notes=tuple(dict.fromkeys(notes)),
         n_planned=plain["n_planned"],
-        trials=_read_trials(folder),
+        trials=trials,
     )
 
 
@@ -342,6 +357,9 @@ def process_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
+_BEGUN: dict[str, Any] = {"state": TrialState.RUNNING, "error": "", "may_pass": False}
+
+
 def _read_trials(folder: Path) -> tuple[TrialRecord, ...]:
     """Replay the lines; of a sweep that was started again, the last run of a trial counts."""
     path = folder / "record.jsonl"
@@ -350,14 +368,15 @@ def _read_trials(folder: Path) -> tuple[TrialRecord, ...]:
         try:
             event = json.loads(line)
         except json.JSONDecodeError:
-            continue  # the last line of a killed process
+            continue  # cut short by a kill or a full disk
         number = event["trial"]
         if event["event"] == "trial":
-            trials[number] = {**event, "folds": [], "state": TrialState.RUNNING, "error": ""}
-        elif event["event"] == "fold":
+            trials[number] = {**event, **_BEGUN, "folds": []}
+        elif number in trials and event["event"] == "fold":
             trials[number]["folds"].append(event["key"])
-        else:
-            trials[number].update(state=TrialState(event["state"]), error=event["error"])
+        elif number in trials:
+            kept = {key: event[key] for key in ("error", "may_pass")}
+            trials[number].update(state=TrialState(event["state"]), **kept)
     return tuple(_trial(folder, trials[number]) for number in sorted(trials))
 
 
@@ -372,7 +391,17 @@ def _trial(folder: Path, event: Mapping[str, Any]) -> TrialRecord:
         state=event["state"],
         folds=tuple(sorted(folds, key=lambda fold: fold.fold)),
         error=event["error"],
+        may_pass=event["may_pass"],
+        notes=tuple(event["notes"]),
     )
+
+
+def _ends_whole(file: BinaryIO) -> bool:
+    """Say whether the last line was written to its end; a full disk can cut it."""
+    if file.seek(0, os.SEEK_END) == 0:
+        return True
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
 
 
 @contextlib.contextmanager

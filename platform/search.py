@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import traceback
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from calsweep.platform.trial import train_folds
 
 if TYPE_CHECKING:
     from calsweep.platform.progress import Progress
-    from calsweep.platform.settings import SweepSettings
+    from calsweep.platform.settings import Settings, SweepSettings
     from calsweep.search_spaces.suggestion import Suggestions
 
 METRIC = "validation_auc"
@@ -155,13 +156,14 @@ class TrialRun(tune.Trainable):
         try:
             fold = next(self._folds)
         except Exception as error:  # noqa: BLE001 - it is recorded with the trial, the rest go on
-            return {"done": True, METRIC: math.nan, "error": _reason(error)}
+            return {"done": True, METRIC: math.nan, **self._failed(error)}
         self._done.append(fold)
         # In the order of the plan: a sum of floats in another order is another sum.
         by_fold = sorted(self._done, key=lambda done: done.fold)
         return {
             METRIC: statistics.fmean(done.validation.auc for done in by_fold),
             "fold_key": fold.key,
+            "is_stored": fold.key in self._stored,
             "done": len(self._done) == len(self._plan.folds.folds),
         }
 
@@ -174,10 +176,24 @@ class TrialRun(tune.Trainable):
         self._done: list[FoldRecord] = []
         self._folds = self._train()
 
+    def _failed(self, error: Exception) -> dict[str, Any]:
+        """Write where the error was raised beside the record, and give what the record holds."""
+        path = self._plan.folder / "errors" / f"trial-{self._config['number']}.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("".join(traceback.format_exception(error)))
+        cause = cause_of(error)
+        return {
+            "error": f"{type(cause).__name__}: {cause}",
+            # Settings that cannot be trained stay so; all else may pass.
+            "may_pass": not isinstance(cause, (ValueError, ArithmeticError)),
+            "n_missing": len(self._plan.folds.folds) - len(self._done),
+        }
+
     def _train(self) -> Generator[FoldRecord, None, None]:
         if self._config["error"]:
             raise ValueError(self._config["error"])
         tasks = self._plan.tasks(self._config["settings"])
+        self._stored = {task.key for task in tasks if task.place.exists()}
         yield from train_folds(tasks, resources=self._plan.resources)
 
 
@@ -214,13 +230,13 @@ class Suggester(Searcher):
             return None
         self._ids.append(trial_id)
         if number == 0:
-            return _config(0, BASELINE, {}, settings=to_plain(self._settings.linear))
+            return _config(0, BASELINE, {}, settings=self._settings.linear)
         values = self._source.suggest(number)
         name = f"trial {number}"
         try:
-            settings = to_plain(self._settings.configuration(values))
+            settings = self._settings.configuration(values)
         except ValueError as error:  # values that suit one by one, but not together
-            start = to_plain(self._settings.start)
+            start = self._settings.start
             return _config(number, name, values, settings=start, error=str(error))
         return _config(number, name, values, settings=settings)
 
@@ -253,14 +269,15 @@ def _config(
     name: str,
     values: Mapping[str, Any],
     *,
-    settings: Mapping[str, Any],
+    settings: Settings,
     error: str = "",
 ) -> dict[str, Any]:
     return {
         "number": number,
         "name": name,
         "values": dict(values),
-        "settings": dict(settings),
+        "settings": to_plain(settings),
+        "notes": list(settings.datasets.notes()),
         "error": error,
     }
 
@@ -289,6 +306,7 @@ class RecordKeeper(tune.Callback):
                 "trial": config["number"],
                 "name": config["name"],
                 "values": config["values"],
+                "notes": config["notes"],
                 "settings": {k: v for k, v in config["settings"].items() if k != "_target_"},
             }
         )
@@ -298,32 +316,49 @@ class RecordKeeper(tune.Callback):
     ) -> None:
         """Write that a fold is done."""
         if "error" in result:
-            self._end(trial, TrialState.FAILED, error=result["error"])
+            self._progress.trial_failed(n_missing=result["n_missing"])
+            self._fail(trial, error=result["error"], may_pass=result["may_pass"])
             return
         self._record.append(
             {"event": "fold", "trial": trial.config["number"], "key": result["fold_key"]}
         )
         if result["done"]:
             self._end(trial, TrialState.DONE)
-        self._progress.fold_done(trial=trial.config["name"], trials_done=self._n_ended)
+        self._progress.fold_done(
+            trial=trial.config["name"], trials_done=self._n_ended, is_stored=result["is_stored"]
+        )
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Write that a trial's own process was lost."""
-        self._end(trial, TrialState.FAILED, error="the process of the trial was lost")
+        self._fail(trial, error="the process of the trial was lost", may_pass=True)
 
-    def _end(self, trial: Any, state: TrialState, *, error: str = "") -> None:
+    def _fail(self, trial: Any, *, error: str, may_pass: bool) -> None:
+        self._end(trial, TrialState.FAILED, error=error, may_pass=may_pass)
+        where = self._record.folder / "errors" / f"trial-{trial.config['number']}.txt"
+        self._progress.say(f"{trial.config['name']} failed: {error} (where: {where})")
+
+    def _end(
+        self, trial: Any, state: TrialState, *, error: str = "", may_pass: bool = False
+    ) -> None:
         self._n_ended += 1
         self._record.append(
-            {"event": "end", "trial": trial.config["number"], "state": state.value, "error": error}
+            {
+                "event": "end",
+                "trial": trial.config["number"],
+                "state": state.value,
+                "error": error,
+                "may_pass": may_pass,
+            }
         )
-        if error:
-            self._progress.say(f"{trial.config['name']} failed: {error}")
 
 
-def _reason(error: BaseException) -> str:
-    """Give the first cause's own words, without the layers that carried it here."""
+def cause_of(error: BaseException, /) -> BaseException:
+    """Give what a fold's training raised, without the layers of Ray that carried it here."""
     while True:
-        cause = error.cause if isinstance(error, RayTaskError) else error.__cause__
-        if not isinstance(cause, BaseException):
-            return f"{type(error).__name__}: {error}"
-        error = cause
+        inner = error.cause if isinstance(error, RayTaskError) else None
+        for failure in getattr(error, "worker_failures", {}).values():  # Ray Train's, by rank
+            inner = failure
+            break
+        if not isinstance(inner, BaseException):
+            return error
+        error = inner

@@ -141,5 +141,9 @@ def tracking_uri(home: Path, given: str = "", /) -> str:
 
 
 def cache_folder(home: Path, /) -> Path:
-    """Give the folder for decoded frames."""
-    return home.expanduser().resolve() / "cache"
+    """Give the folder for decoded frames: ``CALSWEEP_CACHE``, or one in the home.
+
+    Where the home is shared by several machines, name a folder on each machine's own disk.
+    """
+    given = os.environ.get("CALSWEEP_CACHE")
+    return (Path(given) if given else home / "cache").expanduser().resolve()

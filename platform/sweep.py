@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from calsweep.datasets.dataset import Dataset, open_dataset
@@ -13,14 +16,13 @@ from calsweep.platform.progress import Progress
 from calsweep.platform.record import (
     Record,
     SweepRecord,
-    TrialState,
     code_version,
     read_sweep,
     sweeps_folder,
 )
 from calsweep.platform.search import TrialPlan, search
 from calsweep.platform.settings import SweepSettings, cache_folder, tracking_uri
-from calsweep.platform.storage import locate
+from calsweep.platform.storage import is_remote, locate
 from calsweep.platform.tracking import TrackingThread
 from calsweep.platform.trial import warm_up
 from calsweep.search_spaces.suggestion import Tuner, suggestions
@@ -65,13 +67,16 @@ def run_sweep(settings: SweepSettings, /) -> SweepRecord:
         If no trial came to its end.
     """
     check_home(settings.home)
+    settings = _with_whole_address(settings)
     dataset = _open(settings)
     plan = _plan(settings, dataset)
     n_trials = 1 + _n_trials(settings)
     progress = Progress(n_trials=n_trials, n_folds=len(plan.folds.folds))
     with Record(plan.folder) as record:
         attached = record.begin(_description(settings, plan, dataset, n_trials=n_trials))
-        if attached and _is_over(settings):
+        known = read_sweep(settings.home, settings.sweep_name)
+        _write_tracking_uri(settings, plan)
+        if attached and known.is_over:
             name = settings.sweep_name
             progress.say(f"Sweep {name} was run to its end before; nothing to train.")
             _catch_up(_tracking(settings), progress)
@@ -79,13 +84,22 @@ def run_sweep(settings: SweepSettings, /) -> SweepRecord:
             with cluster(settings.resources) as n_parallel, progress:
                 warm_up(n_parallel, resources=settings.resources)
                 tracking = _tracking(settings)
-                _search(settings, plan, record, progress, n_parallel=n_parallel)
+                values = {trial.number: trial.values for trial in known.trials}
+                _search(settings, plan, record, progress, values=values, n_parallel=n_parallel)
                 _catch_up(tracking, progress)
     sweep = read_sweep(settings.home, settings.sweep_name)
     if not sweep.finished:
-        errors = [trial.error for trial in sweep.trials] or ["none began"]
-        raise EverythingFailed(sweep.name, errors[0])
+        errors = (trial.error for trial in sweep.trials if trial.error)
+        raise EverythingFailed(sweep.name, next(errors, "none came to its end"))
     return sweep
+
+
+def _with_whole_address(settings: SweepSettings) -> SweepSettings:
+    """Name a folder from its root: folds may be trained in another folder than this one."""
+    address = settings.datasets.address
+    if not is_remote(address):
+        address = str(Path(address).expanduser().resolve())
+    return replace(settings, datasets=replace(settings.datasets, address=address))
 
 
 def _open(settings: SweepSettings) -> Dataset:
@@ -111,8 +125,18 @@ def _plan(settings: SweepSettings, dataset: Dataset) -> TrialPlan:
     )
 
 
+# What folds and labels rest on: trials that differ in it cannot stand on one leaderboard.
+_SHARED = ("address", "target", "k_groups", "labels")
+
+
 def _check_space(settings: SweepSettings) -> None:
     """Try both ends of each range on the settings, so that a misspelt name is told at once."""
+    for name in settings.search_spaces.axes:
+        if name in {f"datasets.{shared}" for shared in _SHARED}:
+            raise ValueError(
+                f"`{name}` cannot be searched: all trials of a sweep share it. Run a sweep for "
+                "each value."
+            )
     for name, axis in settings.search_spaces.axes.items():
         for value in axis.ends():
             settings.configuration({name: value})
@@ -152,10 +176,12 @@ def _n_trials(settings: SweepSettings) -> int:
     return settings.n_trials or N_TRIALS
 
 
-def _is_over(settings: SweepSettings) -> bool:
-    sweep = read_sweep(settings.home, settings.sweep_name)
-    ended = [trial for trial in sweep.trials if trial.state is not TrialState.RUNNING]
-    return len(ended) == sweep.n_planned
+def _write_tracking_uri(settings: SweepSettings, plan: TrialPlan) -> None:
+    """Keep MLflow's address, without user and password, for commands that come later."""
+    if settings.tracking_uri:
+        scheme, separator, rest = settings.tracking_uri.partition("://")
+        text = f"{scheme}{separator}{rest.rpartition('@')[2]}"
+        (plan.folder / "tracking_uri").write_text(text)
 
 
 def _search(
@@ -164,6 +190,7 @@ def _search(
     record: Record,
     progress: Progress,
     *,
+    values: Mapping[int, Mapping[str, Any]],
     n_parallel: int,
 ) -> None:
     n_trials = 1 + _n_trials(settings)
@@ -171,7 +198,9 @@ def _search(
         f"Sweep {settings.sweep_name}: {n_trials} configurations (the linear baseline first) "
         f"x {len(plan.folds.folds)} folds, {n_parallel} folds at a time."
     )
-    source = suggestions(settings.search_spaces, tuner=settings.tuner, seed=settings.seed)
+    source = suggestions(
+        settings.search_spaces, tuner=settings.tuner, seed=settings.seed, known=values
+    )
     search(settings, source, plan, record, progress, n_trials=n_trials, n_parallel=n_parallel)
 
 

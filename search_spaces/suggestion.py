@@ -31,8 +31,27 @@ class Suggestions(Protocol):
         ...
 
 
-def suggestions(space: Space, /, *, tuner: Tuner, seed: int) -> Suggestions:
+def suggestions(
+    space: Space,
+    /,
+    *,
+    tuner: Tuner,
+    seed: int,
+    known: Mapping[int, Mapping[str, Value]] | None = None,
+) -> Suggestions:
     """Give the source of values for a space.
+
+    Parameters
+    ----------
+    space
+        What is varied.
+    tuner
+        How values are chosen.
+    seed
+        Of what is drawn.
+    known
+        Trials of an earlier run of the same search to their values: those are kept, even where the
+        sampler, told of results in another order, would draw others now.
 
     Examples
     --------
@@ -44,8 +63,8 @@ def suggestions(space: Space, /, *, tuner: Tuner, seed: int) -> Suggestions:
     if tuner is Tuner.GRID:
         return _Grid(space)
     if tuner is Tuner.RANDOM:
-        return _Sampled(space, optuna.samplers.RandomSampler(seed=seed))
-    return _Sampled(space, optuna.samplers.TPESampler(seed=seed))
+        return _Sampled(space, optuna.samplers.RandomSampler(seed=seed), known or {})
+    return _Sampled(space, optuna.samplers.TPESampler(seed=seed), known or {})
 
 
 class _Grid:
@@ -64,15 +83,27 @@ class _Grid:
 class _Sampled:
     """What one of Optuna's samplers draws, the higher value the better."""
 
-    def __init__(self, space: Space, sampler: optuna.samplers.BaseSampler) -> None:
+    def __init__(
+        self,
+        space: Space,
+        sampler: optuna.samplers.BaseSampler,
+        known: Mapping[int, Mapping[str, Value]],
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study = optuna.create_study(direction="maximize", sampler=sampler)
         self._distributions = space.distributions()
+        self._known = known
         self._trials: dict[int, optuna.Trial] = {}
 
     def suggest(self, trial: int, /) -> Mapping[str, Value]:
-        self._trials[trial] = self._study.ask(self._distributions)
-        return self._trials[trial].params
+        asked = self._study.ask(self._distributions)
+        known = self._known.get(trial)
+        if known is not None and asked.params != dict(known):
+            self._study.tell(asked, state=optuna.trial.TrialState.FAIL)
+            self._study.enqueue_trial(dict(known))
+            asked = self._study.ask(self._distributions)
+        self._trials[trial] = asked
+        return asked.params
 
     def tell(self, trial: int, value: float | None, /) -> None:
         failed = optuna.trial.TrialState.FAIL if value is None else None

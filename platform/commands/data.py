@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from calsweep.datasets.dataset import verify_dataset
@@ -40,12 +41,19 @@ def check(address: str, k: int) -> None:
 
 def _table(manifest: Manifest) -> Table:
     table = Table(title="Recordings (labels: share of each class)")
-    for column in ("subject", "recording", "frames", "minutes", "trials", *manifest.labels):
+    for column in (
+        "subject",
+        "recording",
+        "frames",
+        "minutes",
+        "trials",
+        *map(escape, manifest.labels),
+    ):
         table.add_column(column, justify="left" if column in ("subject", "recording") else "right")
     for entry in manifest.recordings:
         table.add_row(
-            entry.subject,
-            entry.name,
+            escape(entry.subject),
+            escape(entry.name),
             str(entry.n_frames),
             f"{entry.n_frames / manifest.rate_hz / 60:.1f}",
             str(entry.n_trials),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from calsweep.platform.commands import option
@@ -28,6 +29,8 @@ def print_leaderboard(sweep: SweepRecord, /) -> None:
     console = Console(width=None if Console().is_terminal else 120)
     console.print(_table(sweep, rank(sweep)))
     console.print(_nested_line(nested_choice(sweep)), highlight=False)
+    for note in sweep.notes:
+        console.print(f"Note: {note}.", highlight=False, markup=False)
     for trial in sweep.trials:
         if trial.state is TrialState.FAILED:
             console.print(f"{trial.name} failed: {trial.error}", highlight=False, markup=False)
@@ -37,15 +40,17 @@ def _table(sweep: SweepRecord, rows: tuple[Row, ...]) -> Table:
     leaky = " · LEAKY FOLDS" if sweep.plan.leaky else ""
     n_done = len(sweep.finished)
     table = Table(
-        title=f"{sweep.name}: AUC of {sweep.dataset['target']} over "
-        f"{len(sweep.plan.folds)} folds, {n_done} configurations{leaky}",
+        title=escape(
+            f"{sweep.name}: AUC of {sweep.dataset['target']} over "
+            f"{len(sweep.plan.folds)} folds, {n_done} configurations{leaky}"
+        ),
     )
     for column in ("", "configuration", "validation AUC", "test AUC", "test accuracy"):
         table.add_column(column, justify="left" if column == "configuration" else "right")
     for row in rows:
         table.add_row(
             str(row.rank),
-            f"{row.trial.name}: {row.trial.decoder}",
+            escape(f"{row.trial.name}: {row.trial.decoder}"),
             f"{row.validation_auc:.4f} ± {row.validation_auc_sd:.4f}",
             f"{row.test_auc:.4f} ± {row.test_auc_sd:.4f}",
             f"{row.test_accuracy:.3f}",

@@ -93,6 +93,7 @@ class SweepWriter:
                 "trial": number,
                 "name": name,
                 "values": values,
+                "notes": [],
                 "settings": {"trainables": {"_target_": target}},
             }
         ]
@@ -102,7 +103,9 @@ class SweepWriter:
             lines.append({"event": "fold", "trial": number, "key": key})
         if n_folds == 20 or error:
             state = "failed" if error else "done"
-            lines.append({"event": "end", "trial": number, "state": state, "error": error})
+            lines.append(
+                {"event": "end", "trial": number, "state": state, "error": error, "may_pass": False}
+            )
         for line in lines:
             self._record.append(line)
 

@@ -1,11 +1,15 @@
 """Bad input ends with exit code 2 and one message with the way out; nothing is left behind."""
 
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pyarrow.fs as pafs
 import pytest
 
 from calsweep.datasets.dataset import read_manifest
+from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.simulation import Simulation
 from calsweep.platform.command import COMMANDS, main
 
 
@@ -53,6 +57,8 @@ def test_every_command_has_help(calsweep, name):
         (["gru"], "`NAME=VALUE` is the form of an override, but got 'gru'."),
         (["trainables={_target_: os.system}"], "is not known"),
         (["baseline._target_=os.system"], "only types of calsweep are built"),
+        (["baseline=5"], "`baseline` must be a Decoder, but got 5."),
+        (["trainables=[gru,lstm]"], "`trainables` takes one variant, but got [gru,lstm]"),
     ],
 )
 def test_wrong_override_is_told_with_the_nearest_right_name(calsweep, tmp_path, overrides, message):
@@ -74,6 +80,11 @@ def test_wrong_override_is_told_with_the_nearest_right_name(calsweep, tmp_path, 
         (["tuner=grid"], "`training.learning_rate` in the search space: a grid needs countable"),
         (["search_spaces.trainables.n_hidden.choices=[0,8]"], "`n_hidden >= 1` must hold"),
         (["+search_spaces.trainables.n_layers.choices=[1,2]"], "`trainables.n_layers` is not a"),
+        (["+search_spaces.datasets.target.choices=[run,rest]"], "`datasets.target` cannot be sea"),
+        (
+            ["+search_spaces.datasets.labels.choices=[observed,permuted]"],
+            "`datasets.labels` cannot be searched: all trials of a sweep share it.",
+        ),
     ],
 )
 def test_settings_that_do_not_suit_the_dataset_are_refused_before_anything_begins(
@@ -83,6 +94,18 @@ def test_settings_that_do_not_suit_the_dataset_are_refused_before_anything_begin
     assert code == 2
     assert message in err
     assert len(err.strip().splitlines()) == 1
+    assert not (tmp_path / ".calsweep" / "sweeps").exists()
+
+
+def test_label_with_one_class_is_told(calsweep, tmp_path):
+    recordings = []
+    for recording in Simulation(n_frames=300).recordings():
+        rest = {"run": np.zeros(300, np.int64)}
+        recordings.append(replace(recording, behavior=rest, behavior_unit={}))
+    write_dataset(recordings, folder=tmp_path / "resting")
+    code, _, err = calsweep("sweep", f"datasets.address={tmp_path / 'resting'}")
+    assert code == 2
+    assert "`target` must have both classes, 0 and 1, but 'run' is 0 in all 1500 frames" in err
     assert not (tmp_path / ".calsweep" / "sweeps").exists()
 
 

@@ -295,6 +295,22 @@ def test_killed_sweep_goes_on_and_ends_as_one_that_was_not(mice, swept, tmp_path
     assert set(runs.status) == {"FINISHED"}
 
 
+def test_interrupted_sweep_says_so_and_is_no_success(mice, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "calsweep.platform", *small(mice, tmp_path)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and n_folds(tmp_path / "sweeps/small/folds") < 3:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on from there" in err
+    trained = n_folds(tmp_path / "sweeps/small/folds")
+    assert 3 <= trained < 60
+
+
 def n_folds(folder):
     return sum(1 for path in folder.glob("[!.]*")) if folder.exists() else 0
 
@@ -338,6 +354,8 @@ def test_failing_configuration_is_recorded_and_the_rest_goes_on(mice, tmp_path):
         "trial 2": TrialState.DONE,
     }
     assert "901" in sweep.trials[1].error
+    assert "split_fold" in (tmp_path / "sweeps/small/errors/trial-1.txt").read_text()
+    assert sweep.is_over  # settings that cannot be trained are not tried again
     assert "trial 1 failed" in run.stdout
 
 

@@ -1,0 +1,107 @@
+"""A sweep's record survives what cuts it short, and tells what may be tried again."""
+
+import json
+
+import pytest
+
+from calsweep.datasets.fold import Fold, FoldPlan
+from calsweep.platform.plain import to_plain
+from calsweep.platform.record import Record, SweepTaken, TrialState, read_sweep
+
+PLAN = FoldPlan(
+    name="one fold",
+    groups=(("a",), ("b",), ("c",)),
+    folds=(
+        Fold(
+            index=0, test_group=0, validation_group=1, train=("c",), validation=("b",), test=("a",)
+        ),
+    ),
+)
+DESCRIPTION = {
+    "settings": {"seed": 0, "training": {"epochs": 1}},
+    "dataset": {"address": "m1"},
+    "plan": to_plain(PLAN),
+    "plan_hash": PLAN.content_hash,
+    "code_version": "0.1.0+abc",
+    "notes": ["detrended"],
+    "n_planned": 2,
+}
+
+
+def began(number, **more):
+    name = "baseline" if number == 0 else f"trial {number}"
+    return {
+        "event": "trial", "trial": number, "name": name, "values": {}, "settings": {},
+        "notes": [], **more,
+    }  # fmt: skip
+
+
+def ended(number, state="done", *, error="", may_pass=False):
+    return {
+        "event": "end", "trial": number, "state": state, "error": error, "may_pass": may_pass,
+    }  # fmt: skip
+
+
+def write(home, *lines):
+    with Record(home / "sweeps" / "s") as record:
+        record.begin(DESCRIPTION)
+        for line in lines:
+            record.append(line)
+
+
+def test_line_that_was_cut_short_takes_no_other_with_it(tmp_path):
+    write(tmp_path, began(0))
+    path = tmp_path / "sweeps" / "s" / "record.jsonl"
+    with path.open("a") as file:
+        file.write('{"event": "end", "tri')  # a full disk
+    write(tmp_path, ended(0), began(1))
+    states = [trial.state for trial in read_sweep(tmp_path, "s").trials]
+    assert states == [TrialState.DONE, TrialState.RUNNING]
+
+
+def test_event_of_a_trial_whose_beginning_was_lost_is_left_out(tmp_path):
+    write(tmp_path, began(0), ended(0), {"event": "fold", "trial": 7, "key": "k"}, ended(7))
+    assert [trial.number for trial in read_sweep(tmp_path, "s").trials] == [0]
+
+
+@pytest.mark.parametrize(("may_pass", "is_over"), [(False, True), (True, False)])
+def test_failure_that_may_pass_is_tried_again(tmp_path, may_pass, is_over):
+    failed = ended(1, "failed", error="OSError: disk full", may_pass=may_pass)
+    write(tmp_path, began(0), ended(0), began(1), failed)
+    assert read_sweep(tmp_path, "s").is_over is is_over
+
+
+def test_notes_of_trials_stand_with_those_of_the_sweep(tmp_path):
+    write(tmp_path, began(0, notes=["detrended"]), began(1, notes=["detrended", "z-scored"]))
+    assert read_sweep(tmp_path, "s").notes == ("detrended", "z-scored")
+
+
+def test_sweep_that_never_began_leaves_nothing(tmp_path):
+    write(tmp_path)
+    assert list((tmp_path / "sweeps").iterdir()) == []
+
+
+def test_other_settings_are_named_and_nothing_is_changed(tmp_path):
+    write(tmp_path, began(0))
+    before = (tmp_path / "sweeps" / "s" / "sweep.json").read_bytes()
+    other = {**DESCRIPTION, "settings": {"seed": 1, "training": {"epochs": 2}}}
+    with (
+        Record(tmp_path / "sweeps" / "s") as record,
+        pytest.raises(SweepTaken, match=r"other settings \(seed, training\.epochs\)"),
+    ):
+        record.begin(other)
+    assert (tmp_path / "sweeps" / "s" / "sweep.json").read_bytes() == before
+
+
+def test_name_is_held_by_one_at_a_time(tmp_path):
+    with Record(tmp_path / "sweeps" / "s") as first:
+        first.begin(DESCRIPTION)
+        first.append(began(0))
+        with (
+            Record(tmp_path / "sweeps" / "s") as second,
+            pytest.raises(SweepTaken, match="is being run by"),
+        ):
+            second.begin(DESCRIPTION)
+        first.append(ended(0))
+    lines = (tmp_path / "sweeps" / "s" / "record.jsonl").read_text().splitlines()
+    assert [json.loads(line)["event"] for line in lines] == ["trial", "end"]
