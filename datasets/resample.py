@@ -14,6 +14,8 @@ from calsweep.datasets.recording import Recording, is_label, trial_borders
 AVERAGED_ABOVE = 1.5
 """Ratio of rates from which on frames are averaged, so that fast fluctuations do not fold back."""
 
+_LEAST_SHARE = 1e-9  # of a new frame; what sums of rounded shares leave over is less
+
 _WRAPPING_UNITS = ("deg", "rad")  # between 359 and 1 degree lies 0, not 180
 
 # T time, N unit; P positions of new frames, in old frames
@@ -23,7 +25,8 @@ def resample(recording: Recording, /, *, rate_hz: float) -> Recording:
     """Bring a recording to another rate, trial by trial.
 
     Activity and measures are interpolated linearly, or, where the rate falls by more than 1.5, are
-    averaged over a new frame. Labels and angles take the value of the nearest frame.
+    averaged over a new frame. Labels and angles take the value of the nearest frame. A measure that
+    is not finite in some frames is NaN in the new frames made from them, and in no others.
 
     Parameters
     ----------
@@ -114,6 +117,19 @@ def _interpolated(
 
 
 def _averaged(
+    values_TN: NDArray[np.float64], positions_P: NDArray[np.float64], ratio: float
+) -> NDArray[np.float64]:
+    """Average over a new frame; NaN where it holds a part of a frame that is not finite."""
+    missing_TN = ~np.isfinite(values_TN)
+    if not missing_TN.any():
+        return _mean(values_TN, positions_P, ratio)
+    # Summed as they are, they would reach every later frame of the trial.
+    mean_PN = _mean(np.where(missing_TN, 0.0, values_TN), positions_P, ratio)
+    missing_PN = _mean(missing_TN.astype(np.float64), positions_P, ratio) > _LEAST_SHARE
+    return np.where(missing_PN, np.nan, mean_PN)
+
+
+def _mean(
     values_TN: NDArray[np.float64], positions_P: NDArray[np.float64], ratio: float
 ) -> NDArray[np.float64]:
     """Average over a new frame; an old frame reaches half a frame to either side."""

@@ -44,6 +44,20 @@ def test_an_average_is_over_the_new_frame():
     assert np.allclose(result.activity_TN[:, 0], [1.5, 3.0, 7.5])
 
 
+@pytest.mark.parametrize("missing", [np.nan, np.inf])
+def test_a_measure_is_missing_in_the_new_frames_that_hold_the_missing_one_only(missing):
+    speed = np.arange(12.0)
+    speed[2] = missing
+    old = recording(np.zeros(12), behavior={"speed": speed}, rate_hz=30.0)
+    # Means over [-0.5, 1.5], [1.5, 4.5], [4.5, 7.5], [7.5, 10.5].
+    new = resample(old, rate_hz=10.0).behavior["speed"]
+    assert np.array_equal(new, [0.5, np.nan, 6.0, 9.0], equal_nan=True)
+    # At 18 Hz the third is over [5/2, 25/6]: all of frame 3 and two thirds of frame 4.
+    new = resample(old, rate_hz=18.0).behavior["speed"]
+    assert np.isnan(new).tolist() == [False, True, False, False, False, False, False]
+    assert np.allclose(new[2:], [3.4, 5.0, 6.6, 8.4, 10.0])
+
+
 def test_trials_do_not_mix():
     trials = np.array([0, 0, 0, 1, 1, 1], dtype=np.int32)
     result = resample(recording([0, 0, 0, 8, 8, 8], trial_T=trials), rate_hz=20.0)
