@@ -17,6 +17,7 @@ from calsweep.datasets.source import (
     find_files,
     name_of,
     sha256_of,
+    whole_if_whole,
 )
 from calsweep.datasets.trial import trials_from
 
@@ -28,7 +29,8 @@ class CsvSource:
     """How to read the tables.
 
     The first column numbers the frames; where a number is left out, a new trial begins. The first
-    line may name the columns.
+    line may name the columns; it does if its first or its last cell is no number, so units may be
+    named by numbers. A label of whole numbers holds classes, any other is a measure.
 
     Attributes
     ----------
@@ -73,12 +75,12 @@ class CsvSource:
             raise ValueError(
                 f"a table must have frame, units and label, but has {len(header)} columns."
             )
-        name, label = name_of(file, pattern=self.names), self.label or header[-1]
+        name, label = name_of(file, pattern=self.names), self.label or header[-1] or "label"
         return Recording(
             subject=name.subject,
             name=name.recording,
             activity_TN=np.ascontiguousarray(values_TC[:, 1:-1], dtype=np.float32),
-            behavior={label: _label(values_TC[:, -1])},
+            behavior={label: whole_if_whole(values_TC[:, -1])},
             behavior_unit={label: behavior_unit(label)},
             rate_hz=self.rate_hz,
             units=header[1:-1],
@@ -107,8 +109,10 @@ def _read_table(file: Path) -> tuple[tuple[str, ...], NDArray[np.float64]]:
 
 
 def _header(cells: list[str]) -> tuple[str, ...]:
-    """Give the names of columns if this line holds them: no cell of it is a number."""
-    if any(_is_number(cell) for cell in cells[1:]):
+    """Give the names of columns if this line holds them: its first or last cell is no number."""
+    first, last = cells[0], cells[-1]
+    # An empty last cell is a label left out, rather than a name.
+    if _is_number(first) and (_is_number(last) or not last.strip()):
         return ()
     return tuple(cell.strip() for cell in cells)
 
@@ -138,11 +142,6 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _label(values_T: NDArray[np.float64]) -> NDArray[np.generic]:
-    whole_T = np.isfinite(values_T) & (np.mod(values_T, 1) == 0)
-    return values_T.astype(np.int64) if whole_T.all() else values_T
 
 
 def _trials(frame_T: NDArray[np.float64]) -> NDArray[np.int32]:

@@ -20,6 +20,7 @@ from calsweep.datasets.source import (
     find_files,
     name_of,
     sha256_of,
+    whole_if_whole,
 )
 from calsweep.datasets.trial import trials_from
 
@@ -45,7 +46,8 @@ class NpzSource:
         Array of one value per frame that changes between trials, or of the first frame of each
         trial. By default ``trial`` if the file has it; without any, a recording is one trial.
     behaviors
-        Arrays of one value per frame. By default all with numbers.
+        Arrays of one value per frame. By default all with numbers. Whole numbers are labels. So are
+        floats that are all 0 or 1, unless the behavior has a unit; other floats are measures.
     behavior_units
         Name of a behavior to its physical unit; others are guessed from the name's ending.
     order_units_by
@@ -124,14 +126,25 @@ class NpzSource:
         return trials_from(_get(arrays, self.trials or TRIAL, "the trials"), n_frames=n_frames)
 
     def _behavior(self, arrays: Arrays, *, n_frames: int) -> dict[str, NDArray[np.generic]]:
-        if self.behaviors:
-            return {name: _get(arrays, name, "a behavior") for name in self.behaviors}
+        names = self.behaviors or self._all_behaviors(arrays, n_frames=n_frames)
+        return {name: self._label_or_measure(name, arrays) for name in names}
+
+    def _label_or_measure(self, name: str, arrays: Arrays) -> NDArray[np.generic]:
+        values = _get(arrays, name, "a behavior")
+        has_unit = behavior_unit(name, given=self.behavior_units) != ""
+        # Zeros in cm/s are the speed of a mouse at rest, not a class.
+        if has_unit or not np.issubdtype(values.dtype, np.floating):
+            return values
+        is_flag = np.isin(values, (0, 1)).all()
+        return whole_if_whole(values.astype(np.float64)) if is_flag else values
+
+    def _all_behaviors(self, arrays: Arrays, *, n_frames: int) -> tuple[str, ...]:
         others = {self.activity, self.rate, self.trials or TRIAL, self.order_units_by}
-        return {
-            name: values
+        return tuple(
+            name
             for name, values in arrays.items()
             if name not in others and values.shape == (n_frames,) and values.dtype.kind in "iubf"
-        }
+        )
 
     def _units(self, arrays: Arrays, *, n_units: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
         if not self.order_units_by:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from calsweep.datasets.recording import Recording
 
 
@@ -123,6 +126,21 @@ def sha256_of(file: Path, /) -> str:
         raise ValueError(f"{file} is empty: there is no recording in it.")
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+_EXACT_BELOW = 2.0**53  # from here on a float is one of several whole numbers
+
+
+def whole_if_whole(values: NDArray[np.floating], /) -> NDArray[np.generic]:
+    """Give floats as int64 if all of them are whole and finite, and as they are otherwise.
+
+    Examples
+    --------
+    >>> whole_if_whole(np.array([0.0, 1.0])), whole_if_whole(np.array([0.0, 0.5]))
+    (array([0, 1]), array([0. , 0.5]))
+    """
+    whole = (np.rint(values) == values) & (np.abs(values) < _EXACT_BELOW)
+    return values.astype(np.int64) if whole.all() else values
 
 
 _UNIT_OF_ENDING = {

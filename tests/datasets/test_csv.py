@@ -38,10 +38,27 @@ def test_reads_a_table_without_names(save):
     assert recording.behavior["step"].tolist() == [1, 0]
 
 
+@pytest.mark.parametrize(
+    ("header", "units"),
+    [("frame,1,2,run", ("1", "2")), ("0,1,2,run", ("1", "2")), (",1,2,3", ("1", "2"))],
+)
+def test_units_may_be_named_by_numbers(save, header, units):
+    recording = CsvSource(rate_hz=15.0).read(save(f"{header}\n0,0.5,1.5,1\n1,2.5,3.5,0\n"))
+    assert recording.units == units
+    assert recording.activity_TN.tolist() == [[0.5, 1.5], [2.5, 3.5]]
+    assert [values.tolist() for values in recording.behavior.values()] == [[1, 0]]
+
+
 def test_a_label_with_fractions_is_a_measure(save):
     recording = CsvSource(rate_hz=15.0).read(save("frame,a,speed_cm_s\n0,1,0.5\n1,2,1\n"))
     assert recording.behavior["speed_cm_s"].tolist() == [0.5, 1.0]
     assert recording.behavior_unit == {"speed_cm_s": "cm/s"}
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "1e300"])
+def test_a_label_without_end_is_a_measure(save, value):
+    recording = CsvSource(rate_hz=15.0).read(save(f"frame,a,step\n0,1,0\n1,2,{value}\n"))
+    assert recording.behavior["step"].dtype.kind == "f"
 
 
 @pytest.mark.parametrize(
@@ -55,6 +72,7 @@ def test_a_label_with_fractions_is_a_measure(save):
         ("frame,a,step\n0,1,0\n1,,0\n", r"line 3, column 2 \(`a`\) is ''"),
         ("frame,a,step\n0,1,0\n1,nan,0\n", "unit `a` is not in 1 of 2 frames"),
         ("frame,a,step\n0,1,0\n1,inf,0\n", "activity must be finite"),
+        ("0,1,\n1,1,0\n", r"line 1, column 3 \(`label`\) is ''"),
         ("frame,step\n0,1\n", "but has 2 columns"),
         ("frame,a,step\n1,1,0\n0,2,0\n", "whole and increasing"),
         ("frame,a,a,step\n0,1,1,0\n", "`a` stand more than once"),

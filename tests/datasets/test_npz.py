@@ -62,6 +62,26 @@ def test_options_say_what_is_what(save):
     assert recording.name == "fly1_2"
 
 
+def test_floats_of_0_and_1_are_a_label_and_others_a_measure(save):
+    file = save(
+        moving=np.array([0.0, 1.0, 1.0, 0.0]),
+        never=np.zeros(4, dtype=np.float32),
+        gaps=np.array([0.0, 1.0, np.nan, 0.0]),
+        laps=np.array([0.0, 1.0, 2.0, 3.0]),
+        speed_cm_s=np.zeros(4),
+        licks=np.zeros(4),
+    )
+    behavior = NpzSource(behavior_units={"licks": "1/s"}).read(file).behavior
+    assert behavior["moving"].tolist() == [0, 1, 1, 0]
+    kinds = {name: values.dtype.kind for name, values in behavior.items()}
+    assert kinds == {
+        "moving": "i", "never": "i", "gaps": "f", "laps": "f", "speed_cm_s": "f", "licks": "f",
+        "heading_rad": "f",
+    }  # fmt: skip
+    named = NpzSource(behaviors=("moving",)).read(file).behavior
+    assert named["moving"].dtype.kind == "i"
+
+
 def test_units_of_one_kind_are_counted_in_their_order(save):
     traces = np.arange(12, dtype=np.float32).reshape(3, 4)
     file = save(
