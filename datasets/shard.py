@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -54,7 +55,8 @@ def write_dataset(
     Parameters
     ----------
     recordings
-        All with the same units, rate and behaviors.
+        All with the same units, rate and behaviors. Units are told by name: where a later recording
+        has them in another order, they are written in the order of the first.
     folder
         Is made; it must not hold anything yet.
     shard_mb
@@ -155,11 +157,11 @@ class _Contents:
     first: tuple[str, float, tuple[str, ...], dict[str, tuple[str, str]]] | None = None
 
     def check(self, recordings: Iterable[Recording]) -> Iterator[Recording]:
-        """Hand recordings on, each checked and entered."""
+        """Hand recordings on, each checked, entered, and its units in the order of the first."""
         for recording in recordings:
-            self._compare(recording)
-            self.entries.append(_entry(recording))
-            yield recording
+            fitted = self._fitted(recording)
+            self.entries.append(_entry(fitted))
+            yield fitted
 
     def manifest(self, shards: tuple[ShardEntry, ...]) -> Manifest:
         """Give the manifest of all."""
@@ -175,11 +177,11 @@ class _Contents:
             calsweep_version=calsweep.__version__,
         )
 
-    def _compare(self, recording: Recording) -> None:
+    def _fitted(self, recording: Recording) -> Recording:
         behaviors = _behaviors(recording)
         if self.first is None:
             self.first = (recording.name, recording.rate_hz, recording.units, behaviors)
-            return
+            return recording
         first, rate_hz, units, first_behaviors = self.first
         if recording.name in {entry.name for entry in self.entries}:
             raise ValueError(
@@ -191,23 +193,28 @@ class _Contents:
                 f"recordings must have one rate, but {first} has {rate_hz:g} Hz and "
                 f"{recording.name} {recording.rate_hz:g} Hz: resample them to one rate."
             )
-        if recording.units != units:
+        if set(recording.units) != set(units):
             raise ValueError(_units_differ(first, units, recording))
         if behaviors != first_behaviors:
             raise ValueError(_behaviors_differ(first, first_behaviors, recording))
+        return _ordered(recording, units=units)
+
+
+def _ordered(recording: Recording, *, units: tuple[str, ...]) -> Recording:
+    if recording.units == units:
+        return recording
+    column_of = {unit: column for column, unit in enumerate(recording.units)}
+    activity_TN = recording.activity_TN[:, [column_of[unit] for unit in units]]
+    return dataclasses.replace(recording, units=units, activity_TN=activity_TN)
 
 
 def _units_differ(first: str, units: tuple[str, ...], recording: Recording) -> str:
     here, there = set(recording.units), set(units)
-    what = (
-        f"{len(here - there)} of {recording.name} and {len(there - here)} of {first} are not in "
-        f"the other ({len(here)} and {len(there)} units)"
-        if here != there
-        else f"those of {recording.name} come in another order than those of {first}"
-    )
     return (
-        f"recordings of a dataset must have the same units in one order, but {what}. "
-        "Order the units by an array that all have, or make a dataset of each."
+        "recordings of a dataset must have the same units by name, but "
+        f"{len(here - there)} of {recording.name} and {len(there - here)} of {first} are not in "
+        f"the other ({len(here)} and {len(there)} units). Name the same units alike in every file "
+        "and keep those that all have, or ingest files with others into a dataset of their own."
     )
 
 
@@ -222,7 +229,8 @@ def _behaviors_differ(
     ]
     return (
         f"recordings of a dataset must have the same behaviors, but `{name}` "
-        f"{said[0]} and {said[1]}. Name the behaviors to keep."
+        f"{said[0]} and {said[1]}. Name the behaviors to keep, and the unit of a measure that "
+        "happens to be 0 or 1 throughout a recording; or ingest them into datasets of their own."
     )
 
 
