@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import shutil
 import time
 import uuid
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 LOCK_DEADLINE_S = 600.0
+_HEX_DIGITS = 8  # that tell one partial file from another
 
 
 class LockTimeout(TimeoutError):
@@ -52,6 +54,8 @@ def file_lock(path: Path, /, *, deadline_s: float = LOCK_DEADLINE_S) -> Iterator
 def build_once(place: Path, /, *, build: Callable[[Path], None]) -> Path:
     """Make a file or folder if it is not there; it is there only when it is whole.
 
+    What a killed process left beside it, half made, is removed before it is made anew.
+
     Parameters
     ----------
     place
@@ -68,8 +72,42 @@ def build_once(place: Path, /, *, build: Callable[[Path], None]) -> Path:
         return place
     with file_lock(place.with_name(f".{place.name}.lock")):
         if not place.exists():
-            _build_beside(place, build)
+            _remove_partials(place)  # whoever made them is gone: the lock went with it
+            with beside(place) as partial:
+                build(partial)
     return place
+
+
+@contextlib.contextmanager
+def beside(place: Path) -> Iterator[Path]:
+    """Give a fresh path beside a place; what is made there goes to the place when it is whole.
+
+    Parameters
+    ----------
+    place
+        Where the file or folder is to be. A file that is there is replaced.
+
+    Yields
+    ------
+    partial
+        ``.{name}.{8 hexadecimal digits}.partial`` in the same folder. It becomes `place` at the end
+        of the block, and is removed, file or folder, if the block raises.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with beside(Path(folder) / "a.txt") as partial:
+    ...         _ = partial.write_text("whole")
+    ...     [file.name for file in Path(folder).iterdir()]
+    ['a.txt']
+    """
+    partial = place.with_name(f".{place.name}.{uuid.uuid4().hex[:_HEX_DIGITS]}.partial")
+    try:
+        yield partial
+        partial.rename(place)
+    finally:
+        _remove(partial)
 
 
 def _acquire(descriptor: int, *, path: Path, deadline_s: float) -> None:
@@ -85,13 +123,15 @@ def _acquire(descriptor: int, *, path: Path, deadline_s: float) -> None:
             return
 
 
-def _build_beside(place: Path, build: Callable[[Path], None]) -> None:
-    partial = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.partial")
-    try:
-        build(partial)
-        partial.rename(place)
-    finally:
-        if partial.is_dir():
-            shutil.rmtree(partial, ignore_errors=True)
-        else:
-            partial.unlink(missing_ok=True)
+def _remove_partials(place: Path) -> None:
+    # Digits are named one by one: `.a.*.partial` would match those of `a.txt` too.
+    pattern = f".{glob.escape(place.name)}.{'[0-9a-f]' * _HEX_DIGITS}.partial"
+    for partial in place.parent.glob(pattern):
+        _remove(partial)
+
+
+def _remove(partial: Path) -> None:
+    if partial.is_dir():
+        shutil.rmtree(partial, ignore_errors=True)
+    else:
+        partial.unlink(missing_ok=True)

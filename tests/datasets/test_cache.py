@@ -1,11 +1,12 @@
 import os
 import pickle
+import re
 import subprocess
 import sys
 
 import pytest
 
-from calsweep.datasets.cache import LockTimeout, build_once, file_lock
+from calsweep.datasets.cache import LockTimeout, beside, build_once, file_lock
 
 BUILD_AND_COUNT = """
 import sys, time
@@ -54,3 +55,50 @@ def test_a_build_that_fails_leaves_nothing(tmp_path, make):
     with pytest.raises(RuntimeError, match="broken"):
         build_once(tmp_path / "place", build=build)
     assert [path.name for path in tmp_path.iterdir()] == [".place.lock"]
+
+
+BUILD_AND_DIE = """
+import os, signal, sys
+from pathlib import Path
+from calsweep.datasets.cache import build_once
+
+def build(partial):
+    partial.mkdir()
+    (partial / "half").write_text("made")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+build_once(Path(sys.argv[1]), build=build)
+"""
+
+
+def test_what_a_killed_build_left_is_removed_by_the_next(tmp_path):
+    place = tmp_path / "a[1]"
+    assert subprocess.run([sys.executable, "-c", BUILD_AND_DIE, str(place)]).returncode == -9
+    assert len(list(tmp_path.glob(".*.partial"))) == 1
+    others = [tmp_path / ".a[1].txt.0123abcd.partial", tmp_path / ".a1.0123abcd.partial"]
+    for other in others:
+        other.touch()
+    build_once(place, build=lambda partial: partial.touch())
+    assert sorted(tmp_path.glob(".*.partial")) == sorted(others)
+    assert place.is_file()
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mknod])
+def test_what_is_made_beside_is_there_at_the_end_only(tmp_path, make):
+    place = tmp_path / "place"
+    with beside(place) as partial:
+        make(partial)
+        assert re.fullmatch(r"\.place\.[0-9a-f]{8}\.partial", partial.name)
+        assert not place.exists()
+    assert list(tmp_path.iterdir()) == [place]
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mknod])
+def test_what_fails_beside_leaves_what_was_there(tmp_path, make):
+    place = tmp_path / "place"
+    place.write_text("old")
+    with pytest.raises(KeyboardInterrupt), beside(place) as partial:
+        make(partial)
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == [place]
+    assert place.read_text() == "old"
