@@ -171,14 +171,18 @@ class Manifest:
         """
         try:
             plain = json.loads(text)
+        except ValueError as error:
+            raise ValueError(f"{MANIFEST_FILE} is not JSON: {error}.") from error
+        try:
             manifest = _manifest(plain)
-        except (KeyError, TypeError, AttributeError) as error:
+            content_hash = manifest.content_hash
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(
                 f"{MANIFEST_FILE} is not a manifest of calsweep: {error!r}."
             ) from error
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{MANIFEST_FILE} is not JSON: {error}.") from error
-        if manifest.content_hash != plain.get("content_hash"):
+        except ValueError as error:
+            raise ValueError(f"{MANIFEST_FILE} cannot be used: {error}") from error
+        if content_hash != plain.get("content_hash"):
             raise ValueError(
                 f"{MANIFEST_FILE} was changed or damaged after it was written: "
                 "its content hash is another. Ingest the recordings again."

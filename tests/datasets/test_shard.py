@@ -8,6 +8,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
 
+from calsweep.datasets.csv import CsvSource
 from calsweep.datasets.dataset import (
     DatasetNotFound,
     open_dataset,
@@ -178,10 +179,54 @@ def test_a_changed_manifest_is_refused(folder):
         read_manifest(LOCAL, str(folder))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema_version": 2}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "3", "9" * 5000, '{"schema_version": 2}'])
 def test_what_is_no_manifest_is_refused(folder, text):
     with pytest.raises(ValueError, match=r"manifest\.json is no"):
         Manifest.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schema_version": 2}, "schema version must be 1, but is 2"),
+        ({"rate_hz": "fast"}, "is not a manifest of calsweep"),
+        ({"rate_hz": float("nan")}, "`rate_hz > 0` must hold"),
+        ({"rate_hz": 10**400}, "is not a manifest of calsweep"),
+        ({"units": 3}, "is not a manifest of calsweep"),
+        ({"behaviors": ["run"]}, "dictionary update sequence"),
+        ({"recordings": None}, "is not a manifest of calsweep"),
+        ({"recordings": [{"name": "m1_d1"}]}, "is not a manifest of calsweep"),
+        ({"recordings": []}, "at least one recording"),
+        ({"shards": [3]}, "is not a manifest of calsweep"),
+        ({"shards": []}, "do not hold every frame"),
+        ({"content_hash": None}, "changed or damaged"),
+        ({"calsweep_version": object}, "is not a manifest of calsweep"),
+    ],
+)
+def test_a_manifest_with_a_wrong_part_is_refused_by_name(folder, changes, message):
+    plain = {**json.loads((folder / "manifest.json").read_text()), **changes}
+    text = json.dumps({key: value for key, value in plain.items() if value is not object})
+    with pytest.raises(ValueError, match=rf"^manifest\.json.* .*{message}"):
+        Manifest.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("part", "changes"),
+    [
+        ("recordings", {"label_counts": {"run": {"many": 1}}}),
+        ("recordings", {"label_counts": {"run": 3}}),
+        ("recordings", {"n_frames": "many"}),
+        ("recordings", {"color": "red"}),
+        ("shards", {"file": 3}),
+        ("shards", {"spans": [{"recording": "m1_d1"}]}),
+        ("shards", {"spans": 3}),
+    ],
+)
+def test_a_manifest_with_a_wrong_entry_is_refused_by_name(folder, part, changes):
+    plain = json.loads((folder / "manifest.json").read_text())
+    plain[part][0].update(changes)
+    with pytest.raises(ValueError, match=r"^manifest\.json"):
+        Manifest.from_json(json.dumps(plain))
 
 
 def test_no_dataset(tmp_path):
@@ -208,8 +253,8 @@ def test_a_shard_may_not_lie_elsewhere(folder):
     ("other", "message"),
     [
         ({"rate_hz": 10.0}, "m1_d1 has 30 Hz and m2_d1 10 Hz"),
-        ({"units": ("region2", "region1", "region3")}, "another order"),
-        ({"units": ("a", "b", "region3")}, "2 of m2_d1 and 2 of m1_d1 are not in"),
+        ({"units": ("a", "b", "region3")}, "2 of m2_d1 and 2 of m1_d1 are not in the other"),
+        ({"units": ("a", "b", "region3")}, "or ingest files .* into a dataset of their own"),
         ({"behavior": {"run": np.zeros(50, dtype=int)}}, "`speed_cm_s` .*is missing in m2_d1"),
         ({"name": "m1_d1"}, "'m1_d1' comes twice"),
     ],
@@ -218,6 +263,17 @@ def test_recordings_that_do_not_go_together(tmp_path, other, message):
     pair = [make("m1_d1"), make(**{"name": "m2_d1", **other})]
     with pytest.raises(ValueError, match=message):
         write_dataset(pair, folder=tmp_path / "data")
+
+
+def test_units_come_in_the_order_of_the_first_recording(tmp_path):
+    (tmp_path / "m1_d1.csv").write_text("frame,a,b,c,run\n0,1,2,3,0\n1,4,5,6,1\n")
+    (tmp_path / "m2_d1.csv").write_text("frame,c,a,b,run\n0,30,10,20,1\n1,60,40,50,0\n")
+    source = CsvSource(rate_hz=30.0)
+    manifest = write_dataset(map(source.read, source.files(tmp_path)), folder=tmp_path / "data")
+    assert manifest.units == ("a", "b", "c")
+    dataset = open_dataset(LOCAL, str(tmp_path / "data"), cache=tmp_path / "cache")
+    assert dataset.activity_TN[dataset.spans["m1_d1"]].tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert dataset.activity_TN[dataset.spans["m2_d1"]].tolist() == [[10, 20, 30], [40, 50, 60]]
 
 
 def test_nothing_to_write(tmp_path):
