@@ -41,7 +41,7 @@ def ingest(
     trial_frames
         Frames to cut recordings into trials of; by default their own trials stay.
     replace
-        Whether a dataset that is there may be replaced.
+        Whether a dataset that is there may be replaced; nothing else ever is.
     say
         Told of progress.
 
@@ -51,13 +51,20 @@ def ingest(
         If a file cannot be read as a recording, or recordings do not agree.
     FileExistsError
         If something is at the address already.
+    StorageRefused
+        If the address cannot be written to, or `origin` lies there.
     """
     files = source.files(origin)
-    with workspace(address, replace=replace) as folder:
+    with workspace(address, replace=replace, origin=origin) as folder:
         recordings = _recordings(source, files, rate_hz=rate_hz, trial_frames=trial_frames, say=say)
         manifest = write_dataset(recordings, folder=folder)
         say(f"Putting {len(manifest.shards)} shards in place at {address} ...")
-        publish(folder, address=address, replace=replace)
+        publish(
+            folder,
+            address=address,
+            replace=replace,
+            on_file=lambda done, n: say(f"{done}/{n} files uploaded"),
+        )
     return manifest
 
 

@@ -42,7 +42,11 @@ _COMMON = (
         "--resample-hz", type=float, help="Bring every recording to this rate, trial by trial."
     ),
     click.option("--trial-frames", type=int, help="Cut recordings into trials of so many frames."),
-    click.option("--replace", is_flag=True, help="Replace a dataset that is there already."),
+    click.option(
+        "--replace",
+        is_flag=True,
+        help="Replace a dataset that is there already (nothing else ever is).",
+    ),
 )
 
 

@@ -125,6 +125,62 @@ def test_dataset_that_is_there_is_kept(calsweep, tmp_path):
     assert len(json.loads((tmp_path / "m" / "manifest.json").read_text())["recordings"]) == 2
 
 
+def test_recordings_are_never_replaced_by_their_dataset(calsweep, tmp_path):
+    (tmp_path / "own").mkdir()
+    text = "\n".join(f"{i},{i},{i % 2}" for i in range(9))
+    (tmp_path / "own" / "m1_a.csv").write_text(text)
+    for address in ("own", ".", "own/../own"):
+        for options in ((), ("--replace",)):
+            code, _, err = calsweep("ingest", "csv", "own", address, "--rate-hz", "30", *options)
+            assert code == 2
+            assert "own, which is read from, lies there: choose another address" in err
+            assert len(err.strip().splitlines()) == 1
+    assert (tmp_path / "own" / "m1_a.csv").read_text() == text
+
+
+def test_folder_of_other_files_is_never_replaced(calsweep, tmp_path):
+    write_npz(tmp_path / "recordings", "m1_a.npz")
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "text.tex").write_text("years")
+    code, out, err = calsweep("ingest", "npz", "recordings", "thesis", "--replace")
+    assert (code, out) == (2, "")
+    assert "Only a dataset may be replaced" in err
+    assert "thesis holds text.tex and no manifest.json: choose another address" in err
+    assert (tmp_path / "thesis" / "text.tex").read_text() == "years"
+
+
+def test_failure_below_a_new_folder_leaves_nothing(calsweep, tmp_path):
+    (tmp_path / "m1_a.csv").write_text("frame,a,label\n0,nan,0\n")
+    assert calsweep("ingest", "csv", "m1_a.csv", "deep/er/m", "--rate-hz", "15")[0] == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["m1_a.csv"]
+
+
+def test_address_of_another_service_is_told(calsweep, tmp_path):
+    write_npz(tmp_path / "recordings", "m1_a.npz")
+    code, out, err = calsweep("ingest", "npz", "recordings", "gs://bucket/x")
+    assert (code, out) == (2, "")
+    assert "gs://bucket/x cannot be used" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["recordings"]
+
+
+def test_profile_that_is_not_there_is_told(calsweep, monkeypatch):
+    monkeypatch.setenv("AWS_PROFILE", "typo")
+    code, out, err = calsweep("data", "check", "s3://b/x")
+    assert (code, out) == (2, "")
+    assert err == (
+        "calsweep: s3://b/x cannot be used: AWS's settings have no profile 'typo': "
+        "check AWS_PROFILE.\n"
+    )
+
+
+def test_upload_says_how_far_it_is(s3, calsweep, tmp_path):
+    write_npz(tmp_path / "recordings", "m1_a.npz")
+    code, out, err = calsweep("ingest", "npz", "recordings", "s3://calsweep-test/m")
+    assert (code, err) == (0, "")
+    assert "1/2 files uploaded\n2/2 files uploaded\n" in out
+    assert "testing" not in out
+
+
 def test_address_without_credentials_is_told_and_nothing_written(calsweep, tmp_path, monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
