@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -19,6 +18,7 @@ from calsweep.dashboards import figure, summary
 from calsweep.dashboards.prediction import RocCurve, choose_stretch, read_predictions, roc
 from calsweep.dashboards.repeat import command_to_repeat
 from calsweep.dashboards.style import DARK_MARKS, Theme, reading, template
+from calsweep.datasets.cache import beside
 from calsweep.platform.commands import option
 from calsweep.platform.leaderboard import Row, leaderboard, nested_choice
 from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord, read_sweep
@@ -65,12 +65,8 @@ def write_report(sweep: SweepRecord, out: Path, /) -> Path:
     """
     page = render(sweep)
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.partial")
-    try:
+    with beside(out) as partial:
         partial.write_text(page, encoding="utf-8")
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
     return out
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from torch import nn
 
+from calsweep.datasets.cache import beside
 from calsweep.datasets.dataset import Dataset, open_dataset
 from calsweep.datasets.split import FoldData
 from calsweep.datasets.view import split_fold
@@ -93,6 +92,7 @@ def run_fold(
         wrap=wrap,
     )
     if rank == 0 and not task.place.exists():
+        task.folder.mkdir(parents=True, exist_ok=True)
         _save(task, settings, trained, dataset=dataset, data=data)
 
 
@@ -114,26 +114,23 @@ def _save(
     dataset: Dataset,
     data: FoldData,
 ) -> None:
-    """Write beside and rename, so that a folder that is there is whole."""
-    partial = task.folder / f".{task.key}.{uuid.uuid4().hex[:8]}.partial"
-    partial.mkdir(parents=True)
+    model = FoldModel(
+        decoder=settings.trainables,
+        view=settings.datasets,
+        units=dataset.manifest.units,
+        rate_hz=dataset.manifest.rate_hz,
+        scaling=data.scaling,
+        state=trained.state_dict,
+    )
     try:
-        _record(task, trained).write(partial)
-        _write_predictions(partial / "predictions.parquet", trained, dataset=dataset, data=data)
-        FoldModel(
-            decoder=settings.trainables,
-            view=settings.datasets,
-            units=dataset.manifest.units,
-            rate_hz=dataset.manifest.rate_hz,
-            scaling=data.scaling,
-            state=trained.state_dict,
-        ).save(partial / "model")
-        partial.rename(task.place)
+        with beside(task.place) as partial:
+            partial.mkdir()
+            _record(task, trained).write(partial)
+            _write_predictions(partial / "predictions.parquet", trained, dataset=dataset, data=data)
+            model.save(partial / "model")
     except OSError:
         if not task.place.exists():  # another attempt at the same fold may have been first
             raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _record(task: FoldTask, trained: TrainedFold) -> FoldRecord:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from calsweep.datasets.dataset import Dataset
 from calsweep.platform.model import FoldModel
+from calsweep.platform.storage import local_path, nearest_folder
 
 RATE_TOLERANCE = 0.01
 
@@ -83,11 +84,13 @@ def write_predictions(model: FoldModel, dataset: Dataset, out: Path, /) -> int:
     ------
     FileExistsError
         If the file is there already.
+    StorageRefused
+        If the place is not on this machine.
     """
-    if out.exists():
+    place = local_path(out)
+    if place.exists():
         raise FileExistsError(f"{out} is there already and is left as it is: name another file.")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.partial")
+    partial = nearest_folder(place) / f".{place.name}.{uuid.uuid4().hex[:8]}.partial"
     n_frames = 0
     try:
         with pq.ParquetWriter(
@@ -96,7 +99,8 @@ def write_predictions(model: FoldModel, dataset: Dataset, out: Path, /) -> int:
             for table in predict_dataset(model, dataset):
                 file.write_table(table)
                 n_frames += table.num_rows
-        partial.rename(out)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        partial.rename(place)
     finally:
         partial.unlink(missing_ok=True)
     return n_frames

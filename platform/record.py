@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import calsweep
+from calsweep.datasets.cache import beside
 from calsweep.datasets.fold import FoldPlan
 from calsweep.platform.plain import from_plain, nearest
 from calsweep.platform.score import Epoch, Score
@@ -281,7 +282,8 @@ class Record:
             return True
         self._is_new = True
         (self.folder / "folds").mkdir(exist_ok=True)
-        _write_whole(path, text)
+        with beside(path) as partial:
+            partial.write_text(text)
         return False
 
     def append(self, line: Mapping[str, Any], /) -> None:
@@ -441,12 +443,6 @@ def _differing_names(there: Any, here: Any, at: str = "") -> list[str]:
             for name in _differing_names(there.get(key), here.get(key), f"{at}.{key}".strip("."))
         ]
     return [] if there == here else [at]
-
-
-def _write_whole(path: Path, text: str) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(text)
-    partial.rename(path)
 
 
 def _short(value: Any) -> str:
