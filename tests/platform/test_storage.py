@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow.fs as pafs
@@ -13,8 +14,10 @@ from calsweep.datasets.dataset import read_manifest, verify_dataset
 from calsweep.datasets.recording import Recording
 from calsweep.datasets.shard import write_dataset
 from calsweep.platform import storage
+from calsweep.platform.prediction import write_predictions
 from calsweep.platform.storage import (
     StorageRefused,
+    local_path,
     locate,
     preflight,
     publish,
@@ -178,6 +181,20 @@ def test_other_schemes_are_refused(tmp_path, monkeypatch, address):
         with workspace(address):
             pytest.fail("the workspace opened")
     assert [p.name for p in tmp_path.iterdir()] == ["new"]
+
+
+def test_predictions_go_to_a_path_of_this_machine(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StorageRefused, match="s3://lab/out.parquet .*a path on this machine"):
+        write_predictions(None, None, Path("s3://lab/out.parquet"))
+    assert list(tmp_path.iterdir()) == []
+    assert local_path("a:b/c") == tmp_path / "a:b" / "c"
+
+
+def test_failed_predictions_below_a_new_folder_leave_nothing_behind(tmp_path):
+    with pytest.raises(AttributeError):
+        write_predictions(None, None, tmp_path / "deep" / "out.parquet")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("address", ["s3://", "s3://bucket", "s3://bucket/"])
