@@ -18,12 +18,14 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from calsweep.datasets.split import Scaling
 from calsweep.datasets.view import View
 from calsweep.datasets.window import window_starts
+from calsweep.platform.errors import first_line
 from calsweep.platform.loop import predict
 from calsweep.platform.plain import from_plain, to_plain
 from calsweep.trainables.decoder import Decoder
@@ -97,27 +99,31 @@ class FoldModel:
         Raises
         ------
         ValueError
-            If the folder holds no model, or one of another format.
+            If the folder holds no model, a damaged one, or one of another format.
         """
+        described, tensors = _read(folder)
+        if described.get("format") != FORMAT:
+            got = described.get("format")
+            raise ValueError(f"{folder} holds a model of format {got}, but {FORMAT} is read here.")
         try:
-            described = json.loads((folder / "model.json").read_text())
-            tensors = load_file(folder / "model.safetensors")
-        except FileNotFoundError as error:
-            raise ValueError(f"{folder} holds no model of calsweep.") from error
-        if described["format"] != FORMAT:
-            raise ValueError(f"{folder} holds a model of format {described['format']}, not 1.")
-        scaling = Scaling(
-            offset_N=tensors.pop("scaling.offset").numpy(),
-            scale_N=tensors.pop("scaling.scale").numpy(),
-        )
-        return cls(
-            decoder=from_plain(described["decoder"]),
-            view=from_plain(described["view"]),
-            units=tuple(described["units"]),
-            rate_hz=described["rate_hz"],
-            scaling=scaling,
-            state={name.removeprefix("weight."): value for name, value in tensors.items()},
-        )
+            scaling = Scaling(
+                offset_N=tensors.pop("scaling.offset").numpy(),
+                scale_N=tensors.pop("scaling.scale").numpy(),
+            )
+            model = cls(
+                decoder=from_plain(described["decoder"]),
+                view=from_plain(described["view"]),
+                units=tuple(described["units"]),
+                rate_hz=described["rate_hz"],
+                scaling=scaling,
+                state={name.removeprefix("weight."): value for name, value in tensors.items()},
+            )
+            model.module()
+        except KeyError as error:
+            raise _damaged(folder, f"it has no {error}") from error
+        except (ValueError, TypeError, AttributeError, RuntimeError) as error:
+            raise _damaged(folder, first_line(error)) from error
+        return model
 
     def probabilities(
         self, activity_TN: NDArray[np.float32], /, *, trial_T: NDArray[np.int32]
@@ -201,9 +207,10 @@ class FrameModel:
         recordings = rows.get("recording", pd.Series("", index=rows.index)).fillna("")
         for _, part in rows.groupby(recordings, sort=False):
             trials = part.get("trial", pd.Series(0, index=part.index)).fillna(0)
+            trial_T = pd.factorize(trials)[0]  # any numbers or names tell trials apart
             probability[part.index] = self.model.probabilities(
                 part[list(self.model.units)].to_numpy(np.float32),
-                trial_T=trials.to_numpy().astype(np.int32),
+                trial_T=trial_T.astype(np.int32),
             )
         return pd.DataFrame({"probability": probability}, index=model_input.index)
 
@@ -211,3 +218,23 @@ class FrameModel:
 def _load_pyfunc(path: str) -> FrameModel:
     """Load a model for MLflow, which calls this by name."""
     return FrameModel(FoldModel.load(Path(path)))
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    try:
+        described = json.loads((folder / "model.json").read_text())
+        tensors = load_file(folder / "model.safetensors")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ValueError(f"{folder} holds no model of calsweep.") from error
+    except (ValueError, SafetensorError) as error:
+        raise _damaged(folder, first_line(error)) from error
+    if not isinstance(described, dict):
+        raise _damaged(folder, "model.json is no table")
+    return described, tensors
+
+
+def _damaged(folder: Path, what: str) -> ValueError:
+    return ValueError(
+        f"the model in {folder} is damaged: {what.rstrip('.')}. Promote it anew from its sweep, or "
+        "copy the folder again."
+    )
