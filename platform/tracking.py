@@ -6,17 +6,17 @@ by its key before it is made, so feeding the same record again changes nothing.
 
 from __future__ import annotations
 
-import getpass
+import contextlib
 import logging
 import os
 import tempfile
 import threading
 import time
+import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 # MLflow reads these when it is imported: no usage reports, no bars, no minutes of silent retries.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -33,8 +33,9 @@ from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, Schema
 
 import calsweep
-from calsweep.datasets.cache import build_once
-from calsweep.platform.leaderboard import summarize
+from calsweep.datasets.cache import LockTimeout, build_once, file_lock
+from calsweep.platform import tracked
+from calsweep.platform.errors import first_line, hide_login
 from calsweep.platform.model import FoldModel
 from calsweep.platform.record import (
     FoldRecord,
@@ -42,36 +43,25 @@ from calsweep.platform.record import (
     TrialRecord,
     TrialState,
     read_sweep,
+    sweeps_folder,
 )
+from calsweep.platform.tracking_errors import ModelNotFound, TrackingRefused
 
-RUN_KEY = "calsweep.run_key"
 MODEL_ID = "calsweep.model_id"
 CHAMPION = "champion"
 SYNC_EVERY_S = 2.0
+LOCK_DEADLINE_S = 60.0
 _SQLITE = "sqlite:///"
+_VARIABLE = "MLFLOW_TRACKING_URI"
+_NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
+_NO_MODEL = {_NOT_THERE, "INVALID_PARAMETER_VALUE"}  # so it calls an alias that is not there
 _PAGE = 1000
 _BATCH = 1000
-_TEXT = 500
 
 # The signature is written from the units' names; an example would cost a prediction per model.
 warnings.filterwarnings("ignore", message=".*input example was not provided.*")
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.WARNING)
-
-
-class ModelNotFound(LookupError):
-    """No model at an address."""
-
-    def __init__(self, uri: str, reason: str) -> None:
-        super().__init__(uri, reason)
-        self.uri = uri
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return (
-            f"No model at {self.uri}: {self.reason} "
-            "`calsweep promote SWEEP` registers one as models:/NAME@champion."
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,20 +86,29 @@ class RegisteredModel:
 class Tracker:
     """Writer of one sweep's runs: one experiment, a parent run a trial, a child run a fold.
 
+    Writers of one sweep take turns by a lock in its folder, and read anew what is there when
+    another had a turn between.
+
     Parameters
     ----------
     uri
         MLflow's address.
+    home
+        Of the sweep; new experiments keep models and files in its folder ``artifacts``, or where
+        MLflow's server decides.
     sweep
         Name of the sweep.
-    artifacts
-        Folder for models and files of the runs, used when the experiment is made.
     """
 
-    def __init__(self, uri: str, /, *, sweep: str, artifacts: Path) -> None:
+    def __init__(self, uri: str, /, *, home: Path, sweep: str) -> None:
         self._client = _client(uri)
-        self._experiment = self._find_or_create(f"calsweep/{sweep}", artifacts / sweep)
-        self._runs = self._known_runs()
+        self._lock = sweeps_folder(home) / sweep / "tracking.lock"
+        self._id = uuid.uuid4().hex
+        self._runs: dict[str, str] = {}
+        self._endings: dict[str, tracked.Ending] = {}
+        with file_lock(self._lock, deadline_s=LOCK_DEADLINE_S):
+            location = tracked.artifact_location(uri, home / "artifacts" / sweep)
+            self._experiment = self._find_or_create(f"calsweep/{sweep}", location)
 
     def sync(self, sweep: SweepRecord, /) -> int:
         """Write what the record holds and MLflow does not.
@@ -118,8 +117,14 @@ class Tracker:
         -------
         n_written
             Fold runs written.
+
+        Raises
+        ------
+        LockTimeout
+            If another writer does not end its turn.
         """
-        return sum(self._sync_trial(sweep, trial) for trial in sweep.trials)
+        with self._turn():
+            return self._sync(sweep)
 
     def register(
         self, sweep: SweepRecord, trial: TrialRecord, fold: FoldRecord, /, *, name: str
@@ -127,57 +132,77 @@ class Tracker:
         """Register a fold's model and make it the champion.
 
         A fold that is a version of this model already is not registered twice.
+
+        Raises
+        ------
+        ValueError
+            If the registry does not take the name; nothing is written.
+        LockTimeout
+            If another writer does not end its turn.
         """
-        self.sync(sweep)
-        run = self._client.get_run(self._runs[_fold_key(trial, fold)])
-        self._ensure_registered(name)
-        version = self._version_of(name, run.info.run_id) or self._create_version(
-            name, run, sweep=sweep, trial=trial, fold=fold
-        )
-        self._client.set_registered_model_alias(name, CHAMPION, version)
+        tracked.check_model_name(name)
+        with self._turn():
+            self._sync(sweep)
+            run = self._client.get_run(self._runs[tracked.fold_key(trial, fold)])
+            self._ensure_registered(name)
+            version = self._version_of(name, run.info.run_id) or self._create_version(
+                name, run, sweep=sweep, trial=trial, fold=fold
+            )
+            self._client.set_registered_model_alias(name, CHAMPION, version)
         return RegisteredModel(name=name, version=version)
 
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Hold the lock, which names its last holder."""
+        with file_lock(self._lock, deadline_s=LOCK_DEADLINE_S):
+            if self._lock.read_text() != self._id:
+                self._read_runs()
+            self._lock.write_text("")  # a turn that breaks off lets everyone read anew
+            yield
+            self._lock.write_text(self._id)
+
+    def _sync(self, sweep: SweepRecord) -> int:
+        return sum(self._sync_trial(sweep, trial) for trial in sweep.trials)
+
     def _sync_trial(self, sweep: SweepRecord, trial: TrialRecord) -> int:
-        key = _trial_key(trial)
-        parent = self._runs.get(key)
-        if parent is None:
-            parent = self._create(key, name=trial.name, sweep=sweep, trial=trial, tags={})
-        missing = [fold for fold in trial.folds if _fold_key(trial, fold) not in self._runs]
+        key = tracked.trial_key(trial)
+        if key not in self._runs:
+            self._create(key, name=trial.name, sweep=sweep, trial=trial, tags={})
+        missing = [fold for fold in trial.folds if tracked.fold_key(trial, fold) not in self._runs]
         for fold in missing:
-            self._put_fold(sweep, trial, fold, parent=parent)
-        if trial.state is not TrialState.RUNNING and f"{key}/ended" not in self._runs:
-            self._end_trial(parent, trial)
-            self._runs[f"{key}/ended"] = parent
+            self._put_fold(sweep, trial, fold, parent=self._runs[key])
+        if trial.state is not TrialState.RUNNING:
+            self._end_trial(trial)
         return len(missing)
 
     def _put_fold(
         self, sweep: SweepRecord, trial: TrialRecord, fold: FoldRecord, *, parent: str
     ) -> None:
-        key = _fold_key(trial, fold)
-        tags = {
-            "mlflow.parentRunId": parent,
-            "calsweep.fold": str(fold.fold),
-            "calsweep.fold_key": fold.key,
-            "calsweep.fold_seed": str(fold.seed),
-            "calsweep.test_group": str(fold.test_group),
-            "calsweep.validation_group": str(fold.validation_group),
-        }
+        key = tracked.fold_key(trial, fold)
+        tags = tracked.fold_tags(fold, parent=parent)
         name = f"{trial.name} fold {fold.fold:02d}"
         run_id = self._create(key, name=name, sweep=sweep, trial=trial, tags=tags)
-        self._log_metrics(run_id, _fold_metrics(fold))
+        self._log_figures(run_id, tracked.fold_figures(fold))
         model_id = self._log_model(sweep.fold_folder(fold) / "model", run_id=run_id)
         self._client.set_tag(run_id, MODEL_ID, model_id)
         self._client.set_terminated(run_id)
 
-    def _end_trial(self, parent: str, trial: TrialRecord) -> None:
-        self._log_metrics(parent, _trial_metrics(trial))
+    def _end_trial(self, trial: TrialRecord) -> None:
+        """Write a trial's summary, unless it stands there: a trial may end again, and otherwise."""
+        key = tracked.trial_key(trial)
+        run_id, there, here = self._runs[key], self._endings.get(key), tracked.ending(trial)
+        if there == here:
+            return
+        self._log_figures(run_id, tracked.trial_figures(trial))
         self._client.log_dict(
-            parent, {"folds": [_fold_row(fold) for fold in trial.folds]}, "folds.json"
+            run_id, {"folds": [tracked.fold_row(fold) for fold in trial.folds]}, "folds.json"
         )
-        failed = trial.state is TrialState.FAILED
-        if failed:
-            self._client.set_tag(parent, "calsweep.error", trial.error)
-        self._client.set_terminated(parent, status="FAILED" if failed else "FINISHED")
+        if here.error:
+            self._client.set_tag(run_id, tracked.ERROR, here.error)
+        elif there and there.error:
+            self._client.delete_tag(run_id, tracked.ERROR)
+        self._client.set_terminated(run_id, status=here.status)
+        self._endings[key] = here
 
     def _create(
         self,
@@ -189,23 +214,18 @@ class Tracker:
         tags: Mapping[str, str],
     ) -> str:
         run = self._client.create_run(
-            self._experiment,
-            run_name=name,
-            tags={
-                RUN_KEY: key,
-                "mlflow.user": getpass.getuser(),
-                "mlflow.source.name": "calsweep",
-                **_provenance(sweep, trial),
-                **tags,
-            },
+            self._experiment, run_name=name, tags={**tracked.run_tags(key, sweep, trial), **tags}
         )
         run_id: str = run.info.run_id
-        self._client.log_batch(run_id, params=_params(trial.settings))
+        rows = [Param(name, value) for name, value in tracked.params(trial.settings).items()]
+        self._client.log_batch(run_id, params=rows)
         self._client.log_dict(run_id, dict(trial.settings), "settings.json")
         self._runs[key] = run_id
         return run_id
 
-    def _log_metrics(self, run_id: str, metrics: list[Metric]) -> None:
+    def _log_figures(self, run_id: str, figures: list[tracked.Figure]) -> None:
+        now = int(time.time() * 1000)
+        metrics = [Metric(figure.name, figure.value, now, figure.step) for figure in figures]
         for first in range(0, len(metrics), _BATCH):
             self._client.log_batch(run_id, metrics=metrics[first : first + _BATCH])
 
@@ -229,26 +249,27 @@ class Tracker:
         model_id: str = logged.model_id
         return model_id
 
-    def _find_or_create(self, name: str, artifacts: Path) -> str:
+    def _find_or_create(self, name: str, location: str | None) -> str:
         found = self._client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
-        location = artifacts.expanduser().resolve().as_uri()
         return str(self._client.create_experiment(name, artifact_location=location))
 
-    def _known_runs(self) -> dict[str, str]:
-        """Find the runs that are there; a child that was never finished is made again."""
-        runs = {}
+    def _read_runs(self) -> None:
+        """Find the runs that are there; a child that was never finished is made again.
+
+        With the lock held, nobody else is writing a child that is not finished.
+        """
+        self._runs, self._endings = {}, {}
         for run in self._all_runs():
-            key = run.data.tags.get(RUN_KEY, "")
-            is_child = "mlflow.parentRunId" in run.data.tags
+            is_child = tracked.PARENT in run.data.tags
             if is_child and run.info.status == "RUNNING":
                 self._client.delete_run(run.info.run_id)
                 continue
-            runs[key] = run.info.run_id
-            if not is_child and run.info.status != "RUNNING":
-                runs[f"{key}/ended"] = run.info.run_id
-        return runs
+            key = run.data.tags.get(tracked.RUN_KEY, "")
+            self._runs[key] = run.info.run_id
+            if not is_child:
+                self._endings[key] = _ending_of(run)
 
     def _all_runs(self) -> Iterator[Run]:
         token = None
@@ -262,12 +283,14 @@ class Tracker:
     def _ensure_registered(self, name: str) -> None:
         try:
             self._client.get_registered_model(name)
-        except MlflowException:
+        except MlflowException as error:
+            if error.error_code != _NOT_THERE:
+                raise
             self._client.create_registered_model(name)
 
     def _version_of(self, name: str, run_id: str) -> str | None:
-        found = self._client.search_model_versions(f"name='{name}' and run_id='{run_id}'")
-        return str(found[0].version) if found else None
+        found = self._client.search_model_versions(f"run_id='{run_id}'")
+        return next((str(version.version) for version in found if version.name == name), None)
 
     def _create_version(
         self, name: str, run: Run, *, sweep: SweepRecord, trial: TrialRecord, fold: FoldRecord
@@ -278,8 +301,8 @@ class Tracker:
             source=f"models:/{model_id}",
             run_id=run.info.run_id,
             model_id=model_id,
-            tags={**_provenance(sweep, trial), "calsweep.fold": str(fold.fold)},
-            description=_description(sweep, trial, fold),
+            tags={**tracked.provenance(sweep, trial), "calsweep.fold": str(fold.fold)},
+            description=tracked.description(sweep, trial, fold),
         )
         return str(version.version)
 
@@ -297,6 +320,7 @@ class TrackingThread:
         self._ending = threading.Event()
         self._deadline = 0.0
         self._error = ""
+        self._is_whole = False
         self._thread = threading.Thread(target=self._run, name="tracking", daemon=True)
         self._thread.start()
 
@@ -311,9 +335,13 @@ class TrackingThread:
         self._deadline = time.monotonic() + deadline_s
         self._ending.set()
         self._thread.join(deadline_s)
-        if self._thread.is_alive() and not self._error:
+        if self._is_whole:
+            return ""
+        if self._error:
+            return self._error
+        if self._thread.is_alive():
             return f"it did not take everything within {deadline_s:.0f} s"
-        return self._error
+        return "its writer ended before the last results were written"
 
     def _run(self) -> None:
         tracker: Tracker | None = None
@@ -321,17 +349,36 @@ class TrackingThread:
         while not is_over:
             is_ending = self._ending.wait(SYNC_EVERY_S)
             try:
-                tracker = tracker or Tracker(
-                    self._uri, sweep=self._sweep, artifacts=self._home / "artifacts"
-                )
-                tracker.sync(read_sweep(self._home, self._sweep))
+                sweep = read_sweep(self._home, self._sweep)
+                tracker = tracker or Tracker(self._uri, home=self._home, sweep=self._sweep)
+                tracker.sync(sweep)
                 self._error = ""
+                self._is_whole = is_ending
             except Exception as error:  # noqa: BLE001 - of MLflow's many; all are waited out
-                self._error = str(error).strip().splitlines()[0]
+                self._error = hide_login(first_line(error), uri=self._uri)
                 tracker = None  # what it knew of runs may be behind what is there
                 if is_ending:
                     time.sleep(SYNC_EVERY_S)
             is_over = is_ending and (not self._error or time.monotonic() > self._deadline)
+
+
+@contextlib.contextmanager
+def refusals(uri: str, /) -> Iterator[None]:
+    """Turn what MLflow and its stores raise into one error that a person can act on.
+
+    Raises
+    ------
+    TrackingRefused
+        In place of their many; ours say themselves what is wrong, and pass.
+    """
+    try:
+        yield
+    except (ValueError, LookupError, LockTimeout):
+        raise
+    except Exception as error:  # its stores raise SQLAlchemy's, boto's and requests' errors too
+        raise TrackingRefused(
+            hide_login(uri, uri=uri), hide_login(first_line(error), uri=uri)
+        ) from error
 
 
 def download_model(uri: str, /, *, tracking_uri: str) -> Path:
@@ -353,147 +400,61 @@ def download_model(uri: str, /, *, tracking_uri: str) -> Path:
     ------
     ModelNotFound
         If there is none.
+    TrackingRefused
+        If MLflow cannot be asked.
     """
-    _client(tracking_uri)
-    try:
-        folder = Path(mlflow.artifacts.download_artifacts(uri))
-    except (MlflowException, OSError) as error:
-        raise ModelNotFound(uri, f"{str(error).strip().splitlines()[0]}.") from error
+    with refusals(tracking_uri):
+        _client(tracking_uri)
+        try:
+            folder = Path(mlflow.artifacts.download_artifacts(uri))
+        except (MlflowException, FileNotFoundError) as error:
+            if isinstance(error, MlflowException) and error.error_code not in _NO_MODEL:
+                raise
+            raise ModelNotFound(uri, f"{first_line(error).rstrip('.')}.") from error
     return folder / "data" / "model"
+
+
+def _ending_of(run: Run) -> tracked.Ending:
+    return tracked.Ending(
+        status=run.info.status,
+        n_folds=int(run.data.metrics.get(tracked.N_FOLDS, 0)),
+        error=run.data.tags.get(tracked.ERROR, ""),
+    )
 
 
 def _client(uri: str) -> MlflowClient:
     if uri.startswith(_SQLITE):
         # A process that ends while MLflow makes its tables leaves a file that none can use.
         build_once(Path(uri.removeprefix(_SQLITE)), build=_make_tables)
-    mlflow.set_tracking_uri(
-        uri
-    )  # the registry looks a model up through this, not through the client
+    _name_to_mlflow(uri)
     return MlflowClient(uri)
+
+
+def _name_to_mlflow(uri: str) -> None:
+    """Name the address under which models are looked up: this is not done through the client.
+
+    MLflow writes it into the variable too, where it would decide for the next home.
+    """
+    given = os.environ.get(_VARIABLE)
+    mlflow.set_tracking_uri(uri)
+    if given is None:
+        os.environ.pop(_VARIABLE, None)
+    else:
+        os.environ[_VARIABLE] = given
 
 
 def _make_tables(file: Path) -> None:
     MlflowClient(f"{_SQLITE}{file}").search_experiments(max_results=1)
 
 
-def _trial_key(trial: TrialRecord) -> str:
-    return f"trial {trial.number}"
-
-
-def _fold_key(trial: TrialRecord, fold: FoldRecord) -> str:
-    return f"trial {trial.number}/{fold.key}"
-
-
-def _provenance(sweep: SweepRecord, trial: TrialRecord) -> dict[str, str]:
-    return {
-        "calsweep.sweep": sweep.name,
-        "calsweep.trial": str(trial.number),
-        "calsweep.dataset": str(sweep.dataset["address"]),
-        "calsweep.dataset_hash": str(sweep.dataset["content_hash"]),
-        "calsweep.plan": sweep.plan.name,
-        "calsweep.plan_hash": sweep.plan_hash,
-        "calsweep.leaky": str(sweep.plan.leaky).lower(),
-        "calsweep.notes": "; ".join(sweep.notes),
-        "calsweep.code_version": sweep.code_version,
-        "calsweep.seed": str(sweep.settings["seed"]),
-    }
-
-
-def _params(settings: Mapping[str, Any]) -> list[Param]:
-    return [Param(name, str(value)[:_TEXT]) for name, value in _leaves(settings)]
-
-
-def _leaves(node: Any, at: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(node, Mapping):
-        for key, item in node.items():
-            yield from _leaves(item, f"{at}.{key}".strip(".").replace("._target_", ".type"))
-    elif isinstance(node, list):
-        for i, item in enumerate(node):
-            yield from _leaves(item, f"{at}.{i}")
-    else:
-        yield at, node
-
-
-def _fold_metrics(fold: FoldRecord) -> list[Metric]:
-    now = int(time.time() * 1000)
-    curve = [
-        Metric(name, value, now, row.epoch)
-        for row in fold.curve
-        for name, value in {
-            "train_loss": row.train_loss,
-            "validation_loss": row.validation.loss,
-            "validation_auc": row.validation.auc,
-            "validation_accuracy": row.validation.accuracy,
-        }.items()
-    ]
-    final = {
-        "best_epoch": fold.best_epoch,
-        "best_validation_loss": fold.validation.loss,
-        "best_validation_auc": fold.validation.auc,
-        "best_validation_accuracy": fold.validation.accuracy,
-        "test_loss": fold.test.loss,
-        "test_auc": fold.test.auc,
-        "test_accuracy": fold.test.accuracy,
-        "n_windows": fold.n_windows,
-        "train_seconds": fold.train_seconds,
-    }
-    return curve + [Metric(name, float(value), now, 0) for name, value in final.items()]
-
-
-def _trial_metrics(trial: TrialRecord) -> list[Metric]:
-    now = int(time.time() * 1000)
-    metrics = [
-        Metric(name, value, now, fold.fold)
-        for fold in trial.folds
-        for name, value in {
-            "fold_validation_auc": fold.validation.auc,
-            "fold_test_auc": fold.test.auc,
-        }.items()
-    ]
-    if trial.folds:
-        row = summarize(trial, rank=0)
-        figures = {
-            "validation_auc_mean": row.validation_auc,
-            "validation_auc_sd": row.validation_auc_sd,
-            "test_auc_mean": row.test_auc,
-            "test_auc_sd": row.test_auc_sd,
-            "test_accuracy_mean": row.test_accuracy,
-            "n_folds": float(len(trial.folds)),
-            "train_seconds": sum(fold.train_seconds for fold in trial.folds),
-        }
-        metrics += [Metric(name, value, now, 0) for name, value in figures.items()]
-    return metrics
-
-
-def _fold_row(fold: FoldRecord) -> dict[str, Any]:
-    return {
-        "fold": fold.fold,
-        "test_group": fold.test_group,
-        "validation_group": fold.validation_group,
-        "best_epoch": fold.best_epoch,
-        "validation_auc": fold.validation.auc,
-        "test_auc": fold.test.auc,
-        "test_accuracy": fold.test.accuracy,
-        "key": fold.key,
-    }
-
-
 def _signature(units: tuple[str, ...]) -> ModelSignature:
-    """One row a frame; frames of different recordings or trials are told apart by name."""
+    """One row a frame; frames of different recordings or trials are told apart by name.
+
+    Double and long, which are pandas' own: MLflow refuses what would lose digits.
+    """
     optional = [
         ColSpec("string", "recording", required=False),
-        ColSpec("integer", "trial", required=False),
+        ColSpec("long", "trial", required=False),
     ]
-    inputs = Schema([*(ColSpec("float", unit) for unit in units), *optional])
+    inputs = Schema([*(ColSpec("double", unit) for unit in units), *optional])
     return ModelSignature(inputs=inputs, outputs=Schema([ColSpec("float", "probability")]))
-
-
-def _description(sweep: SweepRecord, trial: TrialRecord, fold: FoldRecord) -> str:
-    row = summarize(trial, rank=0)
-    return (
-        f"{trial.decoder}: fold {fold.fold} of sweep {sweep.name}, chosen on validation "
-        f"(AUC {fold.validation.auc:.3f}). Test AUC of this fold {fold.test.auc:.3f}; of the "
-        f"configuration {row.test_auc:.3f} ± {row.test_auc_sd:.3f} over {len(trial.folds)} folds. "
-        f"Decodes {sweep.dataset['target']} from {sweep.dataset['n_units']} units at "
-        f"{sweep.dataset['rate_hz']} Hz."
-    )
