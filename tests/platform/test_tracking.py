@@ -403,6 +403,12 @@ def test_server_decides_where_its_models_lie(writer):
     assert made == [None, (writer.home / "artifacts" / writer.name).resolve().as_uri()]
 
 
+def test_mlflow_prints_no_line_for_each_run():
+    from mlflow.environment_variables import MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT
+
+    assert MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.get()
+
+
 def test_address_used_is_not_that_of_the_next_home(uri):
     tracking._client(uri)
     assert "MLFLOW_TRACKING_URI" not in os.environ
