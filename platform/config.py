@@ -11,6 +11,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from calsweep.platform.errors import first_line
 from calsweep.platform.plain import from_plain, nearest
 from calsweep.platform.settings import SweepSettings
 
@@ -36,8 +37,7 @@ def compose_settings(overrides: Sequence[str], /) -> SweepSettings:
             config = compose("sweep", overrides=hydra_overrides)
         plain = OmegaConf.to_container(config, resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ValueError(f"The settings cannot be composed: {first}") from error
+        raise ValueError(f"The settings cannot be composed: {first_line(error)}") from error
     settings = from_plain({"_target_": _TARGET, **_as_dict(plain)})
     assert isinstance(settings, SweepSettings)  # noqa: S101 - the target says so
     return settings

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from calsweep.datasets.transform import Scope, ZScore
 from calsweep.datasets.view import View
 from calsweep.platform.plain import content_hash, overlay, to_plain
 from calsweep.platform.resources import Resources
@@ -55,8 +56,7 @@ class SweepSettings:
     baseline
         The decoder that stands beside the search in every leaderboard.
     baseline_training
-        How it is trained. A baseline must be given its best: logistic regression converges with a
-        high learning rate and many of its cheap epochs.
+        How it is trained. A baseline must be given its best: see `linear`.
     tuner
         How configurations are chosen.
     n_trials
@@ -79,7 +79,7 @@ class SweepSettings:
     training: Training = field(default_factory=Training)
     baseline: Decoder = field(default_factory=Linear)
     baseline_training: Training = field(
-        default_factory=lambda: Training(epochs=20, learning_rate=0.03)
+        default_factory=lambda: Training(epochs=10, learning_rate=1e-3)
     )
     tuner: Tuner = Tuner.OPTUNA
     n_trials: int | None = None
@@ -116,8 +116,20 @@ class SweepSettings:
 
     @property
     def linear(self) -> Settings:
-        """The baseline: its decoder and training in place of those that the search starts from."""
-        return replace(self.start, trainables=self.baseline, training=self.baseline_training)
+        """The baseline: its decoder and training in place of those that the search starts from.
+
+        Its units are z-scored. What logistic regression can say does not depend on the scale of a
+        unit, but how well gradient descent finds it does: min-max scaled, it needs a learning rate
+        at which z-scored recordings overfit.
+        """
+        view = self.datasets
+        over = view.transforms.scaling.over if view.transforms.scaling else Scope.TRAINING
+        transforms = replace(view.transforms, scaling=ZScore(over=over))
+        return Settings(
+            trainables=self.baseline,
+            datasets=replace(view, transforms=transforms),
+            training=self.baseline_training,
+        )
 
     def configuration(self, values: Mapping[str, Any], /) -> Settings:
         """Give the configuration of a trial: the start with some settings changed.

@@ -11,6 +11,7 @@ from calsweep.datasets.dataset import Dataset, open_dataset
 from calsweep.datasets.fold import animal_folds
 from calsweep.datasets.view import check_windows
 from calsweep.platform.cluster import check_home, cluster
+from calsweep.platform.errors import hide_login
 from calsweep.platform.plain import to_plain
 from calsweep.platform.progress import Progress
 from calsweep.platform.record import (
@@ -179,9 +180,8 @@ def _n_trials(settings: SweepSettings) -> int:
 def _write_tracking_uri(settings: SweepSettings, plan: TrialPlan) -> None:
     """Keep MLflow's address, without user and password, for commands that come later."""
     if settings.tracking_uri:
-        scheme, separator, rest = settings.tracking_uri.partition("://")
-        text = f"{scheme}{separator}{rest.rpartition('@')[2]}"
-        (plan.folder / "tracking_uri").write_text(text)
+        uri = settings.tracking_uri
+        (plan.folder / "tracking_uri").write_text(hide_login(uri, uri=uri))
 
 
 def _search(

@@ -11,7 +11,7 @@ from calsweep.platform.commands import option
 from calsweep.platform.prediction import write_predictions
 from calsweep.platform.registry import load_model
 from calsweep.platform.settings import cache_folder
-from calsweep.platform.storage import locate
+from calsweep.platform.storage import local_path, locate
 
 
 @click.command()
@@ -25,6 +25,7 @@ def predict(model: str, dataset: str, out: Path, home: Path, tracking_uri: str) 
 
     MODEL is models:/NAME@champion, models:/NAME/VERSION, or the folder of a fold's model.
     """
+    local_path(str(out))  # refused before anything is read
     location = locate(dataset)
     opened = open_dataset(location.filesystem, location.path, cache=cache_folder(home))
     loaded = load_model(model, home=home, uri=tracking_uri)

@@ -84,7 +84,7 @@ def test_part_of_a_nested_configuration_lies_over_its_default():
     }
     settings = from_plain(plain)
     assert settings.baseline_training == Training(
-        epochs=20, learning_rate=0.03, epoch_fraction=0.25
+        epochs=10, learning_rate=1e-3, epoch_fraction=0.25
     )
     assert settings.training == Training(epochs=3)
     assert settings.datasets.window == Window(length=5)

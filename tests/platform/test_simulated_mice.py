@@ -58,7 +58,7 @@ def test_gru_decodes_mice_never_seen_and_beats_the_linear_baseline(place):
     gru = mean_test_auc(place, every=2)
     linear = mean_test_auc(place, decoder="linear", every=2)
     assert gru > 0.93
-    assert linear > 0.7  # it is given its best, too
+    assert linear > 0.8  # it is given its best, too
     assert gru > linear
 
 
