@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,6 +106,8 @@ def _start() -> None:
     if address:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         return
+    # Ray would write a token into the user's home, where it changes what `ray start` does later.
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     ray.init(
         address="local",  # otherwise Ray joins any cluster that it finds on this machine
         include_dashboard=False,

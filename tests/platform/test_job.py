@@ -1,6 +1,7 @@
 """`ray job submit` against a running head does what the command line does."""
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -13,6 +14,8 @@ from calsweep.platform.record import TrialState, read_sweep
 
 ROOT = Path(__file__).parent.parent.parent
 RAY = Path(sys.executable).with_name("ray")
+# A head takes any token that it finds and `ray job submit` does not look for one: said to both.
+AUTH = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
@@ -28,7 +31,7 @@ def head(tmp_path):
     temp = Path("/tmp") / f"calsweep-ray-{os.getpid()}"  # sockets need a short path
     port, dashboard = free_port(), free_port()
     path = f"{RAY.parent}:{os.environ['PATH']}"
-    env = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PATH": path}
+    env = {**os.environ, **AUTH, "RAY_USAGE_STATS_ENABLED": "0", "PATH": path}
     head = subprocess.Popen(
         [
             RAY, "start", "--head", "--block", "--num-cpus=2",
@@ -49,8 +52,9 @@ def submit(head, *command):
     arguments = [RAY, "job", "submit", f"--address={head}", "--working-dir=.", "--", *command]
     for _ in range(30):
         run = subprocess.run(
-            arguments, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
-        )
+            arguments, cwd=ROOT, env={**os.environ, **AUTH},
+            capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
         if "Failed to connect to Ray" not in run.stderr + run.stdout:
             break
         subprocess.run(["sleep", "1"], check=True)
