@@ -49,6 +49,15 @@ def small(mice, home, *more):
     ]
 
 
+def ask_mlflow(home, monkeypatch):
+    """Let MLflow look into a home; the variable that it sets must not reach the next sweep."""
+    import mlflow
+
+    uri = f"sqlite:///{home}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    mlflow.set_tracking_uri(uri)
+
+
 @pytest.fixture(scope="module")
 def home(mice, tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
@@ -137,10 +146,10 @@ def test_figures_follow_from_the_stored_predictions(swept):
         assert table.groupby("recording", observed=True).frame.apply(lambda f: f.is_unique).all()
 
 
-def test_mlflow_holds_every_trial_and_fold(home, swept):
+def test_mlflow_holds_every_trial_and_fold(home, swept, monkeypatch):
     import mlflow
 
-    mlflow.set_tracking_uri(f"sqlite:///{home}/mlflow.db")
+    ask_mlflow(home, monkeypatch)
     runs = mlflow.search_runs(experiment_names=["calsweep/small"], max_results=1000)
     assert len(runs) == 3 + 3 * 20
     assert set(runs.status) == {"FINISHED"}
@@ -183,7 +192,9 @@ def test_nothing_stored_is_a_pickle(home):
     assert suspects == []
 
 
-def test_promoted_model_is_the_best_fold_by_validation_and_predicts(home, mice, swept, tmp_path):
+def test_promoted_model_is_the_best_fold_by_validation_and_predicts(
+    home, mice, swept, tmp_path, monkeypatch
+):
     import mlflow
 
     best = leaderboard(swept)[0].trial
@@ -204,7 +215,7 @@ def test_promoted_model_is_the_best_fold_by_validation_and_predicts(home, mice, 
     assert len(joined) == len(stored)
     np.testing.assert_allclose(joined.probability, joined.probability_again, atol=1e-5)
 
-    mlflow.set_tracking_uri(f"sqlite:///{home}/mlflow.db")
+    ask_mlflow(home, monkeypatch)
     model = mlflow.pyfunc.load_model("models:/runner@champion")
     import pyarrow.fs as pafs
 
@@ -266,7 +277,7 @@ def test_other_settings_under_the_same_name_are_refused(home, mice, swept):
     assert fold_table(read_sweep(home, "small")) == fold_table(swept)
 
 
-def test_killed_sweep_goes_on_and_ends_as_one_that_was_not(mice, swept, tmp_path):
+def test_killed_sweep_goes_on_and_ends_as_one_that_was_not(mice, swept, tmp_path, monkeypatch):
     process = subprocess.Popen(
         [sys.executable, "-m", "calsweep.platform", *small(mice, tmp_path)],
         cwd=ROOT,
@@ -289,7 +300,7 @@ def test_killed_sweep_goes_on_and_ends_as_one_that_was_not(mice, swept, tmp_path
 
     import mlflow
 
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    ask_mlflow(tmp_path, monkeypatch)
     runs = mlflow.search_runs(experiment_names=["calsweep/small"], max_results=1000)
     assert len(runs) == 63
     assert set(runs.status) == {"FINISHED"}
