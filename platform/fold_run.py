@@ -20,6 +20,7 @@ from calsweep.platform.loop import TrainedFold, train_fold
 from calsweep.platform.model import FoldModel
 from calsweep.platform.plain import from_plain
 from calsweep.platform.record import FoldRecord, code_version, process_name
+from calsweep.platform.score import Epoch
 from calsweep.platform.settings import Settings
 from calsweep.platform.storage import locate
 
@@ -63,10 +64,12 @@ def run_fold(
     rank: int = 0,
     world_size: int = 1,
     wrap: Callable[[nn.Module], nn.Module] | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
 ) -> None:
     """Train one fold and leave its figures, predictions and model in the sweep's folder.
 
-    Several processes may train it together; the first writes.
+    Several processes may train it together; the first writes. The last arguments are those of
+    `train_fold`.
 
     Raises
     ------
@@ -90,6 +93,7 @@ def run_fold(
         rank=rank,
         world_size=world_size,
         wrap=wrap,
+        on_epoch=on_epoch,
     )
     if rank == 0 and not task.place.exists():
         task.folder.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ from calsweep.platform.fold_task import FoldTask, fold_seed
 from calsweep.platform.plain import to_plain
 from calsweep.platform.record import BASELINE, FoldRecord, Record, TrialState
 from calsweep.platform.resources import Resources
-from calsweep.platform.trial import train_folds
+from calsweep.platform.trial import remove_stops, train_folds
 
 if TYPE_CHECKING:
     from calsweep.platform.progress import Progress
@@ -108,6 +108,7 @@ def search(
     n_parallel
         Folds that the cluster trains at the same time.
     """
+    remove_stops(plan.folder / "folds")
     # As many trials as keep every device busy, and one more to take over where one ends.
     n_side_by_side = 1 + math.ceil(n_parallel / len(plan.folds.folds))
     tuner = tune.Tuner(
@@ -168,7 +169,7 @@ class TrialRun(tune.Trainable):
         }
 
     def cleanup(self) -> None:
-        """Cancel what still runs."""
+        """Stop what still runs."""
         self._folds.close()
 
     def _begin(self, config: Mapping[str, Any]) -> None:
@@ -178,9 +179,8 @@ class TrialRun(tune.Trainable):
 
     def _failed(self, error: Exception) -> dict[str, Any]:
         """Write where the error was raised beside the record, and give what the record holds."""
-        path = self._plan.folder / "errors" / f"trial-{self._config['number']}.txt"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text("".join(traceback.format_exception(error)))
+        text = "".join(traceback.format_exception(error))
+        _write_error(self._plan.folder, self._config, text)
         cause = cause_of(error)
         return {
             "error": f"{type(cause).__name__}: {cause}",
@@ -329,12 +329,14 @@ class RecordKeeper(tune.Callback):
         )
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Write that a trial's own process was lost."""
+        """Write that a trial's own process was lost, and what Ray says of it."""
+        if trial.error_file and Path(trial.error_file).exists():
+            _write_error(self._record.folder, trial.config, Path(trial.error_file).read_text())
         self._fail(trial, error="the process of the trial was lost", may_pass=True)
 
     def _fail(self, trial: Any, *, error: str, may_pass: bool) -> None:
         self._end(trial, TrialState.FAILED, error=error, may_pass=may_pass)
-        where = self._record.folder / "errors" / f"trial-{trial.config['number']}.txt"
+        where = _error_file(self._record.folder, trial.config)
         self._progress.say(f"{trial.config['name']} failed: {error} (where: {where})")
 
     def _end(
@@ -350,6 +352,16 @@ class RecordKeeper(tune.Callback):
                 "may_pass": may_pass,
             }
         )
+
+
+def _write_error(folder: Path, config: Mapping[str, Any], text: str) -> None:
+    file = _error_file(folder, config)
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text)
+
+
+def _error_file(folder: Path, config: Mapping[str, Any]) -> Path:
+    return folder / "errors" / f"trial-{config['number']}.txt"
 
 
 def cause_of(error: BaseException, /) -> BaseException:

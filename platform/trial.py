@@ -13,7 +13,8 @@ import importlib
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -23,6 +24,7 @@ from calsweep.platform.record import FoldRecord
 from calsweep.platform.resources import Resources
 
 WAIT_S = 5.0
+_STOP = ".stop-"
 
 
 class FoldsOverdue(TimeoutError):
@@ -40,11 +42,16 @@ class FoldsOverdue(TimeoutError):
         )
 
 
+class FoldStopped(RuntimeError):
+    """The trial of a fold ended before the fold did."""
+
+
 def train_folds(tasks: Sequence[FoldTask], /, *, resources: Resources) -> Iterator[FoldRecord]:
     """Train folds in parallel as resources allow, and give each as it is done.
 
     Folds whose result lies in the sweep's folder are not trained again. If the caller stops
-    listening, folds still running are cancelled.
+    listening, or a fold fails, those that wait are dropped and those that train end with their
+    epoch.
 
     Raises
     ------
@@ -54,7 +61,9 @@ def train_folds(tasks: Sequence[FoldTask], /, *, resources: Resources) -> Iterat
         What a fold's training raised.
     """
     done = [task for task in tasks if task.place.exists()]
-    pending = {_submit(task, resources): task for task in tasks if task not in done}
+    stop = tasks[0].folder / f"{_STOP}{uuid.uuid4().hex}"
+    submit = _submitter(resources, stop)
+    pending = {submit(task): task for task in tasks if task not in done}
     try:
         for task in done:
             yield FoldRecord.read(task.place)
@@ -62,8 +71,16 @@ def train_folds(tasks: Sequence[FoldTask], /, *, resources: Resources) -> Iterat
             task = pending.pop(_next(pending, resources.deadline_s))
             yield FoldRecord.read(task.place)
     finally:
-        for ref in pending:
-            ray.cancel(ref)
+        if pending:
+            # Not `ray.cancel`: Ray ends this very process if a fold ends while it is cancelled.
+            stop.parent.mkdir(parents=True, exist_ok=True)
+            stop.touch()
+
+
+def remove_stops(folder: Path, /) -> None:
+    """Remove what told folds of an earlier run to stop, which ended with it."""
+    for stop in folder.glob(f"{_STOP}*"):
+        stop.unlink(missing_ok=True)
 
 
 def warm_up(n_parallel: int, /, *, resources: Resources) -> None:
@@ -92,28 +109,34 @@ def _next(pending: Mapping[Any, FoldTask], deadline_s: float) -> Any:
     raise FoldsOverdue(folds, deadline_s)
 
 
-def _submit(task: FoldTask, resources: Resources) -> Any:
+def _submitter(resources: Resources, stop: Path) -> Callable[[FoldTask], Any]:
     # A fold of several workers only waits for them: what it held itself would be missing there.
     is_alone = resources.num_workers == 1
     # max_calls=0: otherwise Ray ends a process with a GPU after each task.
     remote = ray.remote(max_calls=0, max_retries=resources.retries)(_train)
-    return remote.options(
-        name=f"fold {task.fold.index}",
-        num_cpus=resources.cpus if is_alone else 0,
-        num_gpus=resources.gpus if is_alone else 0,
-        # Otherwise Ray looks for these in the little that the trial itself holds.
-        scheduling_strategy="DEFAULT",
-    ).remote(task, resources)
+
+    def submit(task: FoldTask) -> Any:
+        return remote.options(
+            name=f"fold {task.fold.index}",
+            num_cpus=resources.cpus if is_alone else 0,
+            num_gpus=resources.gpus if is_alone else 0,
+            # Otherwise Ray looks for these in the little that the trial itself holds.
+            scheduling_strategy="DEFAULT",
+        ).remote(task, resources, stop)
+
+    return submit
 
 
-def _train(task: FoldTask, resources: Resources) -> None:
+def _train(task: FoldTask, resources: Resources, stop: Path) -> None:
     """Train one fold under Ray Train, in this process or in a group of workers."""
+    if stop.exists():
+        return  # nobody waits for it any more
     import ray.train.torch
 
     with tempfile.TemporaryDirectory(prefix="calsweep-train-") as scratch:
         trainer = ray.train.torch.TorchTrainer(
             _train_worker,
-            train_loop_config={"task": task, "resources": resources},
+            train_loop_config={"task": task, "resources": resources, "stop": stop},
             scaling_config=_scaling(resources),
             torch_config=ray.train.torch.TorchConfig(backend="nccl" if resources.gpus else "gloo"),
             # A name of its own: Ray Train resumes the folder of a name that it knows.
@@ -143,7 +166,13 @@ def _train_worker(config: Mapping[str, Any]) -> None:
 
     task: FoldTask = config["task"]
     resources: Resources = config["resources"]
+    stop: Path = config["stop"]
     context = ray.train.get_context()
+
+    def stop_if_told() -> None:
+        if stop.exists():
+            raise FoldStopped("The trial of this fold has ended: it is not trained on.")
+
     torch.set_num_threads(resources.cpus)
     run_fold(
         task,
@@ -151,4 +180,5 @@ def _train_worker(config: Mapping[str, Any]) -> None:
         rank=context.get_world_rank(),
         world_size=context.get_world_size(),
         wrap=ray.train.torch.prepare_model if context.get_world_size() > 1 else None,
+        on_epoch=lambda _: stop_if_told(),
     )

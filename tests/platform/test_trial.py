@@ -126,13 +126,33 @@ def test_fold_that_fails_is_told_with_its_own_error(tasks, local_ray):
 
 
 @pytest.mark.slow
+def test_folds_that_wait_are_dropped_where_one_fails(tasks, local_ray):
+    wrong = [replace(task, dataset_hash="another") for task in tasks]
+    for _ in range(5):  # Ray 2.60 ended this process now and then where they were cancelled
+        with pytest.raises(ray.exceptions.RayTaskError, match="begin a new sweep"):
+            list(train_folds([*wrong, *tasks], resources=Resources(retries=0)))
+    wait_until_idle()
+    assert not any(task.place.exists() for task in tasks)
+
+
+@pytest.mark.slow
 def test_folds_that_do_not_come_back_are_given_up(tasks, local_ray, monkeypatch):
     slow = to_plain(Training(epochs=10_000, learning_rate=1e-3))
     task = replace(tasks[0], settings={**tasks[0].settings, "training": slow})
     monkeypatch.setattr("calsweep.platform.trial.WAIT_S", 0.5)
     with pytest.raises(FoldsOverdue, match=r"\[0\].*within 2 s.*resources\.deadline_s"):
         list(train_folds([task], resources=Resources(deadline_s=2.0)))
+    wait_until_idle()  # it ends with its epoch, of 10000
     assert not task.place.exists()
+
+
+def wait_until_idle():
+    import time
+
+    deadline = time.monotonic() + 60
+    while ray.available_resources().get("CPU", 0) < ray.cluster_resources()["CPU"]:
+        assert time.monotonic() < deadline, "folds still run"
+        time.sleep(0.2)
 
 
 def test_record_is_read_as_it_was_written(tmp_path):
