@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from calsweep.datasets.cache import build_once
 from calsweep.datasets.manifest import MANIFEST_FILE, Manifest
-from calsweep.datasets.shard import BEHAVIOR, read_shard, units_of
+from calsweep.datasets.shard import BEHAVIOR, images_of, read_shard, units_of
 
-# T frames of all recordings one after the other, N units
+# T frames of all recordings one after the other, N units, H height, W width
 
 
 class DatasetNotFound(LookupError):
@@ -44,6 +44,9 @@ class Dataset:
         What the dataset holds.
     activity_TN
         Shape ``(time, unit)``, float32, mapped from `folder` and read only.
+    images_THW
+        Shape ``(time, height, width)``, pixels as recorded, mapped likewise; none where there are
+        no images.
     behavior
         Name to values of shape ``(time,)``: int64 for labels, float64 for measures.
     trial_T
@@ -56,6 +59,7 @@ class Dataset:
 
     manifest: Manifest
     activity_TN: NDArray[np.float32]
+    images_THW: NDArray[np.generic] | None
     behavior: Mapping[str, NDArray[np.int64] | NDArray[np.float64]]
     trial_T: NDArray[np.int32]
     spans: Mapping[str, slice]
@@ -129,6 +133,7 @@ def open_dataset(filesystem: pafs.FileSystem, path: str, /, *, cache: Path) -> D
 
 _ACTIVITY = "activity.npy"
 _TRIAL = "trial.npy"
+_IMAGES = "images.npy"
 
 
 def _behavior_file(manifest: Manifest, name: str) -> str:
@@ -143,6 +148,7 @@ def _map(manifest: Manifest, *, folder: Path) -> Dataset:
     return Dataset(
         manifest=manifest,
         activity_TN=np.load(folder / _ACTIVITY, mmap_mode="r"),
+        images_THW=np.load(folder / _IMAGES, mmap_mode="r") if manifest.images else None,
         behavior={
             name: np.load(folder / _behavior_file(manifest, name), mmap_mode="r")
             for name in manifest.behaviors
@@ -161,6 +167,13 @@ def _decode(manifest: Manifest, *, filesystem: pafs.FileSystem, path: str, folde
             npy_file(folder / _ACTIVITY, shape=(n_frames, len(manifest.units)), dtype="float32")
         )
         trial = stack.enter_context(npy_file(folder / _TRIAL, shape=(n_frames,), dtype="int32"))
+        images = manifest.images and stack.enter_context(
+            npy_file(
+                folder / _IMAGES,
+                shape=(n_frames, manifest.images.height, manifest.images.width),
+                dtype=manifest.images.dtype,
+            )
+        )
         behavior = {
             name: stack.enter_context(
                 npy_file(
@@ -175,6 +188,8 @@ def _decode(manifest: Manifest, *, filesystem: pafs.FileSystem, path: str, folde
             table = read_shard(shard, filesystem=filesystem, path=path)
             units_of(table, units=manifest.units).tofile(activity)
             table.column("trial").to_numpy().tofile(trial)
+            if manifest.images and images:
+                images_of(table, images=manifest.images).tofile(images)
             for name, file in behavior.items():
                 table.column(BEHAVIOR + name).to_numpy().tofile(file)
             del table

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-SCHEMA_VERSION = 1
+import numpy as np
+
+SCHEMA_VERSION = 2
 MANIFEST_FILE = "manifest.json"
 MAX_CLASSES = 100
 
@@ -35,6 +37,14 @@ class RecordingEntry:
         more than 100 (a counter of frames, say).
     source_sha256
         Name of each source file to its SHA-256.
+    n_missing
+        Behavior, or ``activity``, to how many of its values are missing (NaN), where any are.
+    positions, position_unit
+        Where each unit lies, as the dataset orders units, and in what unit.
+    phases
+        When each unit is sampled, as a share of the frame's duration after its start.
+    steps
+        What was done to activity or behavior before, a sentence a step.
     """
 
     subject: str
@@ -44,6 +54,11 @@ class RecordingEntry:
     longest_trial_frames: int
     label_counts: Mapping[str, Mapping[int, int]]
     source_sha256: Mapping[str, str] = field(default_factory=dict)
+    n_missing: Mapping[str, int] = field(default_factory=dict)
+    positions: tuple[tuple[float, ...], ...] = ()
+    position_unit: str = ""
+    phases: tuple[float, ...] = ()
+    steps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +102,28 @@ class ShardEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImageFormat:
+    """What every image of a dataset has in common.
+
+    Attributes
+    ----------
+    height, width
+        In pixels.
+    dtype
+        NumPy's name of a pixel's type; several bytes lie least significant first.
+    """
+
+    height: int
+    width: int
+    dtype: str
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of one image."""
+        return self.height * self.width * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """Table of contents of a dataset.
 
@@ -102,6 +139,8 @@ class Manifest:
         One entry a recording, in the order of their frames.
     shards
         One entry a file, in the order of their frames.
+    images
+        Of each frame, if there are any.
     calsweep_version
         What wrote it; not part of the content.
     schema_version
@@ -118,6 +157,7 @@ class Manifest:
     behaviors: Mapping[str, str]
     recordings: tuple[RecordingEntry, ...]
     shards: tuple[ShardEntry, ...]
+    images: ImageFormat | None = None
     calsweep_version: str = ""
     schema_version: int = SCHEMA_VERSION
 
@@ -198,6 +238,7 @@ def _manifest(plain: Mapping[str, Any]) -> Manifest:
         units=tuple(plain["units"]),
         behaviors=dict(plain["behaviors"]),
         recordings=tuple(_recording_entry(item) for item in plain["recordings"]),
+        images=ImageFormat(**plain["images"]) if plain["images"] else None,
         shards=tuple(_shard_entry(item) for item in plain["shards"]),
     )
 
@@ -207,7 +248,12 @@ def _recording_entry(plain: Mapping[str, Any]) -> RecordingEntry:
         name: {int(label): count for label, count in of_label.items()}
         for name, of_label in plain["label_counts"].items()
     }
-    return RecordingEntry(**{**plain, "label_counts": counts})
+    arrays = {
+        "positions": tuple(tuple(position) for position in plain["positions"]),
+        "phases": tuple(plain["phases"]),
+        "steps": tuple(plain["steps"]),
+    }
+    return RecordingEntry(**{**plain, **arrays, "label_counts": counts})
 
 
 def _shard_entry(plain: Mapping[str, Any]) -> ShardEntry:

@@ -6,16 +6,37 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-# T time, N unit
+# T time, N unit, D dimension in space, H height, W width
+
+PIXEL_TYPES = ("uint8", "int8", "uint16", "int16", "float32")
+
+
+class Images(Protocol):
+    """Images of a recording, read a stretch at a time: the stack is never in memory whole."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(time, height, width)``."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """Of a pixel, as recorded: one of `PIXEL_TYPES`."""
+        ...
+
+    def __getitem__(self, frames: slice, /) -> NDArray[np.generic]:
+        """Read neighboring frames, shape ``(time, height, width)``."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """Activity and behavior of one continuous imaging run, frame by frame.
+    """Activity or images, and behavior, of one continuous imaging run, frame by frame.
 
     Attributes
     ----------
@@ -24,7 +45,7 @@ class Recording:
     name
         Name of the recording, unique in its dataset.
     activity_TN
-        Shape ``(time, unit)``, finite, float32.
+        Shape ``(time, unit)``, finite, float32; no units where there are images only.
     behavior
         Name to values of shape ``(time,)``; labels are whole numbers, measures are floats.
     behavior_unit
@@ -37,6 +58,18 @@ class Recording:
         Shape ``(time,)``, whole numbers. A window never crosses a change of this number.
     source_sha256
         Name of each source file to its SHA-256.
+    images
+        Of all frames; an array will do.
+    may_miss
+        Whether activity may be NaN where a unit was not sampled in a frame.
+    positions_ND
+        Where each unit lies, shape ``(unit, 2)`` or ``(unit, 3)``, in `position_unit`.
+    position_unit
+        ``"um"`` or ``"pixel"``.
+    phase_N
+        When each unit is sampled, as a share of the frame's duration after its start.
+    steps
+        What was done to activity or behavior on the way here, a sentence a step.
 
     Raises
     ------
@@ -69,11 +102,19 @@ class Recording:
     units: tuple[str, ...]
     trial_T: NDArray[np.int32]
     source_sha256: Mapping[str, str] = field(default_factory=dict)
+    images: Images | None = None
+    may_miss: bool = False
+    positions_ND: NDArray[np.float32] | None = None
+    position_unit: str = ""
+    phase_N: NDArray[np.float32] | None = None
+    steps: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_names(self)
         _check_rate(self)
         _check_shapes(self)
+        _check_images(self)
+        _check_space(self)
         _check_finite(self)
         _check_labels(self)
 
@@ -134,7 +175,8 @@ def _check_rate(recording: Recording) -> None:
 
 def _check_shapes(recording: Recording) -> None:
     activity_TN = recording.activity_TN
-    if activity_TN.ndim != 2 or activity_TN.size == 0 or activity_TN.dtype != np.float32:
+    is_whole = activity_TN.ndim == 2 and (activity_TN.size or recording.images is not None)
+    if not is_whole or activity_TN.dtype != np.float32:
         raise ValueError(
             f"{recording.name}: activity must be float32 of shape (time, unit) with at least one "
             f"frame and one unit, but got {activity_TN.dtype} of shape {activity_TN.shape}."
@@ -152,12 +194,52 @@ def _check_shapes(recording: Recording) -> None:
             )
 
 
+def _check_images(recording: Recording) -> None:
+    images = recording.images
+    if images is None:
+        return
+    if len(images.shape) != 3 or images.shape[0] != recording.n_frames or 0 in images.shape:
+        raise ValueError(
+            f"{recording.name}: images must have the shape (time, height, width) with one image "
+            f"per frame ({recording.n_frames}), but have the shape {images.shape}."
+        )
+    if images.dtype.name not in PIXEL_TYPES:
+        raise ValueError(
+            f"{recording.name}: pixels must be of one of the types {', '.join(PIXEL_TYPES)}, but "
+            f"are {images.dtype}. Convert them before ingesting."
+        )
+
+
+def _check_space(recording: Recording) -> None:
+    n_units = len(recording.units)
+    positions_ND, phase_N = recording.positions_ND, recording.phase_N
+    if positions_ND is not None:
+        if positions_ND.shape not in {(n_units, 2), (n_units, 3)}:
+            raise ValueError(
+                f"{recording.name}: positions must have the shape (unit, 2) or (unit, 3) with "
+                f"{n_units} units, but have {positions_ND.shape}."
+            )
+        if recording.position_unit not in {"um", "pixel"}:
+            raise ValueError(
+                f"{recording.name}: positions must be in `um` or `pixel`, "
+                f"but `position_unit` is {recording.position_unit!r}."
+            )
+    if phase_N is None:
+        return
+    if phase_N.shape != (n_units,) or not ((phase_N >= 0) & (phase_N < 1)).all():
+        raise ValueError(
+            f"{recording.name}: each of the {n_units} units must have a phase from 0 to below 1, "
+            f"but phases have the shape {phase_N.shape} and go from "
+            f"{phase_N.min(initial=np.inf):g} to {phase_N.max(initial=-np.inf):g}."
+        )
+
+
 def _check_finite(recording: Recording) -> None:
     activity_TN = recording.activity_TN
     # The sum is not finite if any value is not; most recordings are done with that.
     if np.isfinite(activity_TN.sum(dtype=np.float64)):
         return
-    bad_TN = ~np.isfinite(activity_TN)
+    bad_TN = np.isinf(activity_TN) if recording.may_miss else ~np.isfinite(activity_TN)
     if not bad_TN.any():
         return
     unit = int(np.argmax(bad_TN.any(axis=0)))

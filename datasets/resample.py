@@ -38,7 +38,7 @@ def resample(recording: Recording, /, *, rate_hz: float) -> Recording:
     Raises
     ------
     ValueError
-        If `rate_hz` is not positive.
+        If `rate_hz` is not positive, or the recording has images.
 
     Examples
     --------
@@ -59,6 +59,12 @@ def resample(recording: Recording, /, *, rate_hz: float) -> Recording:
         raise ValueError(f"`rate_hz > 0` must hold, but got {rate_hz=}.")
     if rate_hz == recording.rate_hz:
         return recording
+    if recording.images is not None:
+        raise ValueError(
+            f"{recording.name}: images keep the rate they were recorded at "
+            f"({recording.rate_hz:g} Hz), but {rate_hz:g} Hz is asked for. Leave the rate out, or "
+            "resample the images before ingesting."
+        )
     ratio = recording.rate_hz / rate_hz
     borders = trial_borders(recording.trial_T)
     spans = [slice(a, b) for a, b in itertools.pairwise(borders)]
@@ -85,6 +91,11 @@ def resample(recording: Recording, /, *, rate_hz: float) -> Recording:
             for name, values in recording.behavior.items()
         },
         trial_T=nearest(recording.trial_T).astype(np.int32),
+        phase_N=None,  # a new frame is made of several
+        steps=(
+            *recording.steps,
+            f"resampled from {recording.rate_hz:g} Hz to {rate_hz:g} Hz",
+        ),
     )
 
 

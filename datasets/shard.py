@@ -19,6 +19,7 @@ import calsweep
 from calsweep.datasets.manifest import (
     MANIFEST_FILE,
     MAX_CLASSES,
+    ImageFormat,
     Manifest,
     RecordingEntry,
     ShardEntry,
@@ -28,6 +29,7 @@ from calsweep.datasets.recording import Recording, is_label, trial_borders
 
 UNIT = "unit."
 BEHAVIOR = "behavior."
+IMAGE = "image"
 
 
 class DamagedShard(ValueError):
@@ -50,7 +52,7 @@ def write_dataset(
 ) -> Manifest:
     """Write recordings as Parquet shards and a manifest into a new folder.
 
-    One recording is held in memory at a time, and at most one shard.
+    One recording is held in memory at a time, of its images no more than a shard.
 
     Parameters
     ----------
@@ -127,7 +129,19 @@ def read_shard(entry: ShardEntry, /, *, filesystem: pafs.FileSystem, path: str) 
 def units_of(table: pa.Table, /, *, units: Iterable[str]) -> NDArray[np.float32]:
     """Give the activity of a shard's frames, shape ``(row, unit)``."""
     columns = [table.column(UNIT + unit).to_numpy() for unit in units]
+    if not columns:
+        return np.empty((table.num_rows, 0), dtype=np.float32)
     return np.stack(columns, axis=1)
+
+
+def images_of(table: pa.Table, /, *, images: ImageFormat) -> NDArray[np.generic]:
+    """Give the images of a shard's frames, shape ``(row, height, width)``, without a copy."""
+    column = table.column(IMAGE).combine_chunks()
+    data = column.buffers()[1]
+    assert data is not None  # noqa: S101 - a column of bytes has them
+    pixels = np.frombuffer(memoryview(data), dtype=np.dtype(images.dtype).newbyteorder("<"))
+    images_RHW: NDArray[np.generic] = pixels.reshape(-1, images.height, images.width)
+    return images_RHW[column.offset : column.offset + len(column)]
 
 
 def _read(entry: ShardEntry, *, filesystem: pafs.FileSystem, path: str) -> pa.Table:
@@ -149,12 +163,23 @@ def _read(entry: ShardEntry, *, filesystem: pafs.FileSystem, path: str) -> pa.Ta
     return table
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Form:
+    """What all recordings of a dataset have in common."""
+
+    recording: str
+    rate_hz: float
+    units: tuple[str, ...]
+    behaviors: dict[str, tuple[str, str]]
+    images: ImageFormat | None
+
+
 @dataclass
 class _Contents:
     """What was written so far; each recording must go with the first."""
 
     entries: list[RecordingEntry] = field(default_factory=list)
-    first: tuple[str, float, tuple[str, ...], dict[str, tuple[str, str]]] | None = None
+    first: _Form | None = None
 
     def check(self, recordings: Iterable[Recording]) -> Iterator[Recording]:
         """Hand recordings on, each checked, entered, and its units in the order of the first."""
@@ -167,45 +192,80 @@ class _Contents:
         """Give the manifest of all."""
         if self.first is None:
             raise ValueError("a dataset must hold at least one recording, but got none.")
-        _, rate_hz, units, behaviors = self.first
         return Manifest(
-            rate_hz=rate_hz,
-            units=units,
-            behaviors={name: unit for name, (unit, _) in behaviors.items()},
+            rate_hz=self.first.rate_hz,
+            units=self.first.units,
+            behaviors={name: unit for name, (unit, _) in self.first.behaviors.items()},
             recordings=tuple(self.entries),
             shards=shards,
+            images=self.first.images,
             calsweep_version=calsweep.__version__,
         )
 
     def _fitted(self, recording: Recording) -> Recording:
-        behaviors = _behaviors(recording)
-        if self.first is None:
-            self.first = (recording.name, recording.rate_hz, recording.units, behaviors)
-            return recording
-        first, rate_hz, units, first_behaviors = self.first
-        if recording.name in {entry.name for entry in self.entries}:
+        here = _form(recording)
+        first = self.first = self.first or here
+        if here.recording in {entry.name for entry in self.entries}:
             raise ValueError(
                 f"recordings must have names of their own, but {recording.name!r} comes twice: "
                 "let the pattern of file names tell them apart."
             )
-        if recording.rate_hz != rate_hz:
+        if here.rate_hz != first.rate_hz:
             raise ValueError(
-                f"recordings must have one rate, but {first} has {rate_hz:g} Hz and "
-                f"{recording.name} {recording.rate_hz:g} Hz: resample them to one rate."
+                f"recordings must have one rate, but {first.recording} has {first.rate_hz:g} Hz "
+                f"and {here.recording} {here.rate_hz:g} Hz: resample them to one rate."
             )
-        if set(recording.units) != set(units):
-            raise ValueError(_units_differ(first, units, recording))
-        if behaviors != first_behaviors:
-            raise ValueError(_behaviors_differ(first, first_behaviors, recording))
-        return _ordered(recording, units=units)
+        if here.images != first.images:
+            raise ValueError(_images_differ(first, here))
+        if set(here.units) != set(first.units):
+            raise ValueError(_units_differ(first.recording, first.units, recording))
+        if here.behaviors != first.behaviors:
+            raise ValueError(_behaviors_differ(first.recording, first.behaviors, recording))
+        return _ordered(recording, units=first.units)
+
+
+def _form(recording: Recording) -> _Form:
+    images = recording.images
+    return _Form(
+        recording=recording.name,
+        rate_hz=recording.rate_hz,
+        units=recording.units,
+        behaviors=_behaviors(recording),
+        images=None
+        if images is None
+        else ImageFormat(height=images.shape[1], width=images.shape[2], dtype=images.dtype.name),
+    )
+
+
+def _images_differ(first: _Form, here: _Form) -> str:
+    said = [
+        f"{form.recording} has "
+        + (
+            f"{form.images.height} x {form.images.width} pixels of type {form.images.dtype}"
+            if form.images
+            else "none"
+        )
+        for form in (first, here)
+    ]
+    return (
+        f"recordings must have images of one size and type, but {said[0]} and {said[1]}. "
+        "Crop, bin or convert them before ingesting, or ingest them into datasets of their own."
+    )
 
 
 def _ordered(recording: Recording, *, units: tuple[str, ...]) -> Recording:
     if recording.units == units:
         return recording
     column_of = {unit: column for column, unit in enumerate(recording.units)}
-    activity_TN = recording.activity_TN[:, [column_of[unit] for unit in units]]
-    return dataclasses.replace(recording, units=units, activity_TN=activity_TN)
+    order_N = [column_of[unit] for unit in units]
+    positions_ND, phase_N = recording.positions_ND, recording.phase_N
+    return dataclasses.replace(
+        recording,
+        units=units,
+        activity_TN=recording.activity_TN[:, order_N],
+        positions_ND=None if positions_ND is None else positions_ND[order_N],
+        phase_N=None if phase_N is None else phase_N[order_N],
+    )
 
 
 def _units_differ(first: str, units: tuple[str, ...], recording: Recording) -> str:
@@ -258,7 +318,23 @@ def _entry(recording: Recording) -> RecordingEntry:
             if is_label(values)
         },
         source_sha256=dict(recording.source_sha256),
+        n_missing=_n_missing(recording),
+        positions=tuple(map(tuple, _floats(recording.positions_ND))),
+        position_unit=recording.position_unit,
+        phases=tuple(_floats(recording.phase_N)),
+        steps=recording.steps,
     )
+
+
+def _floats(values: NDArray[np.float32] | None) -> list[Any]:
+    return [] if values is None else values.astype(np.float64).tolist()
+
+
+def _n_missing(recording: Recording) -> dict[str, int]:
+    measures = {n: v for n, v in sorted(recording.behavior.items()) if not is_label(v)}
+    values = {"activity": recording.activity_TN, **measures}
+    counts = {name: int(np.isnan(values[name]).sum()) for name in values}
+    return {name: count for name, count in counts.items() if count}
 
 
 def _label_counts(values: NDArray[np.generic]) -> dict[int, int]:
@@ -282,14 +358,13 @@ def _pack(
     tables: list[pa.Table] = []
     spans: list[Span] = []
     for recording in recordings:
-        table = _table(recording)
-        n_per_shard = max(1, int(shard_mb * 1e6 // (table.nbytes / table.num_rows)))
+        n_per_shard = max(1, int(shard_mb * 1e6 // _bytes_per_frame(recording)))
         start = 0
-        while start < table.num_rows:
+        while start < recording.n_frames:
             n_room = n_per_shard - sum(span.n_frames for span in spans)
-            n_taken = max(0, min(n_room, table.num_rows - start))
+            n_taken = max(0, min(n_room, recording.n_frames - start))
             if n_taken:
-                tables.append(table.slice(start, n_taken))
+                tables.append(_table(recording, slice(start, start + n_taken)))
                 spans.append(Span(recording=recording.name, start_frame=start, n_frames=n_taken))
                 start += n_taken
             if n_taken >= n_room:
@@ -299,19 +374,35 @@ def _pack(
         yield tables, spans
 
 
-def _table(recording: Recording) -> pa.Table:
-    n_frames = recording.n_frames
+def _bytes_per_frame(recording: Recording) -> float:
+    """Give the bytes of a row of `_table`."""
+    row = _table(recording, slice(0, 1))
+    return max(1.0, float(row.nbytes))
+
+
+def _table(recording: Recording, frames: slice) -> pa.Table:
+    n_frames = frames.stop - frames.start
     columns: dict[str, pa.Array[Any]] = {
         "recording": pa.array([recording.name] * n_frames),
-        "frame": pa.array(np.arange(n_frames, dtype=np.int64)),
-        "trial": pa.array(recording.trial_T.astype(np.int32)),
+        "frame": pa.array(np.arange(frames.start, frames.stop, dtype=np.int64)),
+        "trial": pa.array(recording.trial_T[frames].astype(np.int32)),
     }
     for name, values in sorted(recording.behavior.items()):
         kind = np.int64 if is_label(values) else np.float64
-        columns[BEHAVIOR + name] = pa.array(values.astype(kind))
-    for i, unit in enumerate(recording.units):
-        columns[UNIT + unit] = pa.array(np.ascontiguousarray(recording.activity_TN[:, i]))
+        columns[BEHAVIOR + name] = pa.array(values[frames].astype(kind))
+    activity_NT = np.ascontiguousarray(recording.activity_TN[frames].T)
+    for unit, activity_T in zip(recording.units, activity_NT, strict=True):
+        columns[UNIT + unit] = pa.array(activity_T)
+    if recording.images is not None:
+        columns[IMAGE] = _image_column(recording.images[frames])
     return pa.table(columns)
+
+
+def _image_column(images_THW: NDArray[np.generic]) -> pa.Array[Any]:
+    little = np.ascontiguousarray(images_THW, dtype=images_THW.dtype.newbyteorder("<"))
+    data = pa.py_buffer(little.data)
+    n_bytes = little[0].nbytes
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(n_bytes), len(little), [None, data])
 
 
 def _write_shard(

@@ -87,9 +87,10 @@ def check_windows(manifest: Manifest, view: View, /) -> None:
     Raises
     ------
     ValueError
-        If the target cannot be decoded, or a recording holds no window.
+        If the target cannot be decoded, activity is missing, or a recording holds no window.
     """
     check_target(manifest, target=view.target)
+    _check_activity(manifest)
     needed = view.window.reach_frames
     short = [entry for entry in manifest.recordings if entry.longest_trial_frames < needed]
     if not short:
@@ -102,6 +103,21 @@ def check_windows(manifest: Manifest, view: View, /) -> None:
         f"with shift {view.window.shift} needs {needed}. "
         "Set `datasets.window.length` or `datasets.window.shift` smaller, or leave it out."
     )
+
+
+def _check_activity(manifest: Manifest) -> None:
+    if not manifest.units:
+        raise ValueError(
+            "a decoder of traces needs units, but the dataset has images only: ingest traces of "
+            "its units or regions."
+        )
+    sparse = [entry for entry in manifest.recordings if "activity" in entry.n_missing]
+    if sparse:
+        raise ValueError(
+            f"activity must be there in every frame, but {sparse[0].n_missing['activity']} values "
+            f"of {sparse[0].name} are missing ({len(sparse)} such recordings). Ingest it without "
+            "its sampling mask, or fill it before."
+        )
 
 
 def split_fold(dataset: Dataset, view: View, fold: Fold, /, *, seed: int, cache: Path) -> FoldData:

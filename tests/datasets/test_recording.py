@@ -57,3 +57,29 @@ def test_refuses_what_breaks_a_rule(recording, change, message):
 def test_trials_apart_with_one_number_are_two():
     assert trial_borders(np.array([1, 1, 2, 1])).tolist() == [0, 2, 3, 4]
     assert trial_borders(np.array([5])).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"images": np.zeros((4, 2), dtype=np.uint8)}, r"\(time, height, width\)"),
+        ({"images": np.zeros((9, 2, 2), dtype=np.uint8)}, r"one image per frame \(4\)"),
+        ({"images": np.zeros((4, 2, 2))}, "uint8, int8, uint16, int16, float32, but are float64"),
+        ({"positions_ND": np.zeros((1, 2))}, r"\(unit, 2\) or \(unit, 3\)"),
+        ({"positions_ND": np.zeros((2, 2))}, "in `um` or `pixel`, but `position_unit` is ''"),
+        ({"phase_N": np.array([0.5, 1.0])}, "from 0 to below 1, but .* from 0.5 to 1"),
+    ],
+)
+def test_images_places_and_phases_must_fit(recording, changes, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(recording, **changes)
+
+
+def test_activity_may_miss_but_not_be_infinite(recording):
+    activity_TN = np.zeros((4, 2), dtype=np.float32)
+    activity_TN[0, 0] = np.nan
+    sparse = dataclasses.replace(recording, activity_TN=activity_TN, may_miss=True)
+    assert np.isnan(sparse.activity_TN[0, 0])
+    activity_TN[0, 0] = np.inf
+    with pytest.raises(ValueError, match="activity must be finite"):
+        dataclasses.replace(recording, activity_TN=activity_TN, may_miss=True)

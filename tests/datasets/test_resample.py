@@ -88,3 +88,19 @@ def test_length_fits_the_time(rate_hz):
 def test_refuses_a_rate_that_is_none(rate_hz):
     with pytest.raises(ValueError, match=r"`rate_hz > 0` must hold"):
         resample(dataclasses.replace(recording([1, 2])), rate_hz=rate_hz)
+
+
+def test_images_keep_their_rate():
+    recording = Recording(
+        subject="m1",
+        name="m1_d1",
+        activity_TN=np.zeros((3, 0), dtype=np.float32),
+        behavior={},
+        rate_hz=30.0,
+        units=(),
+        trial_T=np.zeros(3, dtype=np.int32),
+        images=np.zeros((3, 2, 2), dtype=np.uint8),
+    )
+    assert resample(recording, rate_hz=30.0) is recording
+    with pytest.raises(ValueError, match=r"images keep the rate .* \(30 Hz\), but 10 Hz"):
+        resample(recording, rate_hz=10.0)

@@ -179,7 +179,7 @@ def test_a_changed_manifest_is_refused(folder):
         read_manifest(LOCAL, str(folder))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "3", "9" * 5000, '{"schema_version": 2}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "3", "9" * 5000, '{"schema_version": 1}'])
 def test_what_is_no_manifest_is_refused(folder, text):
     with pytest.raises(ValueError, match=r"manifest\.json is no"):
         Manifest.from_json(text)
@@ -188,7 +188,7 @@ def test_what_is_no_manifest_is_refused(folder, text):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schema_version": 2}, "schema version must be 1, but is 2"),
+        ({"schema_version": 1}, "schema version must be 2, but is 1"),
         ({"rate_hz": "fast"}, "is not a manifest of calsweep"),
         ({"rate_hz": float("nan")}, "`rate_hz > 0` must hold"),
         ({"rate_hz": 10**400}, "is not a manifest of calsweep"),
@@ -292,3 +292,81 @@ def test_counters_have_no_classes(tmp_path):
     counter = make(behavior={"frame_number": np.arange(150)}, n_frames=150)
     manifest = write_dataset([counter], folder=tmp_path / "data")
     assert manifest.recordings[0].label_counts == {"frame_number": {}}
+
+
+def filmed(name="m1_d1", *, n_frames=50, dtype="uint16", seed=0, **changes):
+    rng = np.random.default_rng(seed)
+    images_THW = rng.integers(0, 200, size=(n_frames, 4, 6)).astype(dtype)
+    nothing = {"activity_TN": np.empty((n_frames, 0), dtype=np.float32), "units": ()}
+    return make(name, n_frames=n_frames, **{**nothing, "images": images_THW, **changes})
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "float32"])
+def test_images_come_back_in_their_own_type(tmp_path, dtype):
+    recordings = [filmed("m1_d1", dtype=dtype), filmed("m2_d1", dtype=dtype, n_frames=33, seed=1)]
+    manifest = write_dataset(recordings, folder=tmp_path / "data", shard_mb=0.001)
+    assert len(manifest.shards) > 3
+    assert dataclasses.asdict(manifest.images) == {"height": 4, "width": 6, "dtype": dtype}
+    dataset = open_dataset(LOCAL, str(tmp_path / "data"), cache=tmp_path / "cache")
+    assert dataset.images_THW.dtype == dtype
+    assert dataset.activity_TN.shape == (83, 0)
+    for recording in recordings:
+        assert np.array_equal(dataset.images_THW[dataset.spans[recording.name]], recording.images)
+
+
+def test_images_are_read_a_stretch_at_a_time(tmp_path):
+    class Counted:
+        shape, dtype, longest = (50, 4, 6), np.dtype("uint16"), 0
+
+        def __getitem__(self, frames):
+            Counted.longest = max(Counted.longest, frames.stop - frames.start)
+            return np.zeros((frames.stop - frames.start, 4, 6), dtype=np.uint16)
+
+    write_dataset([filmed(images=Counted())], folder=tmp_path / "data", shard_mb=0.001)
+    assert Counted.longest == 1000 // 89  # bytes of a frame: 48 of pixels, 41 of all else
+
+
+def test_images_and_activity_go_together(tmp_path):
+    both = filmed(activity_TN=np.ones((50, 2), dtype=np.float32), units=("a", "b"))
+    write_dataset([both], folder=tmp_path / "data")
+    dataset = open_dataset(LOCAL, str(tmp_path / "data"), cache=tmp_path / "cache")
+    assert dataset.images_THW.shape == (50, 4, 6)
+    assert dataset.activity_TN.shape == (50, 2)
+
+
+def test_images_of_another_size_are_refused(tmp_path):
+    other = filmed("m2_d1", images=np.zeros((50, 4, 5), dtype=np.uint16))
+    message = "m1_d1 has 4 x 6 pixels of type uint16 and m2_d1 has 4 x 5 pixels of type uint16"
+    with pytest.raises(ValueError, match=message):
+        write_dataset([filmed(), other], folder=tmp_path / "data")
+
+
+def test_places_phases_and_steps_are_in_the_manifest_in_the_order_of_units(tmp_path):
+    first = make("m1_d1")
+    turned = make(
+        "m2_d1",
+        units=first.units[::-1],
+        positions_ND=np.array([[1, 2], [3, 4], [5, 6]], dtype=np.float32),
+        position_unit="um",
+        phase_N=np.array([0, 0.25, 0.5], dtype=np.float32),
+        steps=("speed interpolated to the frames",),
+    )
+    write_dataset([first, turned], folder=tmp_path / "data")
+    one, two = read_manifest(LOCAL, str(tmp_path / "data")).recordings
+    assert (one.positions, one.phases, one.steps) == ((), (), ())
+    assert two.positions == ((5, 6), (3, 4), (1, 2))
+    assert two.position_unit == "um"
+    assert two.phases == (0.5, 0.25, 0)
+    assert two.steps == ("speed interpolated to the frames",)
+
+
+def test_missing_values_are_counted(tmp_path):
+    activity_TN = np.ones((50, 3), dtype=np.float32)
+    activity_TN[3:5, 1] = np.nan
+    speed = np.where(np.arange(50) < 7, np.nan, 1.0)
+    behavior = {"run": np.arange(50) % 2, "speed_cm_s": speed}
+    sparse = make(activity_TN=activity_TN, behavior=behavior, may_miss=True)
+    manifest = write_dataset([sparse], folder=tmp_path / "data")
+    assert manifest.recordings[0].n_missing == {"activity": 2, "speed_cm_s": 7}
+    dataset = open_dataset(LOCAL, str(tmp_path / "data"), cache=tmp_path / "cache")
+    assert np.array_equal(dataset.activity_TN, activity_TN, equal_nan=True)
