@@ -22,6 +22,7 @@ from calsweep.dashboards.style import (
     SHADE,
     VERMILLION,
     group_name,
+    held_out,
     label,
     styled,
 )
@@ -44,7 +45,7 @@ def fold_spread(rows: Sequence[Row], /, *, plan: FoldPlan) -> go.Figure:
     rows
         The leaderboard, best first; of more than 30 rows the best 30 and the baseline are drawn.
     plan
-        Names the animals of a fold.
+        Names the groups of a fold.
 
     Returns
     -------
@@ -94,6 +95,7 @@ def group_matrix(trial: TrialRecord, /, *, plan: FoldPlan) -> go.Figure:
     figure
         A matrix of k x k cells; a cell without a fold, as the diagonal, stays empty.
     """
+    what = held_out(plan)
     cells = {(fold.test_group, fold.validation_group): fold.test.auc for fold in trial.folds}
     groups = range(len(plan.groups))
     auc = [[cells.get((test, validation)) for validation in groups] for test in groups]
@@ -122,15 +124,15 @@ def group_matrix(trial: TrialRecord, /, *, plan: FoldPlan) -> go.Figure:
     names = [label(group_name(subjects), width=16) for subjects in plan.groups]
     n_lines = 1 + max(name.count("<br>") for name in names)
     ticks = {"tickvals": list(groups), "ticktext": names, "showgrid": False}
-    figure.update_xaxes(title_text="animals that validate", title_standoff=16 * n_lines, **ticks)
-    figure.update_yaxes(title_text="animals that test", autorange="reversed", **ticks)
+    figure.update_xaxes(title_text=f"{what} that validate", title_standoff=16 * n_lines, **ticks)
+    figure.update_yaxes(title_text=f"{what} that test", autorange="reversed", **ticks)
     return styled(
         figure,
         height_px=200 + 50 * len(names),
         reading=(
-            "A row is one group of test animals and a column the group that chose the epoch, all "
+            f"A row is one group of test {what} and a column the group that chose the epoch, all "
             "others trained; a dark row is a group that is hard to decode, a dark column one that "
-            "chooses badly, and the diagonal has no fold."
+            "chooses badly, and an empty cell, as the diagonal, has no fold."
         ),
     )
 
@@ -282,7 +284,9 @@ def prediction_stretch(
 
 
 def fold_name(fold: FoldRecord, /, *, plan: FoldPlan) -> str:
-    """Name a fold by its number and animals."""
+    """Name a fold by its number and groups, where it has any."""
+    if fold.test_group is None or fold.validation_group is None:
+        return f"fold {fold.fold}"
     test, validation = plan.groups[fold.test_group], plan.groups[fold.validation_group]
     return f"fold {fold.fold}: tests {group_name(test)}, validates {group_name(validation)}"
 

@@ -9,7 +9,13 @@ from functools import cache
 from itertools import combinations
 from typing import Any
 
-from calsweep.platform.config import GROUPS, compose_settings, variants
+from calsweep.platform.config import (
+    GROUPS,
+    NESTED_GROUPS,
+    compose_settings,
+    variant_target,
+    variants,
+)
 
 # What Hydra reads as the very string it is; every other string is quoted for it.
 PLAIN_WORD = re.compile(r"(?!(?:true|false|null|nan|inf)$)[a-z_/.][\w/.:\-]*", re.IGNORECASE)
@@ -41,7 +47,7 @@ def command_to_repeat(settings: Mapping[str, Any], /, *, name: str) -> str:
     try:
         overrides = [*_overrides(settings), f"name={_word(name)}"]
         found = compose_settings(overrides).intent
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, StopIteration):  # another version named its types otherwise
         return ""
     if list(_differences(found, settings)):
         return ""
@@ -55,7 +61,26 @@ def _overrides(settings: Mapping[str, Any]) -> list[str]:
         *(f"{group}={_nearest_variant(group, settings[group])}" for group in GROUPS),
         *(f"datasets.{key}={_word(dataset[key])}" for key in ("address", "target")),
     ]
+    overrides += _nested_variants(compose_settings(overrides).intent, settings)
     return [*overrides, *_differences(compose_settings(overrides).intent, settings)]
+
+
+def _nested_variants(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Name the variant of each nested group whose type is another, and what it has to be given."""
+    overrides = []
+    for group, setting in NESTED_GROUPS.items():
+        top, _, name = setting.partition(".")
+        kind = wanted[top][name]["_target_"]
+        if kind == found[top][name]["_target_"]:
+            continue
+        variant = next(v for v in variants(group) if variant_target(group, v) == kind)
+        overrides.append(f"{group}={variant}")
+        overrides += [
+            f"{setting}.{key}={_word(value)}"
+            for key, value in wanted[top][name].items()
+            if key != "_target_"
+        ]
+    return overrides
 
 
 def _nearest_variant(group: str, wanted: Mapping[str, Any]) -> str:

@@ -17,10 +17,16 @@ from plotly.offline import get_plotlyjs
 from calsweep.dashboards import figure, summary
 from calsweep.dashboards.prediction import RocCurve, choose_stretch, read_predictions, roc
 from calsweep.dashboards.repeat import command_to_repeat
-from calsweep.dashboards.style import DARK_MARKS, Theme, reading, template
+from calsweep.dashboards.style import DARK_MARKS, Theme, held_out, reading, template
 from calsweep.datasets.cache import beside
 from calsweep.platform.commands import option
-from calsweep.platform.leaderboard import Row, leaderboard, nested_choice
+from calsweep.platform.leaderboard import (
+    NESTED_DOES_NOT_APPLY,
+    Row,
+    has_nested_choice,
+    leaderboard,
+    nested_choice,
+)
 from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord, read_sweep
 
 
@@ -83,7 +89,13 @@ def render(sweep: SweepRecord, /) -> str:
         places=summary.places(sweep, rows),
         nested=summary.nested_places(sweep, choices),
         nested_auc=summary.nested_auc(choices),
-        nested_reason=summary.NESTED_REASON,
+        nested_reason=summary.nested_reason(sweep.plan),
+        nested_missing=(
+            "No configuration is finished yet."
+            if has_nested_choice(sweep.plan)
+            else NESTED_DOES_NOT_APPLY
+        ),
+        held_out=held_out(sweep.plan),
         method=summary.method(sweep),
         command=command_to_repeat(sweep.settings, name=f"{sweep.name}-again"),
         shown=shown,
@@ -119,8 +131,10 @@ def _plates(
         spread = figure.fold_spread(rows, plan=sweep.plan)
         plates.append(_plate("spread", "Every fold of every configuration", spread))
     if shown is not None:
+        if has_nested_choice(sweep.plan):
+            title = f"Which {held_out(sweep.plan)} test, which validate"
+            plates.append(_plate("matrix", title, _matrix(sweep, shown)))
         plates += [
-            _plate("matrix", "Which animals test, which validate", _matrix(sweep, shown)),
             _plate("roc", "ROC curves", _roc(sweep, shown)),
             _plate("learning", "Learning curves", figure.learning_curves(shown)),
             _plate("stretch", "Prediction over behavior", _stretch(sweep, shown)),

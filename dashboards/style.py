@@ -12,6 +12,8 @@ from enum import Enum
 
 import plotly.graph_objects as go
 
+from calsweep.datasets.fold import FoldPlan, HeldOut
+
 # Okabe & Ito (2008), "Color universal design". Each has a contrast of at least 3 on its ground.
 BLUE = "#0072B2"
 VERMILLION = "#D55E00"
@@ -124,6 +126,13 @@ def group_name(subjects: tuple[str, ...], /) -> str:
     named = ", ".join(subjects[:SUBJECTS_NAMED])
     n_others = len(subjects) - SUBJECTS_NAMED
     return f"{named} + {n_others} more" if n_others > 0 else named
+
+
+def held_out(plan: FoldPlan, /) -> str:
+    """Name what the groups of a plan are made of."""
+    return (
+        "stretches" if plan.holds_out in (HeldOut.FRAMES, HeldOut.NOTHING) else plan.holds_out.value
+    )
 
 
 def label(text: str, /, *, width: int = 10_000) -> str:

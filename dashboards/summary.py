@@ -6,16 +6,10 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from calsweep.dashboards.style import group_name
+from calsweep.dashboards.style import group_name, held_out
+from calsweep.datasets.fold import FoldPlan, HeldOut
 from calsweep.platform.leaderboard import NestedChoice, Row
 from calsweep.platform.record import BASELINE, SweepRecord, TrialRecord, TrialState
-
-NESTED_REASON = (
-    "The animals that choose a configuration in one fold test it in another, so the best mean of "
-    "the table above has been picked with every animal in sight; here the configuration for each "
-    "group of test animals is chosen on that group's own folds alone, in which these animals "
-    "neither trained nor validated, and so this is the figure to expect of a new animal."
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +26,9 @@ class Place:
         As text; empty for a configuration that is not finished.
     note
         How far it is or why it failed; empty if it is finished.
-    is_baseline, is_best, has_failed
+    mask
+        What the decoder sees, empty if all.
+    is_baseline, is_best, has_failed, is_leaky
         What the line stands out for.
     """
 
@@ -46,11 +42,13 @@ class Place:
     is_baseline: bool = False
     is_best: bool = False
     has_failed: bool = False
+    mask: str = ""
+    is_leaky: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class NestedPlace:
-    """The nested choice of one group of test animals as it is shown."""
+    """The nested choice of one test group as it is shown."""
 
     group: str
     name: str
@@ -84,7 +82,7 @@ def places(sweep: SweepRecord, rows: Sequence[Row], /) -> tuple[Place, ...]:
 def nested_places(
     sweep: SweepRecord, choices: Sequence[NestedChoice], /
 ) -> tuple[NestedPlace, ...]:
-    """Give the nested choice of each group of test animals."""
+    """Give the nested choice of each test group."""
     return tuple(
         NestedPlace(
             group=group_name(sweep.plan.groups[choice.test_group]),
@@ -93,6 +91,21 @@ def nested_places(
             test_auc=f"{choice.test_auc:.3f}",
         )
         for choice in choices
+    )
+
+
+def nested_reason(plan: FoldPlan, /) -> str:
+    """Say why the nested choice is the figure to expect."""
+    what = held_out(plan)
+    expected = {
+        HeldOut.ANIMALS: "a new animal",
+        HeldOut.RECORDINGS: "a new recording of these animals",
+    }.get(plan.holds_out, "another time of these recordings")
+    return (
+        f"The {what} that choose a configuration in one fold test it in another, so the best mean "
+        f"of the table above has been picked with all of them in sight; here the configuration for "
+        f"each group of test {what} is chosen on that group's own folds alone, in which these "
+        f"{what} neither trained nor validated, and so this is the figure to expect of {expected}."
     )
 
 
@@ -109,19 +122,23 @@ def facts(sweep: SweepRecord, /) -> tuple[tuple[str, str], ...]:
     """Give what the sweep stands on, as names and values."""
     dataset = sweep.dataset
     n_frames, rate_hz = int(dataset["n_frames"]), float(dataset["rate_hz"])
-    groups = "; ".join(group_name(subjects) for subjects in sweep.plan.groups)
+    plan = sweep.plan
+    groups = "; ".join(group_name(subjects) for subjects in plan.groups)
+    by_animal = plan.holds_out is HeldOut.ANIMALS and plan.groups
+    in_groups = f" in {len(plan.groups)} groups: {groups}" if by_animal else ""
     return (
         ("Dataset", f"{dataset['address']}"),
         ("Dataset hash", f"{dataset['content_hash']}"),
         ("Target", f"{dataset['target']}"),
-        ("Animals", f"{len(dataset['subjects'])} in {len(sweep.plan.groups)} groups: {groups}"),
+        ("Animals", f"{len(dataset['subjects'])}{in_groups}"),
         ("Recordings", f"{len(dataset['recordings'])}"),
         (
             "Frames",
             f"{n_frames:,} at {rate_hz:g} Hz ({_duration(n_frames / rate_hz)}), "
             f"{dataset['n_units']} units",
         ),
-        ("Fold plan", f"{sweep.plan.name}, {len(sweep.plan.folds)} folds"),
+        ("Fold plan", f"{plan.name}, {_n_folds(plan)}, holds out {plan.holds_out.value}"),
+        ("Audit", sweep.verdict.standing.value),
         ("Fold-plan hash", sweep.plan_hash),
         ("Code", f"calsweep {sweep.code_version}"),
     )
@@ -149,10 +166,11 @@ def warnings(sweep: SweepRecord, /) -> tuple[str, ...]:
             "labels=permuted: training and validation labels were shuffled, a control whose AUC "
             "should be 0.5."
         )
-    if sweep.plan.leaky:
+    if sweep.verdict.leaks:
+        evidence = "; ".join(leak.sentence for leak in sweep.verdict.leaks)
         found.append(
-            f"Leaky folds: the plan {sweep.plan.name!r} lets test data reach training, and its "
-            "figures are higher than new data would give."
+            f"Leaky folds: the plan {sweep.plan.name!r} lets parts know of each other, and its "
+            f"figures are higher than new data would give: {evidence}."
         )
     return tuple(found)
 
@@ -160,11 +178,16 @@ def warnings(sweep: SweepRecord, /) -> tuple[str, ...]:
 def method(sweep: SweepRecord, /) -> str:
     """Say in one line how the numbers were made."""
     plan = sweep.plan
+    pairs = (
+        f"{len(plan.groups)} groups of {held_out(plan)}, {_n_folds(plan)}, each a pair of a test "
+        "and a validation group with the others for training"
+        if plan.groups
+        else _n_folds(plan)
+    )
     return (
-        f"Fold plan {plan.name!r}: {len(plan.groups)} groups of animals, {len(plan.folds)} folds, "
-        "each a pair of a test and a validation group with the others for training; AUC and "
-        "accuracy over all test windows of a fold, mean ± SD over folds; epoch by validation loss "
-        "and configuration by mean validation AUC, test figures never read by the search; seed "
+        f"Fold plan {plan.name!r}: {pairs}; AUC and accuracy over all test windows of a fold, "
+        "mean ± SD over folds; epoch by validation loss and configuration by mean validation "
+        "AUC, test figures never read by the search; seed "
         f"{sweep.settings['seed']}; calsweep {sweep.code_version}; dataset "
         f"{sweep.dataset['content_hash'][:12]}, fold plan {sweep.plan_hash[:12]}."
     )
@@ -180,6 +203,8 @@ def _ranked(row: Row) -> Place:
         test_accuracy=f"{row.test_accuracy:.3f}",
         is_baseline=row.trial.is_baseline,
         is_best=row.rank == 1,
+        mask=row.trial.mask,
+        is_leaky=bool(row.trial.verdict.leaks),
     )
 
 
@@ -192,7 +217,13 @@ def _unranked(sweep: SweepRecord, trial: TrialRecord) -> Place:
         note=f"failed, {n_folds}: {trial.error}" if has_failed else f"not finished, {n_folds}",
         is_baseline=trial.is_baseline,
         has_failed=has_failed,
+        mask=trial.mask,
+        is_leaky=bool(trial.verdict.leaks),
     )
+
+
+def _n_folds(plan: FoldPlan) -> str:
+    return f"{len(plan.folds)} fold{'s' if len(plan.folds) != 1 else ''}"
 
 
 def _duration(seconds: float) -> str:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from calsweep.datasets.cache import build_once
 from calsweep.datasets.manifest import MANIFEST_FILE, Manifest
 from calsweep.datasets.shard import BEHAVIOR, images_of, read_shard, units_of
+from calsweep.datasets.timeline import Timeline
 
 # T frames of all recordings one after the other, N units, H height, W width
 
@@ -70,6 +71,16 @@ class Dataset:
         frames_TN: NDArray[np.float32] = np.load(self.folder / _ACTIVITY, mmap_mode="r")
         return np.array(frames_TN[self.spans[name]])
 
+    def timeline(self, target: str, /) -> Timeline:
+        """Give labels of a behavior, and trials, recording by recording; nothing is copied."""
+        labels = self.behavior[target]
+        return Timeline(
+            manifest=self.manifest,
+            target=target,
+            labels={name: labels[span] for name, span in self.spans.items()},
+            trials={name: self.trial_T[span] for name, span in self.spans.items()},
+        )
+
 
 def read_manifest(filesystem: pafs.FileSystem, path: str, /) -> Manifest:
     """Read the manifest of the dataset at a path.
@@ -103,6 +114,38 @@ def verify_dataset(filesystem: pafs.FileSystem, path: str, /) -> Manifest:
     for shard in manifest.shards:
         read_shard(shard, filesystem=filesystem, path=path)
     return manifest
+
+
+def read_timelines(filesystem: pafs.FileSystem, path: str, /) -> dict[str, Timeline]:
+    """Read every shard of a dataset and give the timeline of each of its labels.
+
+    Raises
+    ------
+    DatasetNotFound
+        If there is none.
+    DamagedShard
+        If a shard is missing or was changed.
+    """
+    manifest = read_manifest(filesystem, path)
+    columns = ["trial", *(BEHAVIOR + label for label in manifest.labels)]
+    parts: dict[str, list[NDArray[np.generic]]] = {column: [] for column in columns}
+    for shard in manifest.shards:
+        table = read_shard(shard, filesystem=filesystem, path=path)
+        for column, found in parts.items():
+            found.append(np.array(table.column(column).to_numpy()))
+    whole = {column: np.concatenate(found) for column, found in parts.items()}
+    spans = _spans(manifest)
+
+    def by_recording(column: str) -> dict[str, NDArray[np.int64]]:
+        return {name: whole[column][span] for name, span in spans.items()}
+
+    trials = {name: trial_T.astype(np.int32) for name, trial_T in by_recording("trial").items()}
+    return {
+        label: Timeline(
+            manifest=manifest, target=label, labels=by_recording(BEHAVIOR + label), trials=trials
+        )
+        for label in manifest.labels
+    }
 
 
 def open_dataset(filesystem: pafs.FileSystem, path: str, /, *, cache: Path) -> Dataset:
@@ -140,11 +183,15 @@ def _behavior_file(manifest: Manifest, name: str) -> str:
     return f"behavior-{list(manifest.behaviors).index(name)}.npy"
 
 
-def _map(manifest: Manifest, *, folder: Path) -> Dataset:
+def _spans(manifest: Manifest) -> dict[str, slice]:
     spans, start = {}, 0
     for entry in manifest.recordings:
         spans[entry.name] = slice(start, start + entry.n_frames)
         start += entry.n_frames
+    return spans
+
+
+def _map(manifest: Manifest, *, folder: Path) -> Dataset:
     return Dataset(
         manifest=manifest,
         activity_TN=np.load(folder / _ACTIVITY, mmap_mode="r"),
@@ -154,7 +201,7 @@ def _map(manifest: Manifest, *, folder: Path) -> Dataset:
             for name in manifest.behaviors
         },
         trial_T=np.load(folder / _TRIAL, mmap_mode="r"),
-        spans=spans,
+        spans=_spans(manifest),
         folder=folder,
     )
 

@@ -1,4 +1,4 @@
-"""Which animals train, validate and test."""
+"""Which frames train, validate and test."""
 
 from __future__ import annotations
 
@@ -8,45 +8,153 @@ import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calsweep.datasets.manifest import MAX_CLASSES, Manifest
+from calsweep.datasets.manifest import MAX_CLASSES, Manifest, RecordingEntry
 
 # G group, C class and count of animals
 
 
+class PartName(Enum):
+    """A part of a fold."""
+
+    TRAIN = "training"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+class HeldOut(Enum):
+    """What a plan keeps from training, and so what its test figures speak of.
+
+    ``ANIMALS``: a new animal. ``RECORDINGS``: another day of the same animals. ``FRAMES``: another
+    time of the same recordings. ``NOTHING``: windows that share frames with training; such a plan
+    is leaky, asked for by name, and labelled so wherever its figures show.
+    """
+
+    ANIMALS = "animals"
+    RECORDINGS = "recordings"
+    FRAMES = "frames"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Stretch:
+    """Neighboring frames of one recording.
+
+    Attributes
+    ----------
+    recording
+        Its name.
+    start_frame, stop_frame
+        First frame, and the one after the last, counted in the recording.
+
+    Raises
+    ------
+    ValueError
+        If it has no frame.
+
+    Examples
+    --------
+    >>> Stretch(recording="m1_d1", start_frame=100, stop_frame=250).n_frames
+    150
+    """
+
+    recording: str
+    start_frame: int
+    stop_frame: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start_frame < self.stop_frame:
+            raise ValueError(
+                "`0 <= start_frame < stop_frame` must hold, "
+                f"but got frames {self.start_frame} to {self.stop_frame} of {self.recording}."
+            )
+
+    @property
+    def n_frames(self) -> int:
+        """Frames in the stretch."""
+        return self.stop_frame - self.start_frame
+
+    @classmethod
+    def whole(cls, entry: RecordingEntry, /) -> Stretch:
+        """Give all frames of a recording."""
+        return cls(recording=entry.name, start_frame=0, stop_frame=entry.n_frames)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowDraw:
+    """Parts as a random draw of windows, each class by itself, from frames that all parts share.
+
+    Attributes
+    ----------
+    seed
+        Of the draw.
+    validation_share, test_share
+        Of the windows of each class; the rest trains.
+    """
+
+    seed: int
+    validation_share: float
+    test_share: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fold:
-    """The recordings of each part of one fold.
+    """The stretches of each part of one fold.
+
+    A window belongs to a part if all its frames and the frame it decodes lie in one of the part's
+    stretches. Whether parts share frames or animals is for `calsweep.datasets.audit` to say.
 
     Attributes
     ----------
     index
         Place in the plan, from 0.
-    test_group, validation_group
-        Which groups test and validate; all others train.
     train, validation, test
-        Names of recordings, in the order of the dataset.
+        In the order of the dataset.
+    test_group, validation_group
+        Which groups test and validate, all others train; ``None`` in a plan without groups.
+    draw
+        Divides the windows of the stretches, which all parts then have; otherwise ``None``.
+
+    Raises
+    ------
+    ValueError
+        If a part is empty, or two stretches of one part overlap.
     """
 
     index: int
-    test_group: int
-    validation_group: int
-    train: tuple[str, ...]
-    validation: tuple[str, ...]
-    test: tuple[str, ...]
+    train: tuple[Stretch, ...]
+    validation: tuple[Stretch, ...]
+    test: tuple[Stretch, ...]
+    test_group: int | None = None
+    validation_group: int | None = None
+    draw: WindowDraw | None = None
 
     def __post_init__(self) -> None:
-        parts = (self.train, self.validation, self.test)
-        both = {name for a, b in itertools.combinations(parts, 2) for name in set(a) & set(b)}
-        if both:
-            raise ValueError(
-                f"a recording must be in one part of a fold, but {min(both)} is in two."
-            )
-        if not all(parts):
-            raise ValueError(f"each part of a fold must have a recording, but got {self!r}.")
+        for name in PartName:
+            stretches = sorted(self.part(name))
+            if not stretches:
+                raise ValueError(
+                    f"each part of a fold must have a recording, but the {name.value} part of fold "
+                    f"{self.index} has none."
+                )
+            for one, other in itertools.pairwise(stretches):
+                if one.recording == other.recording and other.start_frame < one.stop_frame:
+                    raise ValueError(
+                        f"a part must hold a frame once, but the {name.value} part of fold "
+                        f"{self.index} holds frame {other.start_frame} of {one.recording} twice."
+                    )
+
+    def part(self, name: PartName, /) -> tuple[Stretch, ...]:
+        """Give the stretches of a part."""
+        if name is PartName.TRAIN:
+            return self.train
+        return self.validation if name is PartName.VALIDATION else self.test
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,24 +165,57 @@ class FoldPlan:
     ----------
     name
         Of the protocol.
+    holds_out
+        What it keeps from training.
     groups
-        The animals of each group.
+        What each group holds: animals, recordings or stretches; none where folds are not pairs of
+        groups.
     folds
         In order of test group, then validation group.
-    leaky
-        Whether a part may know of another; wherever its numbers show, this is said.
     """
 
     name: str
+    holds_out: HeldOut = HeldOut.ANIMALS
     groups: tuple[tuple[str, ...], ...]
     folds: tuple[Fold, ...]
-    leaky: bool = False
 
-    @property
+    @cached_property
     def content_hash(self) -> str:
         """SHA-256 of groups and folds, in hexadecimal."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+        text = json.dumps(
+            dataclasses.asdict(self), sort_keys=True, separators=(",", ":"), default=_plain
+        )
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Write what JSON has no form of."""
+    assert isinstance(value, Enum)  # noqa: S101 - nothing else of a plan is not plain
+    return value.value
+
+
+def check_stretches(plan: FoldPlan, /, *, manifest: Manifest) -> None:
+    """Check that a dataset has the frames of a plan.
+
+    Raises
+    ------
+    ValueError
+        If a recording is not there, or is shorter.
+    """
+    n_frames = {entry.name: entry.n_frames for entry in manifest.recordings}
+    for fold in plan.folds:
+        for name in PartName:
+            for stretch in fold.part(name):
+                if stretch.recording not in n_frames:
+                    raise ValueError(
+                        f"folds must be of recordings of the dataset, but {stretch.recording!r} "
+                        f"is none. There are: {_some(list(n_frames))}."
+                    )
+                if stretch.stop_frame > n_frames[stretch.recording]:
+                    raise ValueError(
+                        f"folds must be of frames that are there, but {stretch.recording} has "
+                        f"{n_frames[stretch.recording]} and a stretch ends at {stretch.stop_frame}."
+                    )
 
 
 def check_target(manifest: Manifest, /, *, target: str) -> None:
@@ -150,26 +291,29 @@ def animal_folds(manifest: Manifest, /, *, target: str, k: int = 5) -> FoldPlan:
         )
     check_target(manifest, target=target)
     groups = _groups(manifest, target=target, k=k)
-    _check_classes(manifest, groups, target=target)
+    check_classes(manifest, groups, target=target)
     pairs = itertools.permutations(range(k), 2)
     folds = tuple(
-        _fold(manifest, groups, index=i, test=test, validation=validation)
+        animal_fold(manifest, groups, index=i, test=test, validation=validation)
         for i, (test, validation) in enumerate(pairs)
     )
     return FoldPlan(name=f"animals in {k} groups", groups=groups, folds=folds)
 
 
-def _fold(
+def animal_fold(
     manifest: Manifest,
     groups: Sequence[Sequence[str]],
+    /,
     *,
     index: int,
     test: int,
     validation: int,
 ) -> Fold:
-    def of(*chosen: int) -> tuple[str, ...]:
+    """Give the fold in which one group of animals tests, one validates and all others train."""
+
+    def of(*chosen: int) -> tuple[Stretch, ...]:
         subjects = {subject for group in chosen for subject in groups[group]}
-        return tuple(entry.name for entry in manifest.recordings if entry.subject in subjects)
+        return tuple(Stretch.whole(e) for e in manifest.recordings if e.subject in subjects)
 
     return Fold(
         index=index,
@@ -186,7 +330,7 @@ def _groups(manifest: Manifest, *, target: str, k: int) -> tuple[tuple[str, ...]
     if len(subjects) < k:
         raise ValueError(
             f"{k} groups need at least {k} animals, but the dataset has {len(subjects)} "
-            f"({', '.join(subjects)}). Set `datasets.k_groups={max(3, len(subjects))}`"
+            f"({', '.join(subjects)}). Set `datasets.folds.k_groups={max(3, len(subjects))}`"
             + (
                 ", or add recordings of other animals."
                 if len(subjects) >= 3
@@ -261,7 +405,14 @@ def _changes(group_of: list[int], *, k: int) -> Iterator[tuple[int, int]]:
             yield a, b
 
 
-def _check_classes(manifest: Manifest, groups: Sequence[Sequence[str]], *, target: str) -> None:
+def check_classes(manifest: Manifest, groups: Sequence[Sequence[str]], /, *, target: str) -> None:
+    """Check that every group of animals has both classes of the target.
+
+    Raises
+    ------
+    ValueError
+        If one has not.
+    """
     for group in groups:
         counts = np.sum([_counts(manifest, subject, target=target) for subject in group], axis=0)
         if min(counts[:2]) == 0:
@@ -269,9 +420,10 @@ def _check_classes(manifest: Manifest, groups: Sequence[Sequence[str]], *, targe
             raise ValueError(
                 f"every group of animals must have both classes of {target!r}, but the group "
                 f"({', '.join(group)}) is {only} in all {counts[only]} frames. "
-                "Choose another target, a smaller `datasets.k_groups`, or leave the animal out."
+                "Choose another target, a smaller `datasets.folds.k_groups`, or leave the animal "
+                "out."
             )
 
 
-def _some(values: Sequence[int]) -> str:
+def _some(values: Sequence[object]) -> str:
     return ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")

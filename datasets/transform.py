@@ -7,6 +7,7 @@ fold and applied to batches as they are drawn, so that no fold copies frames.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -14,6 +15,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from calsweep.datasets.fold import PartName
 from calsweep.datasets.split import Scaling
 
 # T time, N unit
@@ -30,6 +32,47 @@ class Scope(Enum):
 
     TRAINING = "training"
     RECORDING = "recording"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """How many frames around a frame its value depends on after a step.
+
+    Attributes
+    ----------
+    before_frames, after_frames
+        Infinite for a step over a whole recording.
+
+    Examples
+    --------
+    >>> Look(before_frames=2) + Look(before_frames=1, after_frames=5)
+    Look(before_frames=3, after_frames=5)
+    """
+
+    before_frames: float = 0
+    after_frames: float = 0
+
+    def __add__(self, other: Look) -> Look:
+        return Look(
+            before_frames=self.before_frames + other.before_frames,
+            after_frames=self.after_frames + other.after_frames,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """Something fitted to data, and to whose.
+
+    Attributes
+    ----------
+    what
+        Name of what is fitted.
+    on
+        The parts of a fold whose frames it is fitted on.
+    """
+
+    what: str
+    on: tuple[PartName, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +93,18 @@ class Detrend:
         if self.length_frames < 1:
             raise ValueError(f"`length_frames >= 1` must hold, but got {self.length_frames=}.")
 
+    @property
+    def look(self) -> Look:
+        """How far it looks around a frame."""
+        return Look(
+            before_frames=self.length_frames // 2, after_frames=(self.length_frames - 1) // 2
+        )
+
+    @property
+    def fitted_on(self) -> tuple[PartName, ...]:
+        """The parts of a fold that it is fitted on: none."""
+        return ()
+
     def note(self) -> str:
         """Say what this step does that a reader of results should know."""
         return (
@@ -69,6 +124,16 @@ class MinMax:
     """
 
     over: Scope = Scope.TRAINING
+
+    @property
+    def look(self) -> Look:
+        """How far it looks around a frame."""
+        return _look(self.over)
+
+    @property
+    def fitted_on(self) -> tuple[PartName, ...]:
+        """The parts of a fold that it is fitted on."""
+        return _fitted_on(self.over)
 
     def fit(self, parts: Sequence[NDArray[np.float32]], /) -> Scaling:
         """Fit on frames, given as arrays of shape ``(time, unit)``."""
@@ -92,6 +157,16 @@ class ZScore:
     """
 
     over: Scope = Scope.TRAINING
+
+    @property
+    def look(self) -> Look:
+        """How far it looks around a frame."""
+        return _look(self.over)
+
+    @property
+    def fitted_on(self) -> tuple[PartName, ...]:
+        """The parts of a fold that it is fitted on."""
+        return _fitted_on(self.over)
 
     def fit(self, parts: Sequence[NDArray[np.float32]], /) -> Scaling:
         """Fit on frames, given as arrays of shape ``(time, unit)``."""
@@ -156,7 +231,7 @@ after the window (not causal)',)
         return activity_TN
 
     def fit(self, parts: Sequence[NDArray[np.float32]], /) -> Scaling:
-        """Fit the scaling on the recordings of a training part, other steps already applied.
+        """Fit the scaling on stretches of the training part, other steps already applied.
 
         Parameters
         ----------
@@ -175,6 +250,24 @@ after the window (not causal)',)
             offset_N=np.zeros(n_units, dtype=np.float32),
             scale_N=np.ones(n_units, dtype=np.float32),
         )
+
+    @property
+    def look(self) -> Look:
+        """How far all steps together look around a frame."""
+        return sum((step.look for step in self), start=Look())
+
+    @property
+    def fitted(self) -> tuple[Fitted, ...]:
+        """What is fitted to a fold, and on which of its parts."""
+        return tuple(
+            Fitted(what=type(step).__name__, on=step.fitted_on) for step in self if step.fitted_on
+        )
+
+    @property
+    def fitted_on(self) -> tuple[PartName, ...]:
+        """The parts of a fold that anything is fitted on, the training part at least."""
+        found = {part for fitted in self.fitted for part in fitted.on} | {PartName.TRAIN}
+        return tuple(part for part in PartName if part in found)
 
     def notes(self) -> tuple[str, ...]:
         """Name the steps that use more than the past and the training part."""
@@ -215,6 +308,16 @@ def _scaling(offset_N: NDArray[np.floating], spread_N: NDArray[np.floating]) -> 
     with np.errstate(divide="ignore"):
         scale_N = np.where(spread_N > 0, 1.0 / spread_N, 0.0)
     return Scaling(offset_N=offset_N.astype(np.float32), scale_N=scale_N.astype(np.float32))
+
+
+def _look(over: Scope) -> Look:
+    if over is Scope.TRAINING:
+        return Look()
+    return Look(before_frames=math.inf, after_frames=math.inf)
+
+
+def _fitted_on(over: Scope) -> tuple[PartName, ...]:
+    return (PartName.TRAIN,) if over is Scope.TRAINING else ()
 
 
 def _scope_note(what: str, over: Scope) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -13,11 +15,20 @@ from numpy.typing import NDArray
 
 from calsweep.datasets.cache import build_once
 from calsweep.datasets.dataset import Dataset, npy_file
-from calsweep.datasets.fold import Fold, check_target
+from calsweep.datasets.fold import Fold, FoldPlan, PartName, Stretch, check_target
+from calsweep.datasets.fold_protocol import AnimalGroups, Folds, Reach
 from calsweep.datasets.manifest import Manifest
+from calsweep.datasets.mask import Mask, UnitMask, mask_scaling
 from calsweep.datasets.split import FoldData, Part
+from calsweep.datasets.timeline import (
+    PartWindows,
+    Timeline,
+    check_parts,
+    check_windows_of_part,
+    fold_windows,
+)
 from calsweep.datasets.transform import Transforms
-from calsweep.datasets.window import Window, window_starts
+from calsweep.datasets.window import Window
 
 # T time, N unit, W window
 
@@ -43,8 +54,10 @@ class View:
         Length and shift.
     transforms
         Steps from recorded activity to what a decoder sees.
-    k_groups
-        Groups that animals are divided into for the folds.
+    folds
+        How recordings are divided into parts.
+    mask
+        Which units the decoder sees; the others are zero.
     labels
         Whether labels are those observed. Permuted ones train and validate, those observed test:
         a decoder then has to stay at chance.
@@ -59,26 +72,19 @@ class View:
     target: str
     window: Window = field(default_factory=Window)
     transforms: Transforms = field(default_factory=Transforms)
-    k_groups: int = 5
+    folds: Folds = field(default_factory=AnimalGroups)
+    mask: Mask = field(default_factory=UnitMask)
     labels: Labels = Labels.OBSERVED
 
-    def __post_init__(self) -> None:
-        if self.k_groups < 3:
-            raise ValueError(
-                f"`k_groups >= 3` must hold (train, validate, test), but got {self.k_groups=}."
-            )
-
-    def notes(self) -> tuple[str, ...]:
-        """Say what a reader of results must know: steps that look ahead, labels that are not real.
-
-        Examples
-        --------
-        >>> View(address="data/m1", target="run", labels=Labels.PERMUTED).notes()
-        ('labels of training and validation permuted (control)',)
-        """
-        permuted = self.labels is Labels.PERMUTED
-        control = ("labels of training and validation permuted (control)",) if permuted else ()
-        return (*self.transforms.notes(), *control)
+    @property
+    def reach(self) -> Reach:
+        """How far the input of a decoder reaches."""
+        look = self.transforms.look
+        n_frames = look.before_frames + look.after_frames
+        return Reach(
+            window_frames=self.window.reach_frames,
+            look_frames=int(n_frames) if math.isfinite(n_frames) else 0,
+        )
 
 
 def check_windows(manifest: Manifest, view: View, /) -> None:
@@ -87,10 +93,12 @@ def check_windows(manifest: Manifest, view: View, /) -> None:
     Raises
     ------
     ValueError
-        If the target cannot be decoded, activity is missing, or a recording holds no window.
+        If the target cannot be decoded, activity is missing, the mask names other units, or a
+        recording holds no window.
     """
     check_target(manifest, target=view.target)
     _check_activity(manifest)
+    view.mask.seen(manifest)
     needed = view.window.reach_frames
     short = [entry for entry in manifest.recordings if entry.longest_trial_frames < needed]
     if not short:
@@ -120,6 +128,32 @@ def _check_activity(manifest: Manifest) -> None:
         )
 
 
+def plan_folds(timeline: Timeline, views: Sequence[View], /) -> FoldPlan:
+    """Give the folds of a sweep, with gaps wide enough for each of its views.
+
+    Parameters
+    ----------
+    timeline
+        Labels and trials of the dataset.
+    views
+        The one that the sweep starts from, then others that it tries; all have the same protocol.
+
+    Raises
+    ------
+    ValueError
+        If the dataset does not allow them, or a part has windows of one class only.
+    """
+    start = views[0]
+    widest = Reach(
+        window_frames=max(view.reach.window_frames for view in views),
+        look_frames=max(view.reach.look_frames for view in views),
+    )
+    folds = start.folds.plan(timeline, reach=widest)
+    for fold in folds.folds:
+        check_parts(fold, timeline, window=start.window)
+    return folds
+
+
 def split_fold(dataset: Dataset, view: View, fold: Fold, /, *, seed: int, cache: Path) -> FoldData:
     """Give the windows of each part of a fold, over frames that all parts share.
 
@@ -130,7 +164,7 @@ def split_fold(dataset: Dataset, view: View, fold: Fold, /, *, seed: int, cache:
     view
         How it is presented.
     fold
-        Which recordings train, validate and test.
+        Which stretches train, validate and test.
     seed
         Of permuted labels.
     cache
@@ -139,33 +173,82 @@ def split_fold(dataset: Dataset, view: View, fold: Fold, /, *, seed: int, cache:
     Returns
     -------
     data
-        The scaling is fitted on all frames of the training recordings and no others.
+        The scaling is fitted on all frames of the training stretches and no others, and makes
+        masked units zero.
 
     Raises
     ------
     ValueError
-        If a recording holds no window, or the windows of a part have one class only.
+        If a recording holds no window, the windows of a part have one class only, or the mask does
+        not suit the dataset.
     """
     check_windows(dataset.manifest, view)
     frames_TN = prepare(dataset, view.transforms, cache=cache)
+    windows = fold_windows(fold, dataset.timeline(view.target), window=view.window)
     train, validation, test = (
-        _part(dataset, view, names, frames_TN=frames_TN, what=what)
-        for what, names in (
-            ("training", fold.train),
-            ("validation", fold.validation),
-            ("test", fold.test),
-        )
+        _part(dataset, view, windows[name], name=name, frames_TN=frames_TN) for name in PartName
     )
     if view.labels is Labels.PERMUTED:
         rng = np.random.default_rng([seed, fold.index])
         train, validation = _permuted(train, rng=rng), _permuted(validation, rng=rng)
+    stretches = fitted_stretches(fold, windows, on=view.transforms.fitted_on, window=view.window)
+    scaling = view.transforms.fit([frames_TN[_frames(dataset, s)] for s in stretches])
     return FoldData(
         train=train,
         validation=validation,
         test=test,
-        scaling=view.transforms.fit([frames_TN[dataset.spans[name]] for name in fold.train]),
+        scaling=mask_scaling(scaling, seen_N=view.mask.seen(dataset.manifest)),
         window_length=view.window.length,
     )
+
+
+def fitted_stretches(
+    fold: Fold,
+    windows: Mapping[PartName, PartWindows],
+    /,
+    *,
+    on: Sequence[PartName],
+    window: Window,
+) -> tuple[Stretch, ...]:
+    """Give the frames that something is fitted on, each once.
+
+    Parameters
+    ----------
+    fold, windows
+        The parts.
+    on
+        Those it is fitted on.
+    window
+        Length and shift.
+
+    Returns
+    -------
+    stretches
+        Those of the parts; where parts are a draw of windows, the frames inside their windows.
+    """
+    if fold.draw is None:
+        return tuple(sorted({stretch for name in on for stretch in fold.part(name)}))
+    found = []
+    for recording in windows[on[0]].starts:
+        starts_W = np.unique(np.concatenate([windows[name].starts[recording] for name in on]))
+        if len(starts_W) == 0:
+            continue
+        first_S = np.flatnonzero(np.diff(starts_W, prepend=-window.length - 1) > window.length)
+        last_S = np.append(first_S[1:], len(starts_W)) - 1
+        found += [
+            Stretch(
+                recording=recording,
+                start_frame=int(starts_W[first]),
+                stop_frame=int(starts_W[last]) + window.length,
+            )
+            for first, last in zip(first_S, last_S, strict=True)
+        ]
+    return tuple(found)
+
+
+def _frames(dataset: Dataset, stretch: Stretch) -> slice:
+    start = dataset.spans[stretch.recording].start
+    return slice(start + stretch.start_frame, start + stretch.stop_frame)
 
 
 def prepare(dataset: Dataset, transforms: Transforms, /, *, cache: Path) -> NDArray[np.float32]:
@@ -195,24 +278,19 @@ def prepare(dataset: Dataset, transforms: Transforms, /, *, cache: Path) -> NDAr
 def _part(
     dataset: Dataset,
     view: View,
-    names: tuple[str, ...],
+    windows: PartWindows,
     *,
+    name: PartName,
     frames_TN: NDArray[np.float32],
-    what: str,
 ) -> Part:
-    starts = []
-    for name in sorted(names, key=lambda name: dataset.spans[name].start):
-        span = dataset.spans[name]
-        starts.append(span.start + window_starts(dataset.trial_T[span], window=view.window))
-    starts_W = np.concatenate(starts)
+    check_windows_of_part(
+        windows.n_windows, part=name, target=view.target, recordings=", ".join(windows.starts)
+    )
+    spans = dataset.spans
+    in_order = sorted(windows.starts, key=lambda recording: spans[recording].start)
+    starts_W = np.concatenate([spans[r].start + windows.starts[r] for r in in_order])
     targets_W = starts_W + view.window.target_offset
     labels_W = dataset.behavior[view.target][targets_W].astype(np.int64)
-    if labels_W.min() == labels_W.max():
-        raise ValueError(
-            f"each part of a fold must have both classes, but {view.target!r} is {labels_W[0]} in "
-            f"all {len(labels_W)} windows of the {what} part ({', '.join(names)}). "
-            "Choose another target or a shorter window."
-        )
     return Part(frames_TN=frames_TN, starts_W=starts_W, targets_W=targets_W, labels_W=labels_W)
 
 

@@ -27,6 +27,7 @@ COMMANDS = {
     "demo": Entry(target=f"{_HERE}.demo:demo", summary="The whole way on simulated mice."),
     "ingest": Entry(target=f"{_HERE}.ingest:ingest", summary="Recordings to a checked dataset."),
     "data": Entry(target=f"{_HERE}.data:data", summary="Check a dataset and show what is in it."),
+    "folds": Entry(target=f"{_HERE}.folds:folds", summary="Draw how a dataset is divided."),
     "sweep": Entry(target=f"{_HERE}.sweep:sweep", summary="Train configurations on all folds."),
     "leaderboard": Entry(
         target=f"{_HERE}.leaderboard:leaderboard", summary="Which configuration decodes best."

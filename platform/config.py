@@ -16,6 +16,8 @@ from calsweep.platform.plain import from_plain, nearest
 from calsweep.platform.settings import SweepSettings
 
 GROUPS = ("trainables", "datasets", "search_spaces")
+# Folders of variants of one setting, and the setting.
+NESTED_GROUPS = {"datasets/folds": "datasets.folds", "datasets/masks": "datasets.mask"}
 
 
 def compose_settings(overrides: Sequence[str], /) -> SweepSettings:
@@ -61,6 +63,18 @@ def variants(group: str, /) -> tuple[str, ...]:
     )
 
 
+def variant_target(group: str, variant: str, /) -> str:
+    """Give the type that a variant of a group builds.
+
+    Examples
+    --------
+    >>> variant_target("datasets/folds", "time_blocks")
+    'calsweep.datasets.fold_in_time.TimeBlocks'
+    """
+    file = resources.files("calsweep").joinpath(group, f"{variant}.yaml")
+    return str(OmegaConf.select(OmegaConf.create(file.read_text()), "_target_"))
+
+
 _TARGET = "calsweep.platform.settings.SweepSettings"
 
 
@@ -71,6 +85,11 @@ def _as_hydra(override: str) -> str:
         raise ValueError(f"`NAME=VALUE` is the form of an override, but got {override!r}.")
     if name.startswith(("+", "~")):
         return override
+    if name in NESTED_GROUPS:
+        _check_variants(name, value)
+        return (
+            f"+{override}"  # `sweep.yaml` names none: without a variant, the field's default holds
+        )
     if name in GROUPS:
         _check_variants(name, value)
         return override

@@ -26,7 +26,7 @@ class FoldTask:
     settings
         The configuration as plain data (`calsweep.platform.settings.Settings`).
     fold
-        Which recordings train, validate and test.
+        Which stretches train, validate and test.
     seed
         Of weights and sample order.
     dataset_hash, plan_hash, code

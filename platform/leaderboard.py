@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from calsweep.datasets.fold import FoldPlan
 from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord
 
 
@@ -39,12 +40,12 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class NestedChoice:
-    """The configuration chosen for a group of test animals without seeing their test figures.
+    """The configuration chosen for a test group without seeing its test figures.
 
     Attributes
     ----------
     test_group
-        The group of animals.
+        Its number in the plan.
     trial
         The configuration with the best mean validation AUC over that group's folds alone.
     test_auc
@@ -71,19 +72,32 @@ def leaderboard(sweep: SweepRecord, /) -> tuple[Row, ...]:
 def nested_choice(sweep: SweepRecord, /) -> tuple[NestedChoice, ...]:
     """Choose a configuration for each test group on that group's own folds.
 
-    With folds by animal, the animals that validate one fold test another, so a choice on the mean
+    With pairs of groups, the animals that validate one fold test another, so a choice on the mean
     over all folds has seen every animal. Here, the choice for a group reads the validation figures
     of the folds that the group tests, in which it had no part.
 
     Returns
     -------
     choices
-        One a test group, in order; empty if no trial is finished.
+        One a test group, in order; empty if no trial is finished, or the plan has no groups (see
+        `has_nested_choice`).
     """
     if not sweep.finished:
         return ()
     folds = {trial.number: _by_test_group(trial.folds) for trial in sweep.finished}
-    return tuple(_choose(sweep.finished, folds, group) for group in range(len(sweep.plan.groups)))
+    groups = {fold.test_group for fold in sweep.plan.folds if fold.test_group is not None}
+    return tuple(_choose(sweep.finished, folds, group) for group in sorted(groups))
+
+
+def has_nested_choice(plan: FoldPlan, /) -> bool:
+    """Say whether a plan's folds are pairs of groups, so that a nested choice can be made."""
+    return any(fold.test_group is not None for fold in plan.folds)
+
+
+NESTED_DOES_NOT_APPLY = (
+    "A nested choice does not apply: the folds are not pairs of groups, so the best configuration "
+    "has been picked with every part in sight, and its figures are somewhat too good."
+)
 
 
 def best_trial(sweep: SweepRecord, /) -> TrialRecord:
@@ -123,7 +137,8 @@ def summarize(trial: TrialRecord, /, *, rank: int) -> Row:
 def _by_test_group(folds: Sequence[FoldRecord]) -> dict[int, list[FoldRecord]]:
     groups: dict[int, list[FoldRecord]] = defaultdict(list)
     for fold in folds:
-        groups[fold.test_group].append(fold)
+        if fold.test_group is not None:
+            groups[fold.test_group].append(fold)
     return groups
 
 

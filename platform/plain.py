@@ -12,8 +12,9 @@ import hashlib
 import importlib
 import json
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
@@ -204,6 +205,8 @@ def _suit(value: Any, hint: Any, *, at: str) -> Any:
         return Path(value)
     if isinstance(hint, type) and issubclass(hint, Enum) and not isinstance(value, hint):
         return _member(hint, value, at=at)
+    if get_origin(hint) is tuple:
+        return _suit_tuple(value, get_args(hint), at=at)
     if get_origin(hint) in (Union, types.UnionType):
         return _suit_any(value, get_args(hint), at=at)
     wanted = hint if hint is not None else type(None)
@@ -213,9 +216,28 @@ def _suit(value: Any, hint: Any, *, at: str) -> Any:
         raise ValueError(f"`{at}` must be of type {wanted.__name__}, but got {value!r}.")
     if isinstance(hint, type) and dataclasses.is_dataclass(hint) and not isinstance(value, hint):
         raise ValueError(f"`{at}` must be a {hint.__name__}, but got {value!r}.")
-    if getattr(hint, "_is_protocol", False) and not dataclasses.is_dataclass(value):
+    if getattr(hint, "_is_protocol", False) and not _is_of(value, hint):
         raise ValueError(f"`{at}` must be a {hint.__name__}, but got {value!r}.")
     return value
+
+
+def _is_of(value: Any, protocol: Any) -> bool:
+    """Say whether a value is a configuration, of a protocol that can be asked for that."""
+    is_asked = getattr(protocol, "_is_runtime_protocol", False)
+    return dataclasses.is_dataclass(value) and (not is_asked or isinstance(value, protocol))
+
+
+def _suit_tuple(value: Any, hints: tuple[Any, ...], *, at: str) -> tuple[Any, ...]:
+    """Check each item; `hints` are those of a tuple of any length, or of one for each place."""
+    if not isinstance(value, tuple):
+        raise ValueError(f"`{at}` must be a list, but got {value!r}.")
+    each = hints[:1] * len(value) if hints[1:] == (...,) else hints
+    if len(each) != len(value):
+        raise ValueError(f"`{at}` must be a list of {len(each)}, but got {list(value)}.")
+    return tuple(
+        _suit(item, hint, at=_join(at, str(i)))
+        for i, (item, hint) in enumerate(zip(value, each, strict=True))
+    )
 
 
 def _suit_any(value: Any, hints: tuple[Any, ...], *, at: str) -> Any:
@@ -237,6 +259,12 @@ def _member(kind: type[Enum], value: Any, *, at: str) -> Enum:
 
 
 def _hints(kind: type) -> dict[str, Any]:
+    return _hints_by_name(kind)
+
+
+@cache
+def _hints_by_name(kind: Hashable) -> dict[str, Any]:
+    assert isinstance(kind, type)  # noqa: S101 - so it is called
     hints = get_type_hints(kind)
     return {f.name: hints[f.name] for f in dataclasses.fields(kind)}
 

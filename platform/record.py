@@ -23,13 +23,14 @@ import socket
 import statistics
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import calsweep
+from calsweep.datasets.audit import Verdict
 from calsweep.datasets.cache import beside
 from calsweep.datasets.fold import FoldPlan
 from calsweep.platform.plain import from_plain, nearest
@@ -57,7 +58,7 @@ class FoldRecord:
     fold
         Number of the fold in its plan.
     test_group, validation_group
-        Numbers of the groups of animals that test and validate.
+        Numbers of the groups that test and validate; ``None`` in a plan without groups.
     seed
         Seed of weights and sample order.
     best_epoch
@@ -76,8 +77,8 @@ class FoldRecord:
 
     key: str
     fold: int
-    test_group: int
-    validation_group: int
+    test_group: int | None
+    validation_group: int | None
     seed: int
     best_epoch: int
     curve: tuple[Epoch, ...]
@@ -129,8 +130,8 @@ class TrialRecord:
         Why it failed, empty if it did not.
     may_pass
         Whether what made it fail may pass (a full disk, a lost node), so that it is tried again.
-    notes
-        Steps that use more than a running experiment would know, labels that are not real.
+    verdict
+        What the audit of its own windows, steps and masks came to.
     """
 
     number: int
@@ -141,7 +142,7 @@ class TrialRecord:
     folds: tuple[FoldRecord, ...]
     error: str = ""
     may_pass: bool = False
-    notes: tuple[str, ...] = ()
+    verdict: Verdict = field(default_factory=Verdict)
 
     @property
     def is_baseline(self) -> bool:
@@ -156,6 +157,12 @@ class TrialRecord:
             f"{name.rpartition('.')[2]}={_short(value)}" for name, value in self.values.items()
         )
         return f"{kind} ({values})" if values else kind
+
+    @property
+    def mask(self) -> str:
+        """What of the input the decoder sees; empty where it sees all."""
+        mask = self.settings.get("datasets", {}).get("mask")
+        return str(from_plain(mask).label) if mask else ""
 
     def mean_validation_auc(self) -> float:
         """Give the figure that the search sees: mean validation AUC over the folds."""
@@ -183,8 +190,8 @@ class SweepRecord:
         Its content hash.
     code_version
         Version of calsweep and hash of its source.
-    notes
-        Those of the settings and of all trials.
+    verdict
+        That of the settings and of all trials.
     n_planned
         Trials that the sweep sets out to try, the baseline among them.
     trials
@@ -198,7 +205,7 @@ class SweepRecord:
     plan: FoldPlan
     plan_hash: str
     code_version: str
-    notes: tuple[str, ...]
+    verdict: Verdict
     n_planned: int
     trials: tuple[TrialRecord, ...]
 
@@ -327,16 +334,16 @@ def read_sweep(home: Path, name: str, /) -> SweepRecord:
         raise SweepNotFound(name, tuple(known))
     plain = json.loads((folder / "sweep.json").read_text())
     trials = _read_trials(folder)
-    notes = [*plain["notes"], *(note for trial in trials for note in trial.notes)]
+    verdict = sum((trial.verdict for trial in trials), start=from_plain(plain["verdict"]))
     return SweepRecord(
         name=name,
         folder=folder,
         settings=plain["settings"],
         dataset=plain["dataset"],
-        plan=from_plain(plain["plan"]),
+        plan=_plan(json.dumps(plain["plan"])),
         plan_hash=plain["plan_hash"],
         code_version=plain["code_version"],
-        notes=tuple(dict.fromkeys(notes)),
+        verdict=verdict,
         n_planned=plain["n_planned"],
         trials=trials,
     )
@@ -357,6 +364,13 @@ def code_version() -> str:
 def process_name() -> str:
     """Name this process for records and messages."""
     return f"{socket.gethostname()}:{os.getpid()}"
+
+
+@lru_cache(maxsize=4)
+def _plan(text: str) -> FoldPlan:
+    """Build a plan once: it may have thousands of stretches, and a record is read often."""
+    plan: FoldPlan = from_plain(json.loads(text))
+    return plan
 
 
 _BEGUN: dict[str, Any] = {"state": TrialState.RUNNING, "error": "", "may_pass": False}
@@ -394,7 +408,7 @@ def _trial(folder: Path, event: Mapping[str, Any]) -> TrialRecord:
         folds=tuple(sorted(folds, key=lambda fold: fold.fold)),
         error=event["error"],
         may_pass=event["may_pass"],
-        notes=tuple(event["notes"]),
+        verdict=from_plain(event["verdict"]),
     )
 
 

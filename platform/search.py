@@ -26,6 +26,7 @@ from calsweep.platform.resources import Resources
 from calsweep.platform.trial import remove_stops, train_folds
 
 if TYPE_CHECKING:
+    from calsweep.platform.auditor import Auditor
     from calsweep.platform.progress import Progress
     from calsweep.platform.settings import Settings, SweepSettings
     from calsweep.search_spaces.suggestion import Suggestions
@@ -86,6 +87,7 @@ def search(
     progress: Progress,
     /,
     *,
+    auditor: Auditor,
     n_trials: int,
     n_parallel: int,
 ) -> None:
@@ -103,6 +105,8 @@ def search(
         Where events are written.
     progress
         Where a person sees them.
+    auditor
+        Says of each configuration whether its folds leak.
     n_trials
         Trials in all, the baseline among them.
     n_parallel
@@ -114,7 +118,7 @@ def search(
     tuner = tune.Tuner(
         _trainable(plan),
         tune_config=tune.TuneConfig(
-            search_alg=Suggester(settings, source, lag=n_side_by_side),
+            search_alg=Suggester(settings, source, auditor, lag=n_side_by_side),
             num_samples=n_trials,
             max_concurrent_trials=n_side_by_side,
             reuse_actors=True,
@@ -210,14 +214,19 @@ class Suggester(Searcher):
         Of the sweep.
     source
         Where values come from.
+    auditor
+        Says of each configuration whether its folds leak.
     lag
         Trials that may run side by side.
     """
 
-    def __init__(self, settings: SweepSettings, source: Suggestions, /, *, lag: int) -> None:
+    def __init__(
+        self, settings: SweepSettings, source: Suggestions, auditor: Auditor, /, *, lag: int
+    ) -> None:
         super().__init__(metric=METRIC, mode="max")
         self._settings = settings
         self._source = source
+        self._auditor = auditor
         self._lag = lag
         self._ids: list[str] = []
         self._results: dict[str, float | None] = {}
@@ -230,15 +239,15 @@ class Suggester(Searcher):
             return None
         self._ids.append(trial_id)
         if number == 0:
-            return _config(0, BASELINE, {}, settings=self._settings.linear)
+            return self._config(0, BASELINE, {}, settings=self._settings.linear)
         values = self._source.suggest(number)
         name = f"trial {number}"
         try:
             settings = self._settings.configuration(values)
         except ValueError as error:  # values that suit one by one, but not together
             start = self._settings.start
-            return _config(number, name, values, settings=start, error=str(error))
-        return _config(number, name, values, settings=settings)
+            return self._config(number, name, values, settings=start, error=str(error))
+        return self._config(number, name, values, settings=settings)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -263,23 +272,25 @@ class Suggester(Searcher):
             self._n_told += 1
         return True
 
-
-def _config(
-    number: int,
-    name: str,
-    values: Mapping[str, Any],
-    *,
-    settings: Settings,
-    error: str = "",
-) -> dict[str, Any]:
-    return {
-        "number": number,
-        "name": name,
-        "values": dict(values),
-        "settings": to_plain(settings),
-        "notes": list(settings.datasets.notes()),
-        "error": error,
-    }
+    def _config(
+        self,
+        number: int,
+        name: str,
+        values: Mapping[str, Any],
+        *,
+        settings: Settings,
+        error: str = "",
+    ) -> dict[str, Any]:
+        """Describe a trial to Ray Tune; one that leaks unasked is not trained."""
+        verdict = self._auditor.verdict(settings.datasets)
+        return {
+            "number": number,
+            "name": name,
+            "values": dict(values),
+            "settings": to_plain(settings),
+            "verdict": to_plain(verdict),
+            "error": error or (self._auditor.refusal(verdict) if verdict.is_refused else ""),
+        }
 
 
 class RecordKeeper(tune.Callback):
@@ -306,7 +317,7 @@ class RecordKeeper(tune.Callback):
                 "trial": config["number"],
                 "name": config["name"],
                 "values": config["values"],
-                "notes": config["notes"],
+                "verdict": config["verdict"],
                 "settings": {k: v for k, v in config["settings"].items() if k != "_target_"},
             }
         )

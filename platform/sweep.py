@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from calsweep.datasets.dataset import Dataset, open_dataset
-from calsweep.datasets.fold import animal_folds
-from calsweep.datasets.view import check_windows
+from calsweep.datasets.fold import FoldPlan
+from calsweep.datasets.view import View, check_windows, plan_folds
+from calsweep.platform.auditor import Auditor
 from calsweep.platform.cluster import check_home, cluster
 from calsweep.platform.errors import hide_login
 from calsweep.platform.plain import to_plain
@@ -70,11 +71,18 @@ def run_sweep(settings: SweepSettings, /) -> SweepRecord:
     check_home(settings.home)
     settings = _with_whole_address(settings)
     dataset = _open(settings)
-    plan = _plan(settings, dataset)
+    views = _views(settings)
+    check_windows(dataset.manifest, settings.datasets)
+    for view in views:
+        view.mask.seen(dataset.manifest)
+    folds = plan_folds(dataset.timeline(settings.datasets.target), views)
+    auditor = Auditor(folds, dataset.timeline(settings.datasets.target))
+    auditor.check(views)
+    plan = _plan(settings, dataset, folds)
     n_trials = 1 + _n_trials(settings)
     progress = Progress(n_trials=n_trials, n_folds=len(plan.folds.folds))
     with Record(plan.folder) as record:
-        attached = record.begin(_description(settings, plan, dataset, n_trials=n_trials))
+        attached = record.begin(_description(settings, plan, dataset, auditor, n_trials=n_trials))
         known = read_sweep(settings.home, settings.sweep_name)
         _write_tracking_uri(settings, plan)
         if attached and known.is_over:
@@ -86,7 +94,15 @@ def run_sweep(settings: SweepSettings, /) -> SweepRecord:
                 warm_up(n_parallel, resources=settings.resources)
                 tracking = _tracking(settings)
                 values = {trial.number: trial.values for trial in known.trials}
-                _search(settings, plan, record, progress, values=values, n_parallel=n_parallel)
+                _search(
+                    settings,
+                    plan,
+                    record,
+                    progress,
+                    auditor=auditor,
+                    values=values,
+                    n_parallel=n_parallel,
+                )
                 _catch_up(tracking, progress)
     sweep = read_sweep(settings.home, settings.sweep_name)
     if not sweep.finished:
@@ -108,12 +124,34 @@ def _open(settings: SweepSettings) -> Dataset:
     return open_dataset(location.filesystem, location.path, cache=cache_folder(settings.home))
 
 
-def _plan(settings: SweepSettings, dataset: Dataset) -> TrialPlan:
-    check_windows(dataset.manifest, settings.datasets)
-    _check_space(settings)
-    folds = animal_folds(
-        dataset.manifest, target=settings.datasets.target, k=settings.datasets.k_groups
-    )
+def _views(settings: SweepSettings) -> list[View]:
+    """Give the views to check before a sweep: the start, the baseline, and the ends of each axis.
+
+    The combination of all that make the input reach far is among them, since it needs the widest
+    gap; each trial is audited by itself besides.
+    """
+    tried = _check_space(settings)
+    widest: dict[str, Any] = {}
+    for name, values in tried.items():
+        if name.startswith(("datasets.window.", "datasets.transforms.")):
+            with_others = [settings.configuration({**widest, name: value}) for value in values]
+            reaches = [setting.datasets.reach for setting in with_others]
+            n_frames = [reach.window_frames + reach.look_frames for reach in reaches]
+            widest[name] = values[n_frames.index(max(n_frames))]
+    return [
+        settings.datasets,
+        settings.linear.datasets,
+        settings.configuration(widest).datasets,
+        *(
+            settings.configuration({name: value}).datasets
+            for name, values in tried.items()
+            if name.startswith("datasets.")
+            for value in values
+        ),
+    ]
+
+
+def _plan(settings: SweepSettings, dataset: Dataset, folds: FoldPlan) -> TrialPlan:
     home = settings.home.expanduser().resolve()
     return TrialPlan(
         folds=folds,
@@ -127,13 +165,19 @@ def _plan(settings: SweepSettings, dataset: Dataset) -> TrialPlan:
 
 
 # What folds and labels rest on: trials that differ in it cannot stand on one leaderboard.
-_SHARED = ("address", "target", "k_groups", "labels")
+_SHARED = ("address", "target", "folds", "labels")
 
 
-def _check_space(settings: SweepSettings) -> None:
-    """Try both ends of each range on the settings, so that a misspelt name is told at once."""
+def _check_space(settings: SweepSettings) -> dict[str, tuple[Any, ...]]:
+    """Try both ends of each range on the settings, so that a misspelt name is told at once.
+
+    Returns
+    -------
+    tried
+        Name of each searched setting to the values tried.
+    """
     for name in settings.search_spaces.axes:
-        if name in {f"datasets.{shared}" for shared in _SHARED}:
+        if ".".join(name.split(".")[:2]) in {f"datasets.{shared}" for shared in _SHARED}:
             raise ValueError(
                 f"`{name}` cannot be searched: all trials of a sweep share it. Run a sweep for "
                 "each value."
@@ -143,10 +187,16 @@ def _check_space(settings: SweepSettings) -> None:
             settings.configuration({name: value})
     if settings.tuner is Tuner.GRID:
         settings.search_spaces.grid()
+    return {name: axis.ends() for name, axis in settings.search_spaces.axes.items()}
 
 
 def _description(
-    settings: SweepSettings, plan: TrialPlan, dataset: Dataset, *, n_trials: int
+    settings: SweepSettings,
+    plan: TrialPlan,
+    dataset: Dataset,
+    auditor: Auditor,
+    *,
+    n_trials: int,
 ) -> dict[str, Any]:
     manifest = dataset.manifest
     return {
@@ -164,7 +214,7 @@ def _description(
         "plan": to_plain(plan.folds),
         "plan_hash": plan.folds.content_hash,
         "code_version": plan.code,
-        "notes": list(settings.datasets.notes()),
+        "verdict": to_plain(auditor.verdict(settings.datasets)),
         "n_planned": n_trials,
     }
 
@@ -190,6 +240,7 @@ def _search(
     record: Record,
     progress: Progress,
     *,
+    auditor: Auditor,
     values: Mapping[int, Mapping[str, Any]],
     n_parallel: int,
 ) -> None:
@@ -201,7 +252,16 @@ def _search(
     source = suggestions(
         settings.search_spaces, tuner=settings.tuner, seed=settings.seed, known=values
     )
-    search(settings, source, plan, record, progress, n_trials=n_trials, n_parallel=n_parallel)
+    search(
+        settings,
+        source,
+        plan,
+        record,
+        progress,
+        auditor=auditor,
+        n_trials=n_trials,
+        n_parallel=n_parallel,
+    )
 
 
 def _tracking(settings: SweepSettings) -> TrackingThread:

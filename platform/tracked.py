@@ -113,8 +113,10 @@ def provenance(sweep: SweepRecord, trial: TrialRecord, /) -> dict[str, str]:
         "calsweep.dataset_hash": str(sweep.dataset["content_hash"]),
         "calsweep.plan": sweep.plan.name,
         "calsweep.plan_hash": sweep.plan_hash,
-        "calsweep.leaky": str(sweep.plan.leaky).lower(),
-        "calsweep.notes": "; ".join(sweep.notes)[:_TAG_LENGTH],
+        "calsweep.holds_out": sweep.plan.holds_out.value,
+        "calsweep.verdict": trial.verdict.standing.value,
+        "calsweep.evidence": "; ".join(f.sentence for f in trial.verdict.findings)[:_TAG_LENGTH],
+        **({"calsweep.mask": trial.mask} if trial.mask else {}),
         "calsweep.code_version": sweep.code_version,
         "calsweep.seed": str(sweep.settings["seed"]),
     }
@@ -137,8 +139,14 @@ def fold_tags(fold: FoldRecord, /, *, parent: str) -> dict[str, str]:
         "calsweep.fold": str(fold.fold),
         "calsweep.fold_key": fold.key,
         "calsweep.fold_seed": str(fold.seed),
-        "calsweep.test_group": str(fold.test_group),
-        "calsweep.validation_group": str(fold.validation_group),
+        **{
+            f"calsweep.{name}": str(group)
+            for name, group in {
+                "test_group": fold.test_group,
+                "validation_group": fold.validation_group,
+            }.items()
+            if group is not None
+        },
     }
 
 
@@ -238,10 +246,14 @@ def description(sweep: SweepRecord, trial: TrialRecord, fold: FoldRecord, /) -> 
         f"Decodes {sweep.dataset['target']} from {sweep.dataset['n_units']} units at "
         f"{sweep.dataset['rate_hz']} Hz.",
     ]
-    if sweep.plan.leaky:
-        sentences.insert(0, "LEAKY FOLDS: a part may know of another.")
-    if sweep.notes:
-        sentences.append(f"Notes: {'; '.join(note.strip().rstrip('.') for note in sweep.notes)}.")
+    verdict = trial.verdict
+    if verdict.leaks:
+        leaks = "; ".join(leak.sentence for leak in verdict.leaks)
+        sentences.insert(0, f"LEAKY FOLDS: {leaks}.")
+    if trial.mask:
+        sentences.append(f"Sees {trial.mask} alone.")
+    if verdict.notes:
+        sentences.append(f"Notes: {'; '.join(note.strip().rstrip('.') for note in verdict.notes)}.")
     return " ".join(sentences)
 
 

@@ -7,9 +7,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from calsweep.datasets.dataset import verify_dataset
-from calsweep.datasets.fold import animal_folds
+from calsweep.datasets.audit import check_leaks
+from calsweep.datasets.dataset import read_manifest, read_timelines
+from calsweep.datasets.fold import HeldOut, check_target
+from calsweep.datasets.fold_protocol import Folds
 from calsweep.datasets.manifest import Manifest, RecordingEntry
+from calsweep.datasets.timeline import Timeline
+from calsweep.datasets.view import View, plan_folds
+from calsweep.datasets.window import Window
+from calsweep.platform.config import variant_target, variants
+from calsweep.platform.plain import from_plain
 from calsweep.platform.storage import locate
 
 
@@ -20,11 +27,15 @@ def data() -> None:
 
 @data.command()
 @click.argument("address")
-@click.option("--groups", "k", default=5, show_default=True, help="Groups of animals for folds.")
-def check(address: str, k: int) -> None:
+@click.option("--groups", "k", default=5, show_default=True, help="Groups for folds.")
+@click.option(
+    "--window", "length", default=31, show_default=True, help="Frames in a window, for folds."
+)
+def check(address: str, k: int, length: int) -> None:
     """Read every shard at ADDRESS, verify it, and show what the dataset holds."""
     location = locate(address)
-    manifest = verify_dataset(location.filesystem, location.path)
+    manifest = read_manifest(location.filesystem, location.path)
+    timelines = read_timelines(location.filesystem, location.path)  # verifies every shard
     console = Console(width=None if Console().is_terminal else 120)
     console.print(_table(manifest))
     n_bytes = sum(shard.n_bytes for shard in manifest.shards)
@@ -35,8 +46,9 @@ def check(address: str, k: int) -> None:
     )
     measures = [f"{n} ({u})" if u else n for n, u in manifest.behaviors.items()]
     click.echo(f"Behaviors: {', '.join(measures)}. Content hash: {manifest.content_hash}")
-    for target in manifest.labels:
-        click.echo(f"Folds by animal for {target}: {_folds(manifest, target, k)}")
+    for target, timeline in timelines.items():
+        for line in _folds(timeline, target, k=k, length=length):
+            click.echo(line)
 
 
 def _table(manifest: Manifest) -> Table:
@@ -68,10 +80,47 @@ def _balance(entry: RecordingEntry, label: str) -> str:
     return ", ".join(shown) + (", ..." if len(counts) > 4 else "")
 
 
-def _folds(manifest: Manifest, target: str, k: int) -> str:
+def _folds(timeline: Timeline, target: str, *, k: int, length: int) -> list[str]:
+    """Say of each fold protocol whether the dataset allows it, and why not."""
     try:
-        plan = animal_folds(manifest, target=target, k=k)
+        check_target(timeline.manifest, target=target)
+    except ValueError as error:
+        return [f"Folds for {target}: none, {error}"]
+    lines = [f"Folds for {target} (windows of {length} frames, without detrending):"]
+    # Those listed are for their author to write.
+    protocols = [variant for variant in variants("datasets/folds") if variant != "listed"]
+    shown = [(name, _possible(timeline, name, k=k, length=length)) for name in protocols]
+    return lines + [f"  {name}: {possible}" for name, possible in shown]
+
+
+def _possible(timeline: Timeline, variant: str, *, k: int, length: int) -> str:
+    try:
+        view = View(
+            address="",
+            target=timeline.target,
+            window=Window(length=length),
+            folds=_protocol(variant, k),
+        )
+        plan = plan_folds(timeline, [view])
+        verdict = check_leaks(plan, timeline=timeline, view=view)
     except ValueError as error:
         return f"not possible: {error}"
-    groups = " | ".join(", ".join(group) for group in plan.groups)
-    return f"{len(plan.folds)} folds ({groups}), plan {plan.content_hash[:12]}"
+    n_folds = f"{len(plan.folds)} fold{'s' if len(plan.folds) > 1 else ''}"
+    groups = " | ".join(", ".join(group[:4]) + ", ..." * (len(group) > 4) for group in plan.groups)
+    shown = f" ({groups})" if plan.groups and plan.holds_out is HeldOut.ANIMALS else ""
+    leaky = f", {verdict.standing.value.upper()}" if verdict.leaks else ""
+    return (
+        f"{n_folds}{shown}, holds out {plan.holds_out.value}{leaky}, plan {plan.content_hash[:12]}"
+    )
+
+
+def _protocol(variant: str, k: int) -> Folds:
+    """Give a protocol with its defaults, and a number of groups where it has groups."""
+    target = variant_target("datasets/folds", variant)
+    folds: Folds = from_plain({"_target_": target})
+    if hasattr(folds, "k_groups"):
+        folds = from_plain(
+            {"_target_": target, "k_groups": k}
+            | ({"n_blocks": k} if hasattr(folds, "n_blocks") else {})
+        )
+    return folds

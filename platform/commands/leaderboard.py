@@ -10,8 +10,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from calsweep.datasets.audit import Standing
 from calsweep.platform.commands import option
-from calsweep.platform.leaderboard import NestedChoice, Row, nested_choice
+from calsweep.platform.leaderboard import (
+    NESTED_DOES_NOT_APPLY,
+    NestedChoice,
+    Row,
+    has_nested_choice,
+    nested_choice,
+)
 from calsweep.platform.leaderboard import leaderboard as rank
 from calsweep.platform.record import SweepRecord, TrialState, read_sweep
 
@@ -28,8 +35,12 @@ def print_leaderboard(sweep: SweepRecord, /) -> None:
     """Print the configurations, best first, and the nested choice below."""
     console = Console(width=None if Console().is_terminal else 120)
     console.print(_table(sweep, rank(sweep)))
-    console.print(_nested_line(nested_choice(sweep)), highlight=False)
-    for note in sweep.notes:
+    nested = _nested_line(nested_choice(sweep))
+    applies = has_nested_choice(sweep.plan)
+    console.print(nested if applies else NESTED_DOES_NOT_APPLY, highlight=False)
+    for leak in sweep.verdict.leaks:
+        console.print(f"Leak: {leak.sentence}.", highlight=False, markup=False)
+    for note in sweep.verdict.notes:
         console.print(f"Note: {note}.", highlight=False, markup=False)
     for trial in sweep.trials:
         if trial.state is TrialState.FAILED:
@@ -37,7 +48,7 @@ def print_leaderboard(sweep: SweepRecord, /) -> None:
 
 
 def _table(sweep: SweepRecord, rows: tuple[Row, ...]) -> Table:
-    leaky = " · LEAKY FOLDS" if sweep.plan.leaky else ""
+    leaky = " · LEAKY FOLDS" if sweep.verdict.leaks else ""
     n_done = len(sweep.finished)
     table = Table(
         title=escape(
@@ -45,25 +56,39 @@ def _table(sweep: SweepRecord, rows: tuple[Row, ...]) -> Table:
             f"{len(sweep.plan.folds)} folds, {n_done} configurations{leaky}"
         ),
     )
-    for column in ("", "configuration", "validation AUC", "test AUC", "test accuracy"):
-        table.add_column(column, justify="left" if column == "configuration" else "right")
+    words = ("configuration", "audit")
+    for column in ("", "configuration", "validation AUC", "test AUC", "test accuracy", "audit"):
+        table.add_column(column, justify="left" if column in words else "right")
     for row in rows:
         table.add_row(
             str(row.rank),
-            escape(f"{row.trial.name}: {row.trial.decoder}"),
+            escape(f"{row.trial.name}: {row.trial.decoder}{_mask(row)}"),
             f"{row.validation_auc:.4f} ± {row.validation_auc_sd:.4f}",
             f"{row.test_auc:.4f} ± {row.test_auc_sd:.4f}",
             f"{row.test_accuracy:.3f}",
+            _standing(row),
             style="dim" if row.trial.is_baseline else "bold" if row.rank == 1 else "",
         )
     return table
+
+
+def _mask(row: Row) -> str:
+    """Name the mask, unless it stands among the values tried."""
+    mask = row.trial.mask
+    is_told = any(name.startswith("datasets.mask.") for name in row.trial.values)
+    return f" [{mask}]" if mask and not is_told else ""
+
+
+def _standing(row: Row) -> str:
+    standing = row.trial.verdict.standing
+    return "LEAKY" if standing is Standing.LEAKY else standing.value
 
 
 def _nested_line(choices: tuple[NestedChoice, ...]) -> str:
     if not choices:
         return "No configuration is finished yet."
     mean = statistics.fmean(choice.test_auc for choice in choices)
-    sd = statistics.stdev(choice.test_auc for choice in choices)
+    sd = statistics.stdev(choice.test_auc for choice in choices) if len(choices) > 1 else 0.0
     return (
         f"Honest figure: test AUC {mean:.4f} ± {sd:.4f} over {len(choices)} test groups, each with "
         "the configuration chosen on that group's own folds (nested choice)."

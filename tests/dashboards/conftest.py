@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from calsweep.datasets.fold import Fold, FoldPlan
+from calsweep.datasets.audit import Finding, Kind, Verdict
+from calsweep.datasets.fold import Fold, FoldPlan, PartName, Stretch
 from calsweep.platform.config import compose_settings
 from calsweep.platform.plain import to_plain
 from calsweep.platform.record import (
@@ -59,8 +60,21 @@ class SweepWriter:
             name="animals",
             groups=tuple((subject,) for subject in self.subjects),
             folds=tuple(self._fold(i, *pair) for i, pair in enumerate(pairs)),
-            leaky=self.leaky,
         )
+
+    def verdict(self) -> Verdict:
+        leak = Finding(
+            kind=Kind.FRAMES,
+            is_leak=True,
+            is_asked_for=True,
+            parts=(PartName.TRAIN, PartName.TEST),
+            where=("m1_a",),
+            n_where=1,
+            n_frames=30,
+            folds=(0,),
+        )
+        notes = tuple(Finding(kind=Kind.STEPS, is_leak=False, what=note) for note in self.notes)
+        return Verdict(findings=((leak,) if self.leaky else ()) + notes)
 
     def begin(self) -> None:
         dataset = {
@@ -79,7 +93,7 @@ class SweepWriter:
             "plan": to_plain(self.plan()),
             "plan_hash": "f01d" * 16,
             "code_version": "0.1.0+abc",
-            "notes": list(self.notes),
+            "verdict": to_plain(self.verdict()),
             "n_planned": 3,
         }
         self._record = self.held.enter_context(Record(sweeps_folder(self.home) / self.name))
@@ -93,7 +107,7 @@ class SweepWriter:
                 "trial": number,
                 "name": name,
                 "values": values,
-                "notes": [],
+                "verdict": to_plain(self.verdict()),
                 "settings": {"trainables": {"_target_": target}},
             }
         ]
@@ -118,10 +132,13 @@ class SweepWriter:
             index=index,
             test_group=test,
             validation_group=validation,
-            train=tuple(f"{self.subjects[i]}_a" for i in others),
-            validation=(f"{self.subjects[validation]}_a",),
-            test=(f"{self.subjects[test]}_a",),
+            train=tuple(self._stretch(i) for i in others),
+            validation=(self._stretch(validation),),
+            test=(self._stretch(test),),
         )
+
+    def _stretch(self, mouse: int) -> Stretch:
+        return Stretch(recording=f"{self.subjects[mouse]}_a", start_frame=0, stop_frame=N_WINDOWS)
 
     def _train(self, fold: Fold, key: str, *, strength: float) -> None:
         rng = np.random.default_rng([int(key), 3])
@@ -153,7 +170,7 @@ class SweepWriter:
             process="here:1",
         ).write(folder)
         columns = {
-            "recording": [fold.test[0]] * N_WINDOWS,
+            "recording": [fold.test[0].recording] * N_WINDOWS,
             "frame": np.arange(N_WINDOWS) + 15,
             "label": label,
             "probability": probability,

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calsweep.datasets.fold import animal_folds, check_target
+from calsweep.datasets.fold import HeldOut, animal_folds, check_target
 from calsweep.datasets.manifest import Manifest, RecordingEntry, ShardEntry, Span
 from calsweep.datasets.npz import NpzSource
 from calsweep.datasets.resample import resample
@@ -42,22 +42,29 @@ def manifest(counts, *, behaviors=("run",)):
 FIVE = [(f"m{i}", f"m{i}_d{d}", 50 + i, 50) for i in range(1, 6) for d in (1, 2)]
 
 
+def names(stretches):
+    return tuple(stretch.recording for stretch in stretches)
+
+
 def test_five_mice_give_every_ordered_pair():
     plan = animal_folds(manifest(FIVE), target="run")
     assert plan.groups == (("m1",), ("m2",), ("m3",), ("m4",), ("m5",))
     pairs = [(fold.test_group, fold.validation_group) for fold in plan.folds]
     assert pairs == list(itertools.permutations(range(5), 2))
     assert [fold.index for fold in plan.folds] == list(range(20))
-    assert not plan.leaky
+    assert plan.holds_out is HeldOut.ANIMALS
 
 
 def test_every_animal_is_where_it_belongs():
     for fold in animal_folds(manifest(FIVE), target="run").folds:
         test, validation = f"m{fold.test_group + 1}", f"m{fold.validation_group + 1}"
-        assert fold.test == (f"{test}_d1", f"{test}_d2")
-        assert fold.validation == (f"{validation}_d1", f"{validation}_d2")
+        assert names(fold.test) == (f"{test}_d1", f"{test}_d2")
+        assert names(fold.validation) == (f"{validation}_d1", f"{validation}_d2")
         others = [f"m{i}" for i in range(1, 6) if f"m{i}" not in (test, validation)]
-        assert fold.train == tuple(f"{m}_d{d}" for m in others for d in (1, 2))
+        assert names(fold.train) == tuple(f"{m}_d{d}" for m in others for d in (1, 2))
+        n_frames = {f"m{i}_d{d}": 100 + i for i in range(1, 6) for d in (1, 2)}
+        for stretch in (*fold.train, *fold.validation, *fold.test):
+            assert (stretch.start_frame, stretch.stop_frame) == (0, n_frames[stretch.recording])
 
 
 def test_no_animal_is_on_two_sides():
@@ -67,7 +74,10 @@ def test_no_animal_is_on_two_sides():
     subject_of = {name: subject for subject, name, *_ in counts}
     assert sorted(s for group in plan.groups for s in group) == sorted(set(subject_of.values()))
     for fold in plan.folds:
-        parts = [{subject_of[n] for n in part} for part in (fold.train, fold.validation, fold.test)]
+        parts = [
+            {subject_of[stretch.recording] for stretch in part}
+            for part in (fold.train, fold.validation, fold.test)
+        ]
         assert sum(map(len, parts)) == len(set.union(*parts))
         assert len(fold.train) + len(fold.validation) + len(fold.test) == 26
 
@@ -75,7 +85,7 @@ def test_no_animal_is_on_two_sides():
 def test_plan_is_the_same_every_time():
     plan = animal_folds(manifest(FIVE), target="run")
     assert plan == animal_folds(manifest(FIVE), target="run")
-    assert plan.content_hash == "a956fc6771871e131eb65613ed9c1167f979084283ec72adff2487d762e7f1a6"
+    assert plan.content_hash == "e54d083b9b0a4aa8572169c170eaa0f5c2f8eca1ab41b8621abdc96e5898c7d1"
     assert plan.content_hash != animal_folds(manifest(FIVE), target="run", k=4).content_hash
 
 

@@ -69,8 +69,8 @@ def test_the_difference_tells_a_new_mouse_and_its_sign_does_not(tmp_path):
     dataset = open_dataset(pafs.LocalFileSystem(), str(tmp_path / "data"), cache=tmp_path / "cache")
     fold = animal_folds(dataset.manifest, target="run").folds[0]
 
-    def features(names, *, size):
-        spans = [dataset.spans[name] for name in names]
+    def features(stretches, *, size):
+        spans = [dataset.spans[stretch.recording] for stretch in stretches]
         frames_TN = np.concatenate(
             [detrended(np.array(dataset.activity_TN[span]), length_frames=1000) for span in spans]
         )

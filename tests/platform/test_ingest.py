@@ -208,4 +208,4 @@ def test_flies_become_20_folds(calsweep, tmp_path):
     assert manifest.units[31] == "PEN1_16"
     code, out, _ = calsweep("data", "check", "flies")
     assert code == 0
-    assert "Folds by animal for moving: 20 folds" in out
+    assert "animal_groups: 20 folds" in out

@@ -4,16 +4,32 @@ import json
 
 import pytest
 
-from calsweep.datasets.fold import Fold, FoldPlan
+from calsweep.datasets.audit import Finding, Kind, Verdict
+from calsweep.datasets.fold import Fold, FoldPlan, Stretch
 from calsweep.platform.plain import to_plain
 from calsweep.platform.record import Record, SweepTaken, TrialState, read_sweep
+
+
+def frames(recording):
+    return (Stretch(recording=recording, start_frame=0, stop_frame=100),)
+
+
+def noted(*notes):
+    findings = tuple(Finding(kind=Kind.STEPS, is_leak=False, what=note) for note in notes)
+    return to_plain(Verdict(findings=findings))
+
 
 PLAN = FoldPlan(
     name="one fold",
     groups=(("a",), ("b",), ("c",)),
     folds=(
         Fold(
-            index=0, test_group=0, validation_group=1, train=("c",), validation=("b",), test=("a",)
+            index=0,
+            test_group=0,
+            validation_group=1,
+            train=frames("c"),
+            validation=frames("b"),
+            test=frames("a"),
         ),
     ),
 )
@@ -23,7 +39,7 @@ DESCRIPTION = {
     "plan": to_plain(PLAN),
     "plan_hash": PLAN.content_hash,
     "code_version": "0.1.0+abc",
-    "notes": ["detrended"],
+    "verdict": noted("detrended"),
     "n_planned": 2,
 }
 
@@ -32,7 +48,7 @@ def began(number, **more):
     name = "baseline" if number == 0 else f"trial {number}"
     return {
         "event": "trial", "trial": number, "name": name, "values": {}, "settings": {},
-        "notes": [], **more,
+        "verdict": noted(), **more,
     }  # fmt: skip
 
 
@@ -72,8 +88,11 @@ def test_failure_that_may_pass_is_tried_again(tmp_path, may_pass, is_over):
 
 
 def test_notes_of_trials_stand_with_those_of_the_sweep(tmp_path):
-    write(tmp_path, began(0, notes=["detrended"]), began(1, notes=["detrended", "z-scored"]))
-    assert read_sweep(tmp_path, "s").notes == ("detrended", "z-scored")
+    first, second = noted("detrended"), noted("detrended", "z-scored")
+    write(tmp_path, began(0, verdict=first), began(1, verdict=second))
+    sweep = read_sweep(tmp_path, "s")
+    assert sweep.verdict.notes == ("detrended", "z-scored")
+    assert sweep.trials[0].verdict.notes == ("detrended",)
 
 
 def test_sweep_that_never_began_leaves_nothing(tmp_path):

@@ -15,7 +15,8 @@ import torch
 from click.testing import CliRunner
 from mlflow.exceptions import MlflowException
 
-from calsweep.datasets.fold import Fold, FoldPlan
+from calsweep.datasets.audit import Finding, Kind, Verdict
+from calsweep.datasets.fold import Fold, FoldPlan, HeldOut, PartName, Stretch
 from calsweep.datasets.split import Scaling
 from calsweep.datasets.view import View
 from calsweep.datasets.window import Window
@@ -58,20 +59,23 @@ class Writer:
     leaky: bool = False
 
     def begin(self) -> None:
-        names = ("m1_a", "m2_a", "m3_a")
+        stretches = tuple(
+            Stretch(recording=name, start_frame=0, stop_frame=100)
+            for name in ("m1_a", "m2_a", "m3_a")
+        )
         fold = Fold(
             index=0,
             test_group=0,
             validation_group=1,
-            train=names[2:],
-            validation=names[1:2],
-            test=names[:1],
+            train=stretches[2:],
+            validation=stretches[1:2],
+            test=stretches[:1],
         )
         plan = FoldPlan(
             name="animals",
             groups=(("m1",), ("m2",), ("m3",)),
             folds=(fold,),
-            leaky=self.leaky,
+            holds_out=HeldOut.NOTHING if self.leaky else HeldOut.ANIMALS,
         )
         self._record = Record(self.home / "sweeps" / self.name)
         with self._record:
@@ -88,11 +92,26 @@ class Writer:
                     "plan": to_plain(plan),
                     "plan_hash": "f01d",
                     "code_version": "0.1.0+abc",
-                    "notes": ["Detrending looks 500 frames ahead."],
+                    "verdict": to_plain(self.verdict()),
                     "n_planned": 1,
                 }
             )
             self.trial()
+
+    def verdict(self) -> Verdict:
+        leak = Finding(
+            kind=Kind.WINDOWS,
+            is_leak=True,
+            is_asked_for=True,
+            parts=(PartName.TRAIN, PartName.TEST),
+            where=("m1_a",),
+            n_where=1,
+            n_frames=70,
+            folds=(0,),
+        )
+        what = "Detrending looks 500 frames ahead."
+        note = Finding(kind=Kind.STEPS, is_leak=False, what=what)
+        return Verdict(findings=(leak, note) if self.leaky else (note,))
 
     def trial(self) -> None:
         self._append(
@@ -100,7 +119,7 @@ class Writer:
             name="baseline",
             values={},
             settings={"trainables": {"_target_": "calsweep.trainables.linear.Linear"}},
-            notes=[],
+            verdict=to_plain(self.verdict()),
         )
 
     def fold(self, number: int) -> None:
@@ -188,7 +207,9 @@ def test_runs_carry_figures_settings_and_provenance(writer, uri):
     assert child["metrics.best_epoch"] == 2
     assert child["params.trainables.type"] == "calsweep.trainables.linear.Linear"
     assert child["tags.calsweep.dataset_hash"] == "da7a"
-    assert child["tags.calsweep.leaky"] == "false"
+    assert child["tags.calsweep.verdict"] == "clean with notes"
+    assert child["tags.calsweep.evidence"] == "Detrending looks 500 frames ahead."
+    assert child["tags.calsweep.holds_out"] == "animals"
     history = mlflow.MlflowClient().get_metric_history(child["run_id"], "train_loss")
     assert [(metric.step, metric.value) for metric in history] == [(1, 0.9), (2, 0.6)]
 
@@ -314,7 +335,7 @@ def test_champion_is_the_best_fold_and_takes_ordinary_frames(writer, uri):
     assert again.model.version == "1"
     version = mlflow.MlflowClient().get_model_version_by_alias("it's runner", "champion")
     assert version.description == (
-        "LEAKY FOLDS: a part may know of another. "
+        "LEAKY FOLDS: 70 frames of m1_a are in windows of the training and the test part (fold 0). "
         f"linear: fold 1 of sweep {writer.name}, chosen on validation (AUC 0.875). "
         "Test AUC of this fold 0.750; of the configuration 0.625 ± 0.177 over 2 folds. "
         "Decodes run from 2 units at 10.0 Hz. Notes: Detrending looks 500 frames ahead."
