@@ -59,7 +59,7 @@ class Finding:
     is_asked_for
         Whether the plan asks for this leak by name.
     parts
-        The two parts that know of each other; for `Kind.FITTED`, what was fitted on.
+        Those that know of each other, two for a leak; for `Kind.FITTED`, what was fitted on.
     what
         The step, where it is about one.
     where
@@ -218,7 +218,7 @@ def audit(plan: FoldPlan, /, *, timeline: Timeline, view: View) -> Verdict:
     Returns
     -------
     verdict
-        With one finding for each kind, pair of parts and step.
+        With one finding for each kind of leak, pair of parts and step, and for each kind of note.
     """
     seen = [fact for fold in plan.folds for fact in _facts(fold, timeline, view, plan.holds_out)]
     return _verdict([*_gather(seen), *_said(view)])
@@ -275,7 +275,7 @@ def _facts(fold: Fold, timeline: Timeline, view: View, holds_out: HeldOut) -> It
         if animals:
             yield _Fact(
                 kind=Kind.ANIMALS,
-                is_leak=holds_out in {HeldOut.ANIMALS, HeldOut.NOTHING},
+                is_leak=holds_out is HeldOut.ANIMALS,
                 is_asked_for=is_asked_for,
                 parts=pair,
                 where=tuple(sorted(animals)),
@@ -284,7 +284,7 @@ def _facts(fold: Fold, timeline: Timeline, view: View, holds_out: HeldOut) -> It
         if shared:
             yield _Fact(
                 kind=Kind.RECORDINGS,
-                is_leak=holds_out is not HeldOut.FRAMES,
+                is_leak=holds_out in {HeldOut.ANIMALS, HeldOut.RECORDINGS},
                 is_asked_for=is_asked_for,
                 parts=pair,
                 where=tuple(shared),
@@ -366,7 +366,8 @@ def _gather(facts: Iterable[_Fact]) -> Iterator[Finding]:
     """Put the facts of all folds together."""
     together: dict[tuple[object, ...], list[_Fact]] = {}
     for fact in facts:
-        key = (fact.kind, fact.is_leak, fact.parts, fact.what)
+        # Of notes, one line for all parts is enough.
+        key = (fact.kind, fact.is_leak, fact.parts if fact.is_leak else (), fact.what)
         together.setdefault(key, []).append(fact)
     for same in together.values():
         where = sorted({name for fact in same for name in fact.where})
@@ -375,7 +376,7 @@ def _gather(facts: Iterable[_Fact]) -> Iterator[Finding]:
             kind=first.kind,
             is_leak=first.is_leak,
             is_asked_for=first.is_asked_for,
-            parts=first.parts,
+            parts=tuple(part for part in PartName if any(part in fact.parts for fact in same)),
             what=first.what,
             where=tuple(where[:NAMED]),
             n_where=len(where),

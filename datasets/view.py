@@ -79,11 +79,10 @@ class View:
     @property
     def reach(self) -> Reach:
         """How far the input of a decoder reaches."""
-        look = self.transforms.look
-        n_frames = look.before_frames + look.after_frames
+        looks = [step.look.before_frames + step.look.after_frames for step in self.transforms]
         return Reach(
             window_frames=self.window.reach_frames,
-            look_frames=int(n_frames) if math.isfinite(n_frames) else 0,
+            look_frames=int(sum(n_frames for n_frames in looks if math.isfinite(n_frames))),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib import resources
 from typing import Any
@@ -75,6 +76,7 @@ def variant_target(group: str, variant: str, /) -> str:
     return str(OmegaConf.select(OmegaConf.create(file.read_text()), "_target_"))
 
 
+_WITH_AND = re.compile(r"[\w ]+(&[\w ]+)+")
 _TARGET = "calsweep.platform.settings.SweepSettings"
 
 
@@ -93,6 +95,8 @@ def _as_hydra(override: str) -> str:
     if name in GROUPS:
         _check_variants(name, value)
         return override
+    if _WITH_AND.fullmatch(value):
+        return f"++{name}='{value}'"  # a group of regions is named so, and Hydra has no word for it
     return f"++{override}"
 
 

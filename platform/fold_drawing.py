@@ -17,7 +17,7 @@ from calsweep.datasets.window import Window
 # C cell of a bar
 
 CELLS = 60
-NAMED = 8
+NAMED = 5
 MARK = {PartName.TRAIN: "·", PartName.VALIDATION: "v", PartName.TEST: "T"}
 MIXED, UNUSED = "x", " "
 STYLE = {"·": "cyan", "v": "yellow", "T": "bold red", MIXED: "magenta", UNUSED: ""}
@@ -48,7 +48,7 @@ def fold_table(plan: FoldPlan, timeline: Timeline, /, *, window: Window) -> Tabl
     table
         A bar of all frames; how the windows are shared, and the share of class 1 in each part.
     """
-    table = Table(title=escape(f"{plan.name}: {len(plan.folds)} folds"))
+    table = Table(title=escape(f"{plan.name}: {len(plan.folds)} fold{'s' * (len(plan.folds) > 1)}"))
     table.add_column("fold", justify="right")
     if plan.groups:
         table.add_column("tests", justify="right")

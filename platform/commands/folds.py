@@ -70,18 +70,21 @@ def _draw(view: View, console: Console, timeline: Timeline) -> None:
     verdict = audit(plan, timeline=timeline, view=view)
     console.print(fold_table(plan, timeline, window=view.window))
     for line in (legend(), *group_lines(plan)):
-        console.print(line, highlight=False, markup=False)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print(
         f"Holds out: {plan.holds_out.value}. Content hash: {plan.content_hash}. "
         f"Audit: {verdict.standing.value}.",
         highlight=False,
         markup=False,
+        soft_wrap=True,
     )
     for leak in verdict.leaks:
         asked = " (asked for by name)" if leak.is_asked_for else " (a sweep is refused)"
-        console.print(f"Leak: {leak.sentence}{asked}.", highlight=False, markup=False)
+        console.print(
+            f"Leak: {leak.sentence}{asked}.", highlight=False, markup=False, soft_wrap=True
+        )
     for note in verdict.notes:
-        console.print(f"Note: {note}.", highlight=False, markup=False)
+        console.print(f"Note: {note}.", highlight=False, markup=False, soft_wrap=True)
 
 
 def _quoted(text: str) -> str:

@@ -20,6 +20,19 @@ from calsweep.platform.config import compose_settings
         (["search_spaces.trainables.n_hidden.choices=[8,16]"], "choices=[8,16]"),
         (["datasets.target='it''s'".replace("''", "\\'")], "datasets.target="),
         (["datasets.address='a folder/with = and é'"], "datasets.address="),
+        (["datasets.folds.k_groups=4"], "datasets.folds.k_groups=4"),
+        (["datasets/folds=time_blocks", "datasets.folds.n_blocks=8"], "datasets/folds=time_blocks"),
+        (["datasets/folds=each_animal"], "datasets/folds=each_animal"),
+        (
+            [
+                "datasets/folds=listed",
+                "datasets.folds.folds=[{train: [a], validation: [b], test: [[c, 0, 9]]}]",
+            ],
+            "datasets/folds=listed",
+        ),
+        (["datasets.mask.keep=FLa&HLa"], "datasets.mask.keep="),
+        (["datasets/masks=random_units", "datasets.mask.seed=3"], "datasets/masks=random_units"),
+        (["search_spaces=mask"], "search_spaces=mask"),
         (["datasets.address=s3://lab/m1"], "datasets.address=s3://lab/m1"),
     ],
 )

@@ -12,6 +12,14 @@ from calsweep.datasets.shard import write_dataset
 from calsweep.datasets.simulation import Simulation
 from calsweep.platform.command import COMMANDS, main
 
+PLAIN = ("datasets.transforms.detrend=null",)
+TWICE = (
+    "datasets/folds=listed",
+    "datasets.folds.folds=[{train: [mouse1_r1, mouse2_r1], validation: [mouse3_r1], "
+    "test: [[mouse1_r1, 800, 900]]}]",
+    *PLAIN,
+)
+
 
 @pytest.fixture
 def calsweep(capsys, tmp_path, monkeypatch):
@@ -58,6 +66,14 @@ def test_every_command_has_help(calsweep, name):
         (["trainables={_target_: os.system}"], "is not known"),
         (["baseline._target_=os.system"], "only types of calsweep are built"),
         (["baseline=5"], "`baseline` must be a Decoder, but got 5."),
+        (["datasets/folds=time_block"], "`datasets/folds=time_block` is not known. Did you mean"),
+        (["datasets.folds=5"], "`datasets.folds` must be a Folds, but got 5."),
+        (
+            ["datasets.folds={_target_: calsweep.datasets.window.Window}"],
+            "`datasets.folds` must be a Folds, but got Window(",
+        ),
+        (["datasets.mask.keep=[1.5]"], "`datasets.mask.keep"),
+        (["datasets.folds.k_groups=2"], "`k_groups >= 3` must hold"),
         (["trainables=[gru,lstm]"], "`trainables` takes one variant, but got [gru,lstm]"),
     ],
 )
@@ -77,6 +93,23 @@ def test_wrong_override_is_told_with_the_nearest_right_name(calsweep, tmp_path, 
         (["datasets.target=speed_cm_s"], "`target` must be a label"),
         (["datasets.window.length=901"], "has 900 frames, and a window of 901 frames"),
         (["datasets.folds.k_groups=6"], "6 groups need at least 6 animals, but the dataset has 5"),
+        (
+            ["datasets/folds=time_blocks"],
+            "gaps of 999 frames leave none of the validation part of fold 0",
+        ),
+        (
+            ["datasets/folds=time_blocks", "datasets.folds.gap_frames=10", *PLAIN],
+            "`gap_frames >= 31` must hold",
+        ),
+        (
+            ["datasets/folds=time_blocks", "datasets.transforms.scaling.over=recording", *PLAIN],
+            "The folds (blocks of time in 5 groups, gap of 31 frames) leak: 4500 frames of",
+        ),
+        ([*TWICE], "leak: animals mouse1 are in the training and the test part (fold 0); recordin"),
+        ([*TWICE, "datasets.folds.holds_out=frames"], "leak: 100 frames of mouse1_r1 are in the"),
+        (["datasets.mask.keep=region51"], "'region51' is none of its 50"),
+        (["+search_spaces.datasets.mask.keep.choices=[all,region51]"], "'region51' is none of its"),
+        (["+search_spaces.datasets.folds.k_groups.choices=[3,4]"], "cannot be searched"),
         (["tuner=grid"], "`training.learning_rate` in the search space: a grid needs countable"),
         (["search_spaces.trainables.n_hidden.choices=[0,8]"], "`n_hidden >= 1` must hold"),
         (["+search_spaces.trainables.n_layers.choices=[1,2]"], "`trainables.n_layers` is not a"),
@@ -144,3 +177,45 @@ def test_unknown_sweep_is_told(calsweep):
         code, _, err = calsweep(command, "nothing")
         assert code == 2
         assert "No sweep 'nothing'" in err
+
+
+def test_folds_are_drawn_and_audited(calsweep, mice, tmp_path):
+    code, out, _ = calsweep("folds", "show", mice.folder)
+    assert code == 0
+    assert "animals in 5 groups: 20 folds" in out
+    assert "TTTTTTTTTTTTvvvvvvvvvvvv····································" in out  # fold 0
+    assert "60 / 20 / 20" in out
+    assert "group 4: mouse5" in out
+    assert "Holds out: animals." in out
+    assert "Audit: clean with notes." in out
+    assert "Note: detrended by a centred moving average of 1000 frames" in out
+    drawing = ["folds", "show", mice.folder, "--target", "run", "datasets/folds=stratified_windows"]
+    code, out, _ = calsweep(*drawing, *PLAIN, "--save", tmp_path / "folds.html")
+    assert code == 0
+    assert "x" * 60 in out
+    assert "70 / 15 / 15" in out
+    assert "in windows of the training and the test part (fold 0) (asked for by name)" in out
+    assert "stratified windows" in (tmp_path / "folds.html").read_text()
+
+
+def test_folds_of_wrong_input_are_told(calsweep, mice, tmp_path):
+    code, _, err = calsweep("folds", "show", mice.folder, "--target", "speed_cm_s")
+    assert (code, "`target` must be a label" in err) == (2, True)
+    code, _, err = calsweep("folds", "show", mice.folder, "--save", "folds.png")
+    assert (code, ".html or .svg" in err) == (2, True)
+    code, _, err = calsweep("folds", "show", tmp_path / "nowhere")
+    assert (code, "No dataset at" in err) == (2, True)
+
+
+def test_data_check_says_which_folds_a_dataset_allows(calsweep, mice):
+    code, out, _ = calsweep("data", "check", mice.folder)
+    assert code == 0
+    assert "animal_groups: 20 folds (mouse1 | mouse2 | mouse3 | mouse4 | mouse5), holds out" in out
+    assert "leave_one_animal_out: 5 folds" in out
+    assert "leave_one_recording_out: not possible: leaving a recording out needs three" in out
+    assert "stratified_windows: 1 fold, holds out nothing, LEAKY" in out
+    assert "time_blocks: 20 folds, holds out frames" in out
+    assert "whole_trials:" in out
+    code, out, _ = calsweep("data", "check", mice.folder, "--groups", 6, "--window", 800)
+    assert "animal_groups: not possible: 6 groups need at least 6 animals" in out
+    assert "time_blocks: not possible:" in out

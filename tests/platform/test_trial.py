@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import ray
 
-from calsweep.datasets.fold import animal_folds
+from calsweep.datasets.fold import WindowDraw, animal_folds
+from calsweep.datasets.mask import UnitMask
 from calsweep.platform.fold_task import FoldTask, fold_seed
 from calsweep.platform.plain import to_plain
 from calsweep.platform.record import FoldRecord, code_version
@@ -48,6 +49,14 @@ def test_key_says_what_decides_the_result(tasks, tmp_path):
     assert replace(task, code="other").key != task.key
     elsewhere = {**task.settings["datasets"], "address": "s3://lab/mice"}
     assert replace(task, settings={**task.settings, "datasets": elsewhere}).key == task.key
+    masked = {**task.settings["datasets"], "mask": to_plain(UnitMask(keep="FLa&HLa"))}
+    assert replace(task, settings={**task.settings, "datasets": masked}).key != task.key
+    last = task.fold.train[-1]
+    train = (*task.fold.train[:-1], replace(last, stop_frame=last.stop_frame - 1))
+    assert replace(task, fold=replace(task.fold, train=train)).key != task.key
+    draws = [WindowDraw(seed=seed, validation_share=0.1, test_share=0.1) for seed in (0, 1)]
+    drawn = [replace(task, fold=replace(task.fold, draw=draw)).key for draw in draws]
+    assert len({task.key, *drawn}) == 3
     longer = {**task.settings["training"], "epochs": 3}
     assert replace(task, settings={**task.settings, "training": longer}).key != task.key
 
