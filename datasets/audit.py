@@ -254,7 +254,7 @@ class _Fact:
 
 def _facts(fold: Fold, timeline: Timeline, view: View, holds_out: HeldOut) -> Iterator[_Fact]:
     is_asked_for = holds_out is HeldOut.NOTHING
-    for fitted in view.transforms.fitted:
+    for fitted in view.fitted:
         if set(fitted.on) - {PartName.TRAIN}:
             yield _Fact(
                 kind=Kind.FITTED,

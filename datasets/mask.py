@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from calsweep.datasets.fold import PartName
 from calsweep.datasets.manifest import ImageFormat, Manifest
 from calsweep.datasets.split import Scaling
 
@@ -46,7 +47,12 @@ class Mask(Protocol):
 
     @property
     def label(self) -> str:
-        """Short name for tables; empty if nothing is masked."""
+        """What is seen, in a few words for tables; empty if all is."""
+        ...
+
+    @property
+    def fitted_on(self) -> tuple[PartName, ...]:
+        """The parts of a fold that it was chosen on; none if it was chosen without data."""
         ...
 
     def seen(self, manifest: Manifest, /) -> NDArray[np.bool_]:
@@ -76,9 +82,9 @@ class UnitMask:
     Examples
     --------
     >>> UnitMask(keep="not FLa&HLa").label
-    'not FLa&HLa'
+    'all but FLa&HLa'
     >>> UnitMask(keep=("left", 7), groups={"left": ("a", "b")}).label
-    'left + 7'
+    'only left + 7'
     """
 
     keep: str | int | tuple[str | int, ...] = ALL
@@ -90,9 +96,18 @@ class UnitMask:
 
     @property
     def label(self) -> str:
-        """Short name for tables; empty if nothing is masked."""
+        """What is seen, in a few words for tables; empty if all is."""
+        if self.keep == ALL:
+            return ""
         names = self.keep if isinstance(self.keep, tuple) else (self.keep,)
-        return "" if self.keep == ALL else " + ".join(map(str, names))
+        together = " + ".join(map(str, names))
+        is_complement = len(names) == 1 and together.startswith(NOT)
+        return f"all but {together.removeprefix(NOT)}" if is_complement else f"only {together}"
+
+    @property
+    def fitted_on(self) -> tuple[PartName, ...]:
+        """The parts of a fold that it was chosen on: none."""
+        return ()
 
     def seen(self, manifest: Manifest, /) -> NDArray[np.bool_]:
         """Give whether the decoder sees each unit, shape ``(unit,)``."""
@@ -135,8 +150,13 @@ class RandomUnits:
 
     @property
     def label(self) -> str:
-        """Short name for tables."""
-        return f"{_how_many(self.share, self.n_units)} random units (seed {self.seed})"
+        """What is seen, in a few words for tables."""
+        return f"only {_how_many(self.share, self.n_units)} units at random (seed {self.seed})"
+
+    @property
+    def fitted_on(self) -> tuple[PartName, ...]:
+        """The parts of a fold that it was chosen on: none."""
+        return ()
 
     def seen(self, manifest: Manifest, /) -> NDArray[np.bool_]:
         """Give whether the decoder sees each unit, shape ``(unit,)``."""
@@ -165,8 +185,13 @@ class CentralUnits:
 
     @property
     def label(self) -> str:
-        """Short name for tables."""
-        return f"{_how_many(self.share, self.n_units)} central units"
+        """What is seen, in a few words for tables."""
+        return f"only {_how_many(self.share, self.n_units)} units nearest to the centre"
+
+    @property
+    def fitted_on(self) -> tuple[PartName, ...]:
+        """The parts of a fold that it was chosen on: none."""
+        return ()
 
     def seen(self, manifest: Manifest, /) -> NDArray[np.bool_]:
         """Give whether the decoder sees each unit, shape ``(unit,)``."""
@@ -218,8 +243,13 @@ class CutOut:
 
     @property
     def label(self) -> str:
-        """Short name for tables."""
-        return f"without compartment {self.compartment}"
+        """What is seen, in a few words for tables."""
+        return f"all but compartment {self.compartment}"
+
+    @property
+    def fitted_on(self) -> tuple[PartName, ...]:
+        """The parts of a fold that it was chosen on: none."""
+        return ()
 
     def seen(self, manifest: Manifest, /) -> NDArray[np.bool_]:  # noqa: ARG002
         """Refuse: units have no pixels."""

@@ -27,7 +27,7 @@ from calsweep.datasets.timeline import (
     check_windows_of_part,
     fold_windows,
 )
-from calsweep.datasets.transform import Transforms
+from calsweep.datasets.transform import Fitted, Transforms
 from calsweep.datasets.window import Window
 
 # T time, N unit, W window
@@ -75,6 +75,12 @@ class View:
     folds: Folds = field(default_factory=AnimalGroups)
     mask: Mask = field(default_factory=UnitMask)
     labels: Labels = Labels.OBSERVED
+
+    @property
+    def fitted(self) -> tuple[Fitted, ...]:
+        """What is fitted to a fold, and on which of its parts."""
+        mask = Fitted(what=type(self.mask).__name__, on=self.mask.fitted_on)
+        return (*self.transforms.fitted, *((mask,) if mask.on else ()))
 
     @property
     def reach(self) -> Reach:

@@ -251,7 +251,7 @@ def description(sweep: SweepRecord, trial: TrialRecord, fold: FoldRecord, /) -> 
         leaks = "; ".join(leak.sentence for leak in verdict.leaks)
         sentences.insert(0, f"LEAKY FOLDS: {leaks}.")
     if trial.mask:
-        sentences.append(f"Sees {trial.mask} alone.")
+        sentences.append(f"Mask: {trial.mask}.")
     if verdict.notes:
         sentences.append(f"Notes: {'; '.join(note.strip().rstrip('.') for note in verdict.notes)}.")
     return " ".join(sentences)

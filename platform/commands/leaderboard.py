@@ -76,7 +76,7 @@ def _mask(row: Row) -> str:
     """Name the mask, unless it stands among the values tried."""
     mask = row.trial.mask
     is_told = any(name.startswith("datasets.mask.") for name in row.trial.values)
-    return f" [{mask}]" if mask and not is_told else ""
+    return f" [mask: {mask}]" if mask and not is_told else ""
 
 
 def _standing(row: Row) -> str:

@@ -19,10 +19,13 @@ def _help() -> str:
       datasets.address=ADDRESS       the dataset (a folder or s3://...)
       datasets.target=NAME           the behavior to decode
       datasets={"|".join(variants("datasets"))}
+      datasets/folds={"|".join(variants("datasets/folds"))}
+      datasets/masks={"|".join(variants("datasets/masks"))}
       trainables={"|".join(variants("trainables"))}
       search_spaces={"|".join(variants("search_spaces"))} (or several: [a,b])
       tuner=optuna|random|grid       n_trials=20  seed=0  name=NAME
       training.epochs=30             datasets.window.length=31 ...
+      datasets.folds.k_groups=5      datasets.mask.keep=NAME
       resources.num_workers=2        home=FOLDER  tracking_uri=URI
 
     A sweep that was interrupted goes on when the same command is given again.

@@ -14,7 +14,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from calsweep.datasets.audit import Finding, Kind, Verdict
-from calsweep.datasets.fold import Fold, FoldPlan, PartName, Stretch
+from calsweep.datasets.fold import Fold, FoldPlan, HeldOut, PartName, Stretch
 from calsweep.platform.config import compose_settings
 from calsweep.platform.plain import to_plain
 from calsweep.platform.record import (
@@ -53,12 +53,14 @@ class SweepWriter:
     subjects: tuple[str, ...] = SUBJECTS
     notes: tuple[str, ...] = ("Detrending looks 500 frames ahead.",)
     leaky: bool = False
+    grouped: bool = True
 
     def plan(self) -> FoldPlan:
         pairs = itertools.permutations(range(5), 2)
         return FoldPlan(
             name="animals",
-            groups=tuple((subject,) for subject in self.subjects),
+            holds_out=HeldOut.ANIMALS if self.grouped else HeldOut.FRAMES,
+            groups=tuple((subject,) for subject in self.subjects) if self.grouped else (),
             folds=tuple(self._fold(i, *pair) for i, pair in enumerate(pairs)),
         )
 
@@ -130,8 +132,8 @@ class SweepWriter:
         others = [i for i in range(5) if i not in (test, validation)]
         return Fold(
             index=index,
-            test_group=test,
-            validation_group=validation,
+            test_group=test if self.grouped else None,
+            validation_group=validation if self.grouped else None,
             train=tuple(self._stretch(i) for i in others),
             validation=(self._stretch(validation),),
             test=(self._stretch(test),),
@@ -142,9 +144,10 @@ class SweepWriter:
 
     def _train(self, fold: Fold, key: str, *, strength: float) -> None:
         rng = np.random.default_rng([int(key), 3])
-        label = (np.sin(np.arange(N_WINDOWS) / 40 + fold.test_group) > 0.2).astype(np.int64)
+        mouse = fold.test_group or 0
+        label = (np.sin(np.arange(N_WINDOWS) / 40 + mouse) > 0.2).astype(np.int64)
         drift = np.convolve(rng.normal(size=N_WINDOWS + 8), np.ones(9) / 3, mode="valid")
-        logit = (strength - 0.2 * fold.test_group) * (2 * label - 1) + 1.2 * drift
+        logit = (strength - 0.2 * mouse) * (2 * label - 1) + 1.2 * drift
         probability = (1 / (1 + np.exp(-logit))).astype(np.float32)
         test = Score(
             loss=0.3,

@@ -232,6 +232,28 @@ def test_controls_and_leaks_are_marked(writer):
     assert "Leaky folds" in page.text
 
 
+def test_plan_without_groups_has_no_matrix_and_says_why(writer):
+    written = writer(grouped=False)
+    written.begin()
+    written.trial(0)
+    written.trial(1)
+    page = Page(write_report(written.read(), written.home / "report.html"))
+    assert list(page.figures) == ["spread", "roc", "learning", "stretch"]
+    assert "A nested choice does not apply" in page.text
+    assert "holds out frames" in page.text
+    assert "Audit before training: clean with notes." in page.text
+
+
+def test_leaks_stand_on_every_row_with_their_evidence(writer):
+    written = writer(leaky=True)
+    written.begin()
+    written.trial(0)
+    page = Page(write_report(written.read(), written.home / "report.html"))
+    assert "leaky folds" in row_of(page, "baseline")[1]
+    assert "30 frames of m1_a are in the training and the test part (fold 0)" in page.text
+    assert "Audit before training: leaky." in page.text
+
+
 def test_command_writes_beside_the_record(writer):
     written = writer()
     written.begin()

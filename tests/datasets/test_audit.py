@@ -281,6 +281,25 @@ def test_what_is_fitted_on_the_test_part_is_refused_whatever_the_plan(three, pro
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class BestUnits(UnitMask):
+    """A mask that declares that its units were chosen on some parts."""
+
+    on: tuple[PartName, ...]
+
+    @property
+    def fitted_on(self):
+        return self.on
+
+
+def test_a_mask_chosen_on_the_validation_part_is_refused_and_on_training_is_not(three):
+    plan = EachAnimal().plan(three, reach=Reach())
+    honest = view_of(mask=BestUnits(on=(PartName.TRAIN,)))
+    assert check_leaks(plan, timeline=three, view=honest).standing is Standing.CLEAN
+    with pytest.raises(LeakFound, match="BestUnits is fitted on the validation part .*training"):
+        check_leaks(plan, timeline=three, view=view_of(mask=BestUnits(on=(PartName.VALIDATION,))))
+
+
 def test_permuted_labels_and_same_animals_are_notes(three):
     view = view_of(labels=Labels.PERMUTED, mask=UnitMask(keep="region1"))
     verdict = check_leaks(

@@ -55,7 +55,8 @@ def test_groups_of_w(manifest, name, expected):
     assert regions(UnitMask(keep=name), manifest()) == expected
     others = [i for i in range(1, 51) if i not in expected]
     assert regions(UnitMask(keep=f"not {name}"), manifest()) == others
-    assert UnitMask(keep=name).label == name
+    assert UnitMask(keep=name).label == f"only {name}"
+    assert UnitMask(keep=f"not {name}").label == f"all but {name}"
 
 
 def test_units_by_name_number_and_own_group(manifest):
@@ -73,7 +74,7 @@ def test_random_units_are_a_share_or_a_number_and_fewer_are_among_more(manifest)
     assert quarter < half
     assert half != set(regions(RandomUnits(share=0.5, seed=1), manifest()))
     assert len(regions(RandomUnits(n_units=3), manifest())) == 3
-    assert RandomUnits(share=1 / 16).label == "0.0625 of all random units (seed 0)"
+    assert RandomUnits(share=1 / 16).label == "only 0.0625 of all units at random (seed 0)"
 
 
 def test_central_units_are_nearest_to_the_middle(manifest):

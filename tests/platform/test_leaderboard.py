@@ -98,7 +98,9 @@ def test_every_row_says_what_the_audit_came_to(tmp_path, capsys):
     mask = {"_target_": "calsweep.datasets.mask.UnitMask", "keep": "M2&M1"}
     sweep = write_sweep(tmp_path, groups=(("x",), ("y",)), verdict=Verdict(), mask=mask)
     print_leaderboard(sweep)
-    rows = [line for line in capsys.readouterr().out.splitlines() if "linear [M2&M1]" in line]
+    rows = [
+        line for line in capsys.readouterr().out.splitlines() if "linear [mask: only M2&M1]" in line
+    ]
     assert len(rows) == 2
     assert all(row.split("│")[-2].strip() == "clean" for row in rows)
 
