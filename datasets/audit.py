@@ -14,7 +14,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from calsweep.datasets.fold import Fold, FoldPlan, HeldOut, PartName
+from calsweep.datasets.fold import Fold, FoldPlan, HeldOut, PartName, Stretch
 from calsweep.datasets.recording import trial_borders
 from calsweep.datasets.timeline import PartWindows, Timeline, fold_windows
 from calsweep.datasets.transform import Look
@@ -306,10 +306,11 @@ def _shared_frames(
     """Count the frames that two parts hold, see and reach in recordings that both have."""
     found: dict[Kind, dict[str, int]] = {Kind.FRAMES: {}, Kind.WINDOWS: {}, Kind.STEPS: {}}
     look = view.transforms.look
+    stretches = [_by_recording(fold.part(name)) for name in pair]
     for recording in shared:
         n_frames = len(timeline.trials[recording])
         if fold.draw is None:
-            held = [_held(fold, part, recording, n_frames) for part in pair]
+            held = [_held(of_part[recording], n_frames) for of_part in stretches]
             found[Kind.FRAMES][recording] = int(np.count_nonzero(held[0] & held[1]))
         inside = [_covered(windows[part].starts[recording], view.window, n_frames) for part in pair]
         found[Kind.WINDOWS][recording] = int(np.count_nonzero(inside[0] & inside[1]))
@@ -332,11 +333,17 @@ def _shared_frames(
             )
 
 
-def _held(fold: Fold, part: PartName, recording: str, n_frames: int) -> NDArray[np.bool_]:
+def _by_recording(stretches: Sequence[Stretch]) -> dict[str, list[Stretch]]:
+    found: dict[str, list[Stretch]] = {}
+    for stretch in stretches:
+        found.setdefault(stretch.recording, []).append(stretch)
+    return found
+
+
+def _held(stretches: Sequence[Stretch], n_frames: int) -> NDArray[np.bool_]:
     is_held_T = np.zeros(n_frames, dtype=bool)
-    for stretch in fold.part(part):
-        if stretch.recording == recording:
-            is_held_T[stretch.start_frame : stretch.stop_frame] = True
+    for stretch in stretches:
+        is_held_T[stretch.start_frame : stretch.stop_frame] = True
     return is_held_T
 
 

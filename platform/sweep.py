@@ -128,27 +128,26 @@ def _views(settings: SweepSettings) -> list[View]:
     """Give the views to check before a sweep: the start, the baseline, and the ends of each axis.
 
     The combination of all that make the input reach far is among them, since it needs the widest
-    gap; each trial is audited by itself besides.
+    gap. Of windows, the shortest and the longest reach will do: each trial is audited by itself
+    besides.
     """
-    tried = _check_space(settings)
     widest: dict[str, Any] = {}
-    for name, values in tried.items():
-        if name.startswith(("datasets.window.", "datasets.transforms.")):
-            with_others = [settings.configuration({**widest, name: value}) for value in values]
-            reaches = [setting.datasets.reach for setting in with_others]
-            n_frames = [reach.window_frames + reach.look_frames for reach in reaches]
-            widest[name] = values[n_frames.index(max(n_frames))]
-    return [
-        settings.datasets,
-        settings.linear.datasets,
-        settings.configuration(widest).datasets,
-        *(
-            settings.configuration({name: value}).datasets
-            for name, values in tried.items()
-            if name.startswith("datasets.")
-            for value in values
-        ),
-    ]
+    views = [settings.datasets, settings.linear.datasets]
+    for name, values in _check_space(settings).items():
+        if not name.startswith("datasets."):
+            continue
+        alone = [settings.configuration({name: value}).datasets for value in values]
+        with_others = [settings.configuration({**widest, name: value}) for value in values]
+        n_frames = [_n_reached(setting.datasets) for setting in with_others]
+        widest[name] = values[n_frames.index(max(n_frames))]
+        if name.startswith("datasets.window."):
+            alone = [min(alone, key=_n_reached), max(alone, key=_n_reached)]
+        views += alone
+    return [*views, settings.configuration(widest).datasets]
+
+
+def _n_reached(view: View) -> int:
+    return view.reach.window_frames + view.reach.look_frames
 
 
 def _plan(settings: SweepSettings, dataset: Dataset, folds: FoldPlan) -> TrialPlan:
