@@ -58,7 +58,7 @@ def ingest(
     with workspace(address, replace=replace, origin=origin) as folder:
         recordings = _recordings(source, files, rate_hz=rate_hz, trial_frames=trial_frames, say=say)
         manifest = write_dataset(recordings, folder=folder)
-        say(f"Putting {len(manifest.shards)} shards in place at {address} ...")
+        say(f"Putting {len(manifest.all_shards)} shards in place at {address} ...")
         publish(
             folder,
             address=address,

@@ -23,13 +23,12 @@ def data() -> None:
 @click.option("--groups", "k", default=5, show_default=True, help="Groups of animals for folds.")
 def check(address: str, k: int) -> None:
     """Read every shard at ADDRESS, verify it, and show what the dataset holds."""
-    location = locate(address)
-    manifest = verify_dataset(location.filesystem, location.path)
+    manifest = verify_dataset(locate(address))
     console = Console(width=None if Console().is_terminal else 120)
     console.print(_table(manifest))
-    n_bytes = sum(shard.n_bytes for shard in manifest.shards)
+    n_bytes = sum(shard.n_bytes for shard in manifest.all_shards)
     click.echo(
-        f"Whole: {len(manifest.shards)} shards, {n_bytes / 1e6:.1f} MB, checksums agree. "
+        f"Whole: {len(manifest.all_shards)} shards, {n_bytes / 1e6:.1f} MB, checksums agree. "
         f"{len(manifest.subjects)} subjects, {len(manifest.recordings)} recordings, "
         f"{manifest.n_frames} frames of {len(manifest.units)} units at {manifest.rate_hz:g} Hz."
     )

@@ -5,10 +5,10 @@ import os
 from pathlib import Path
 
 import numpy as np
-import pyarrow.fs as pafs
 import pytest
 
 from calsweep.datasets.dataset import read_manifest
+from calsweep.datasets.store import FolderStore
 from calsweep.platform.command import main
 
 RNG = np.random.default_rng(0)
@@ -47,7 +47,7 @@ def test_npz_files_become_a_dataset(calsweep, tmp_path):
     assert "3/3 m2_a" in out
     assert "m: 3 recordings of 2 subjects, 150 frames of 4 units at 5 Hz." in out
     assert "datasets.target=running" in out
-    manifest = read_manifest(pafs.LocalFileSystem(), str(tmp_path / "m"))
+    manifest = read_manifest(FolderStore(tmp_path / "m"))
     assert manifest.subjects == ("m1", "m2")
     assert manifest.units == ("M2_1", "M2_2", "V1_1", "V1_2")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "recordings"]
@@ -61,7 +61,7 @@ def test_csv_files_become_a_dataset_with_names_from_a_pattern(calsweep, tmp_path
         "--names", r"(?P<recording>\d+)-(?P<subject>.+)",
     )  # fmt: skip
     assert (code, err) == (0, "")
-    manifest = read_manifest(pafs.LocalFileSystem(), str(tmp_path / "m"))
+    manifest = read_manifest(FolderStore(tmp_path / "m"))
     assert manifest.subjects == ("mouseA",)
     assert manifest.recordings[0].label_counts == {"footstep": {0: 40, 1: 20}}
     code, out, _ = calsweep("data", "check", "m")
@@ -202,7 +202,7 @@ def test_flies_become_20_folds(calsweep, tmp_path):
         "--resample-hz", "10",
     )  # fmt: skip
     assert (code, err) == (0, "")
-    manifest = read_manifest(pafs.LocalFileSystem(), str(tmp_path / "flies"))
+    manifest = read_manifest(FolderStore(tmp_path / "flies"))
     assert len(manifest.subjects) == 19
     assert manifest.units[0] == "EPG1"
     assert manifest.units[31] == "PEN1_16"
