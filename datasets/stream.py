@@ -16,7 +16,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from calsweep.datasets.image_cache import ImageCache
+from calsweep.datasets.cache import Cache
+from calsweep.datasets.image_cache import cached_images
 from calsweep.datasets.manifest import Manifest
 from calsweep.datasets.recording import trial_borders
 from calsweep.datasets.store import Store
@@ -87,7 +88,7 @@ class ImageStream:
 
     manifest: Manifest
     store: Store
-    cache: ImageCache
+    cache: Cache
     trial_T: NDArray[np.int32]
     starts_W: NDArray[np.int64]
     window_length: int
@@ -262,6 +263,9 @@ class _Reader:
     def _fetch(self, shard: int) -> NDArray[np.generic]:
         manifest = self._stream.manifest
         assert manifest.images is not None  # noqa: S101 - checked when the stream was made
-        return self._stream.cache.images(
-            manifest.image_shards[shard], store=self._stream.store, images=manifest.images
+        return cached_images(
+            manifest.image_shards[shard],
+            store=self._stream.store,
+            images=manifest.images,
+            cache=self._stream.cache,
         )

@@ -1,19 +1,18 @@
-"""The cache of images: bounded, shared between processes, no loss where the disk is full."""
+"""Images of shards in the cache: fetched once by all processes, no loss where there is no room."""
 
 import multiprocessing
-import os
-import subprocess
 import time
 
 import numpy as np
 import pytest
 
-from calsweep.datasets.image_cache import ImageCache
+from calsweep.datasets.cache import Cache
+from calsweep.datasets.image_cache import cached_images
 from calsweep.datasets.recording import Recording
 from calsweep.datasets.shard import DamagedShard, write_dataset
 from calsweep.datasets.store import FolderStore
 
-SHARD_BYTES = 10 * 16 * 16 * 2
+ENTRY_BYTES = 10 * 16 * 16 * 2 + 128
 
 
 @pytest.fixture
@@ -37,7 +36,7 @@ def manifest(tmp_path):
 
 
 class Noting:
-    """A slow store that writes every read into a file, from whatever process."""
+    """A store that writes every read into a file, from whatever process."""
 
     def __init__(self, folder, notes, *, seconds=0.0):
         self.folder, self.notes, self.seconds = folder, notes, seconds
@@ -58,52 +57,46 @@ def store(tmp_path):
     return Noting(tmp_path / "data", tmp_path / "notes")
 
 
-def cached(folder):
-    return sorted(file.name for file in folder.glob("*.npy"))
+def images_of_all(manifest, store, cache):
+    return [
+        cached_images(shard, store=store, images=manifest.images, cache=cache)
+        for shard in manifest.image_shards
+    ]
 
 
-def test_those_unused_for_longest_make_room(manifest, store, tmp_path):
-    cache = ImageCache(tmp_path / "images", limit_mb=3.5 * (SHARD_BYTES + 128) / 1e6)
-    shards = manifest.image_shards
-
-    def use(i):
-        return cache.images(shards[i], store=store, images=manifest.images)
-
-    first = use(0)
-    for i in (1, 2, 0, 3):  # 0 is used again, so 1 goes
-        use(i)
-    assert cached(tmp_path / "images") == sorted(f"{shards[i].sha256}.npy" for i in (0, 2, 3))
-    use(1)
-    use(4)
-    assert cached(tmp_path / "images") == sorted(f"{shards[i].sha256}.npy" for i in (3, 1, 4))
-    assert store.reads() == [shards[i].file for i in (0, 1, 2, 3, 1, 4)]
-    assert first.sum() == use(0).sum()  # what is gone from the folder is still whole where in use
+def test_images_are_fetched_once_and_mapped(manifest, store, tmp_path):
+    first = images_of_all(manifest, store, Cache(tmp_path / "cache"))
+    second = images_of_all(manifest, store, Cache(tmp_path / "cache"))
+    assert np.array_equal(first, second)
+    assert isinstance(second[0], np.memmap)
+    assert store.reads() == [shard.file for shard in manifest.image_shards]
 
 
-def test_shard_larger_than_the_limit_is_held_in_memory(manifest, store, tmp_path):
-    cache = ImageCache(tmp_path / "images", limit_mb=0.001)
-    images = cache.images(manifest.image_shards[0], store=store, images=manifest.images)
-    assert images.shape == (10, 16, 16)
-    assert cached(tmp_path / "images") == []
+def test_what_made_room_stays_whole_where_it_is_in_use(manifest, store, tmp_path):
+    whole = images_of_all(manifest, store, Cache(tmp_path / "whole"))
+    small = Cache(tmp_path / "small", limit_mb=2 * ENTRY_BYTES / 1e6)
+    assert np.array_equal(images_of_all(manifest, store, small), whole)
+    assert len(list((tmp_path / "small/images").iterdir())) == 2
 
 
-def all_images(cache, manifest, store):
-    shards = manifest.image_shards
-    return np.stack([cache.images(s, store=store, images=manifest.images) for s in shards])
+def test_images_larger_than_the_cache_are_held_in_memory(manifest, store, tmp_path):
+    whole = images_of_all(manifest, store, Cache(tmp_path / "whole"))
+    with pytest.warns(RuntimeWarning, match=r"0 MB are needed .*CALSWEEP_CACHE_MB .* each time"):
+        got = images_of_all(manifest, store, Cache(tmp_path / "small", limit_mb=0.001))
+    assert np.array_equal(got, whole)
+    assert list((tmp_path / "small/images").iterdir()) == []
 
 
 def read_all(manifest, store, folder, sums):
-    cache = ImageCache(folder)
-    shards = manifest.image_shards
-    sums.put([int(cache.images(s, store=store, images=manifest.images).sum()) for s in shards])
+    sums.put([int(images.sum()) for images in images_of_all(manifest, store, Cache(folder))])
 
 
-def test_two_processes_never_fetch_one_shard_twice(manifest, tmp_path):
+def test_processes_never_fetch_one_shard_twice(manifest, tmp_path):
     store = Noting(tmp_path / "data", tmp_path / "notes", seconds=0.05)
     context = multiprocessing.get_context("spawn")
     sums = context.Queue()
     processes = [
-        context.Process(target=read_all, args=(manifest, store, tmp_path / "images", sums))
+        context.Process(target=read_all, args=(manifest, store, tmp_path / "cache", sums))
         for _ in range(3)
     ]
     for process in processes:
@@ -122,22 +115,6 @@ def test_damaged_shard_is_not_kept(manifest, store, tmp_path):
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
     with pytest.raises(DamagedShard, match=shard.file):
-        ImageCache(tmp_path / "images").images(shard, store=store, images=manifest.images)
+        images_of_all(manifest, store, Cache(tmp_path / "cache"))
     assert store.reads() == [shard.file] * 2
-    assert cached(tmp_path / "images") == []
-
-
-def test_full_disk_loses_nothing(manifest, store, tmp_path):
-    small = tmp_path / "small"
-    small.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(small)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a small disk cannot be mounted here")
-    try:
-        cache = ImageCache(small)
-        with pytest.warns(RuntimeWarning, match="No room is left in .*CALSWEEP_CACHE"):
-            got = all_images(cache, manifest, store)
-        assert np.array_equal(got, all_images(ImageCache(tmp_path / "x"), manifest, store))
-        assert list(small.glob(".*.partial")) == []
-    finally:
-        subprocess.run(["umount", "-l", str(small)], check=True)
+    assert list((tmp_path / "cache/images").iterdir()) == []

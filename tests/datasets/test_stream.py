@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from calsweep.datasets.cache import Cache
 from calsweep.datasets.dataset import open_dataset
-from calsweep.datasets.image_cache import ImageCache
 from calsweep.datasets.recording import Recording
 from calsweep.datasets.shard import write_dataset
 from calsweep.datasets.store import FolderStore
@@ -66,7 +66,7 @@ def stream(store, tmp_path, *, names=LENGTHS, length=3, limit_mb=1.0, **options)
     return ImageStream(
         manifest=dataset.manifest,
         store=store,
-        cache=ImageCache(tmp_path / "images", limit_mb=limit_mb),
+        cache=Cache(tmp_path / "images", limit_mb=limit_mb),
         trial_T=dataset.trial_T,
         starts_W=np.concatenate(starts),
         window_length=length,
@@ -134,7 +134,7 @@ def test_an_epoch_goes_on_in_the_middle(store, tmp_path, first_batch):
 
 
 def test_an_epoch_fetches_each_shard_once_even_with_hardly_a_cache(store, tmp_path):
-    images = stream(store, tmp_path, limit_mb=0.0006)
+    images = stream(store, tmp_path, limit_mb=0.001)
     assert len(images.manifest.image_shards) == 16
     list(images.epoch(0))
     assert set(store.reads.values()) == {1}
