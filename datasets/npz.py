@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,12 @@ from calsweep.datasets.source import (
     Source,
     behavior_unit,
     check_pattern,
+    check_rate,
     find_files,
+    label_or_measure,
     name_of,
+    naming,
     sha256_of,
-    whole_if_whole,
 )
 from calsweep.datasets.trial import trials_from
 
@@ -32,7 +35,7 @@ Arrays = Mapping[str, NDArray[np.generic]]
 
 @dataclass(frozen=True, kw_only=True)
 class NpzSource:
-    """Which arrays of the files are what.
+    """One .npz a recording, arrays by name.
 
     Attributes
     ----------
@@ -54,22 +57,28 @@ class NpzSource:
         Array of one value per unit: units are sorted by it and named after it. Units of equal value
         keep their order and are counted.
     names
-        Regular expression for file names, see `calsweep.datasets.source.name_of`.
+        Regular expression for file names with the groups ``subject`` and ``recording``, as in
+        ``(?P<subject>[^_]+)_(?P<recording>.+)``; by default the subject is what stands before the
+        first ``_``.
     """
+
+    example: ClassVar[str] = (
+        "calsweep ingest npz recordings/ lab/flies --order-units-by roi_neuron_type "
+        "--resample-hz 10"
+    )
 
     activity: str = "traces"
     rate: str = "rate_hz"
     rate_hz: float | None = None
     trials: str | None = None
     behaviors: tuple[str, ...] = ()
-    behavior_units: Mapping[str, str] = field(default_factory=dict)
+    behavior_units: Mapping[str, str] = field(default_factory=dict, metadata={"option": "unit"})
     order_units_by: str = ""
-    names: str = ""
+    names: str = field(default="", metadata={"metavar": "REGEX"})
 
     def __post_init__(self) -> None:
         check_pattern(self.names)
-        if self.rate_hz is not None and not self.rate_hz > 0:
-            raise ValueError(f"`rate_hz > 0` must hold, but got {self.rate_hz=}.")
+        check_rate(self.rate_hz)
 
     def files(self, location: Path, /) -> tuple[Path, ...]:
         """Give the ``.npz`` files of a folder, or the one file."""
@@ -84,10 +93,8 @@ class NpzSource:
             If the file cannot be read, lacks an array, or an array is not what it should be.
         """
         sha256 = sha256_of(file)
-        try:
+        with naming(file):
             return self._recording(file, _load(file), sha256=sha256)
-        except ValueError as error:
-            raise ValueError(f"{file}: {error}") from error
 
     def _recording(self, file: Path, arrays: Arrays, *, sha256: str) -> Recording:
         activity_TN = _activity(arrays, self.activity)
@@ -131,12 +138,7 @@ class NpzSource:
 
     def _label_or_measure(self, name: str, arrays: Arrays) -> NDArray[np.generic]:
         values = _get(arrays, name, "a behavior")
-        has_unit = behavior_unit(name, given=self.behavior_units) != ""
-        # Zeros in cm/s are the speed of a mouse at rest, not a class.
-        if has_unit or not np.issubdtype(values.dtype, np.floating):
-            return values
-        is_flag = np.isin(values, (0, 1)).all()
-        return whole_if_whole(values.astype(np.float64)) if is_flag else values
+        return label_or_measure(values, unit=behavior_unit(name, given=self.behavior_units))
 
     def _all_behaviors(self, arrays: Arrays, *, n_frames: int) -> tuple[str, ...]:
         others = {self.activity, self.rate, self.trials or TRIAL, self.order_units_by}

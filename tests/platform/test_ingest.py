@@ -2,14 +2,21 @@
 
 import json
 import os
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 
+from calsweep.datasets.catalog import sources
 from calsweep.datasets.dataset import read_manifest
 from calsweep.datasets.store import FolderStore
 from calsweep.platform.command import main
+from calsweep.platform.commands.dataclass_option import values_of
+from calsweep.platform.commands.ingest import ingest
 
 RNG = np.random.default_rng(0)
 
@@ -209,3 +216,48 @@ def test_flies_become_20_folds(calsweep, tmp_path):
     code, out, _ = calsweep("data", "check", "flies")
     assert code == 0
     assert "Folds by animal for moving: 20 folds" in out
+
+
+@pytest.mark.parametrize("name", sources())
+def test_example_of_each_source_is_a_command_line_that_works(name):
+    """Every source says of itself what `--help` shows, and its options are told apart."""
+    entry = sources()[name]
+    calsweep_, ingest_, name_, *arguments = shlex.split(entry.example)
+    assert (calsweep_, ingest_, name_) == ("calsweep", "ingest", name)
+    with click.Context(ingest) as group:
+        command = ingest.get_command(group, name)
+    context = command.make_context(name, arguments)
+    common = {"origin", "address", "resample_hz", "trial_frames", "replace"}
+    given = {key: value for key, value in context.params.items() if key not in common}
+    assert isinstance(entry.load()(**values_of(entry.load(), given)), entry.load())
+    options = [opt for param in command.params for opt in (*param.opts, *param.secondary_opts)]
+    assert len(set(options)) == len(options)
+    assert all(param.help for param in command.params if isinstance(param, click.Option))
+
+
+def test_help_shows_each_source_and_an_example(calsweep):
+    code, out, _ = calsweep("ingest", "--help")
+    assert code == 0
+    for name, entry in sources().items():
+        assert f"  {name} " in out
+        assert f"  {entry.example}\n" in out
+    code, out, _ = calsweep("ingest", "csv", "--help")
+    assert code == 0
+    assert sources()["csv"].example in out
+    assert "Frames per second; a table does not say.  [required]" in out
+
+
+def test_unknown_source_is_told_with_the_nearest(calsweep):
+    code, _, err = calsweep("ingest", "nzp", "recordings", "m")
+    assert code == 2
+    assert "`nzp` is not a source. Did you mean `npz`?" in err
+
+
+def test_help_of_ingest_imports_no_format():
+    code = (
+        "import sys; from calsweep.platform.command import cli\n"
+        "cli.main(['ingest', '--help'], standalone_mode=False)\n"
+        "print(sorted({'scipy', 'h5py', 'tifffile', 'pynwb', 'torch', 'ray'} & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert shown.stdout.splitlines()[-1] == "[]"
