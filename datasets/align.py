@@ -130,8 +130,9 @@ def reached(
         return np.zeros(len(frame_times_s), dtype=bool)
     half_s = float(np.median(np.diff(times_s))) / 2 if len(times_s) > 1 else 0.0
     reach_s = half_s + _SAME_S
-    out_T = (frame_times_s < times_s[0] - reach_s) | (frame_times_s > times_s[-1] + reach_s)
-    return np.logical_not(out_T)
+    first_s, last_s = times_s[0] - reach_s, times_s[-1] + reach_s
+    is_reached_T: NDArray[np.bool_] = (first_s <= frame_times_s) & (frame_times_s <= last_s)
+    return is_reached_T
 
 
 def even_times(n: int, /, *, rate_hz: float, start_s: float = 0.0) -> NDArray[np.float64]:
@@ -205,7 +206,8 @@ def _interpolated(
     values = values_S.astype(np.float64)
     values[~np.isfinite(values)] = np.nan
     # A frame that is hit exactly does not see its neighbors, one of which may be NaN.
-    return np.interp(frame_times_s, times_s, values)
+    taken_T: NDArray[np.float64] = np.interp(frame_times_s, times_s, values)
+    return taken_T
 
 
 def _without(
