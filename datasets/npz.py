@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from calsweep.datasets.recording import Recording
 from calsweep.datasets.source import (
     Source,
+    activity_of,
     behavior_unit,
     check_pattern,
     check_rate,
@@ -94,10 +95,10 @@ class NpzSource:
         """
         sha256 = sha256_of(file)
         with naming(file):
-            return self._recording(file, _load(file), sha256=sha256)
+            return self._recording(file, load_arrays(file), sha256=sha256)
 
     def _recording(self, file: Path, arrays: Arrays, *, sha256: str) -> Recording:
-        activity_TN = _activity(arrays, self.activity)
+        activity_TN = activity_of(_get(arrays, self.activity, "the activity"), name=self.activity)
         n_frames, n_units = activity_TN.shape
         name = name_of(file, pattern=self.names)
         order_N, units = self._units(arrays, n_units=n_units)
@@ -161,12 +162,20 @@ class NpzSource:
         return order_N, _unit_names([str(value) for value in values[order_N]])
 
 
-def _load(file: Path) -> Arrays:
+def load_arrays(file: Path, /, *, names: tuple[str, ...] | None = None) -> Arrays:
+    """Read arrays of a ``.npz`` file, by default all; never Python objects.
+
+    Raises
+    ------
+    ValueError
+        If the file is not whole, lacks an array, or an array holds Python objects.
+    """
     if not zipfile.is_zipfile(file):
         raise ValueError("this is no whole .npz file: its table of contents is missing.")
     try:
         with np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            _check_there(names or (), archive.files)
+            return {name: archive[name] for name in names or archive.files}
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise ValueError(f"this is no whole .npz file: {error}.") from error
     except ValueError as error:
@@ -175,21 +184,18 @@ def _load(file: Path) -> Arrays:
         raise
 
 
+def _check_there(names: tuple[str, ...], there: list[str]) -> None:
+    missing = [name for name in names if name not in there]
+    if missing:
+        listed = ", ".join(there) or "none"
+        raise ValueError(f"there is no array `{missing[0]}`. Arrays: {listed}.")
+
+
 def _get(arrays: Arrays, name: str, what: str) -> NDArray[np.generic]:
     if name not in arrays:
         there = ", ".join(f"{key} {values.shape}" for key, values in arrays.items()) or "none"
         raise ValueError(f"there is no array `{name}` for {what}. Arrays: {there}.")
     return arrays[name]
-
-
-def _activity(arrays: Arrays, name: str) -> NDArray[np.float32]:
-    values = _get(arrays, name, "the activity")
-    if values.ndim != 2 or values.dtype.kind not in "iubf":
-        raise ValueError(
-            f"`{name}` must be numbers of shape (time, unit), "
-            f"but is {values.dtype} of shape {values.shape}."
-        )
-    return values.astype(np.float32)
 
 
 def _unit_names(values: list[str]) -> tuple[str, ...]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -34,6 +35,13 @@ class Source(Protocol):
     def read(self, file: Path, /) -> Recording:
         """Read the recording of one file or folder."""
         ...
+
+
+class Axes(Enum):
+    """Order of the axes of an array with activity."""
+
+    TIME_UNIT = "time-unit"
+    UNIT_TIME = "unit-time"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +105,7 @@ def name_of(file: Path, /, *, pattern: str = "") -> RecordingName:
     Parameters
     ----------
     file
-        The file.
+        The file or folder.
     pattern
         Regular expression with the named groups ``subject`` and, if wanted, ``recording``. Without
         one, the subject is what stands before the first underscore. The recording is named by the
@@ -115,18 +123,29 @@ def name_of(file: Path, /, *, pattern: str = "") -> RecordingName:
     >>> name_of(Path("2020-d3-m1.npz"), pattern=r"(?P<recording>d\d+)-(?P<subject>m\d+)")
     RecordingName(subject='m1', recording='m1_d3')
     """
+    stem = file.name if file.is_dir() else file.stem
     if not pattern:
-        return RecordingName(subject=file.stem.split("_")[0] or file.stem, recording=file.stem)
-    match = re.search(pattern, file.stem)
+        return RecordingName(subject=stem.split("_")[0] or stem, recording=stem)
+    match = re.search(pattern, stem)
     if match is None:
         raise ValueError(
             f"the file's name must match the pattern {pattern!r}, but is {file.name!r}."
         )
     subject = match["subject"]
     recording = match.groupdict().get("recording")
-    return RecordingName(
-        subject=subject, recording=f"{subject}_{recording}" if recording else file.stem
-    )
+    return RecordingName(subject=subject, recording=f"{subject}_{recording}" if recording else stem)
+
+
+def sha256_of_all(files: Sequence[Path], /) -> str:
+    """Give one SHA-256 for many files: that of the lines ``SHA-256  NAME``, in the order given.
+
+    Raises
+    ------
+    ValueError
+        If one is not there or empty.
+    """
+    lines = "".join(f"{sha256_of(file)}  {file.name}\n" for file in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def sha256_of(file: Path, /) -> str:
@@ -168,6 +187,30 @@ def naming(file: Path, /, *refused: type[Exception]) -> Iterator[None]:
         yield
     except kinds as error:
         raise ValueError(f"{file}: {error}") from error
+
+
+def activity_of(
+    values: NDArray[np.generic], /, *, name: str, axes: Axes = Axes.TIME_UNIT
+) -> NDArray[np.float32]:
+    """Give activity as `Recording` takes it; what is float32 already is not copied.
+
+    Raises
+    ------
+    ValueError
+        If it is not numbers of two axes.
+
+    Examples
+    --------
+    >>> activity_of(np.array([[0, 1, 2]]), name="C", axes=Axes.UNIT_TIME).shape
+    (3, 1)
+    """
+    if values.ndim != 2 or values.dtype.kind not in "iubf":
+        raise ValueError(
+            f"`{name}` must be numbers of shape ({axes.value.replace('-', ', ')}), "
+            f"but is {values.dtype} of shape {values.shape}."
+        )
+    values_TN = values if axes is Axes.TIME_UNIT else values.T
+    return values_TN.astype(np.float32, copy=False)
 
 
 def check_rate(rate_hz: float | None, /) -> None:
