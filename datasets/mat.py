@@ -84,9 +84,7 @@ class MatSource:
     activity: str = "dat_roi"
     axes: Axes = Axes.UNIT_TIME
     rate_hz: float = 30.0
-    recordings: str = field(
-        default="*.mat", metadata={"option": "recordings", "metavar": "PATTERN"}
-    )
+    recordings: str = field(default="*.mat", metadata={"metavar": "PATTERN"})
     behavior_file: str = field(default="", metadata={"metavar": "PATTERN"})
     behaviors: tuple[str, ...] = ("runrest", "speed_rs")
     behavior_units: Mapping[str, str] = field(
@@ -108,6 +106,11 @@ class MatSource:
         check_rate(self.behavior_rate_hz)
         if self.smooth_frames < 1:
             raise ValueError(f"`smooth_frames >= 1` must hold, but got {self.smooth_frames=}.")
+        if self.run_above_cm_s is not None and "run" in self.behaviors:
+            raise ValueError(
+                "`run` is computed with `run_above_cm_s`, and cannot be a variable of the file too, "
+                f"but got {self.behaviors=}. Leave out either."
+            )
         for pattern in filter(None, (self.recordings, self.behavior_file)):
             if pattern.count("*") != 1:
                 raise ValueError(

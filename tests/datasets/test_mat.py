@@ -142,6 +142,7 @@ def test_what_does_not_fit_is_told_with_the_file(
     [
         ({"rate_hz": 0.0}, "`rate_hz > 0` must hold"),
         ({"behavior_rate_hz": -1.0}, "`rate_hz > 0` must hold"),
+        ({"behaviors": ("run",), "run_above_cm_s": 0.5}, "Leave out either"),
         ({"smooth_frames": 0}, "`smooth_frames >= 1` must hold"),
         ({"behavior_file": "behavior.mat"}, r"a pattern must have one `\*`"),
     ],
