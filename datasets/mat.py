@@ -108,8 +108,8 @@ class MatSource:
             raise ValueError(f"`smooth_frames >= 1` must hold, but got {self.smooth_frames=}.")
         if self.run_above_cm_s is not None and "run" in self.behaviors:
             raise ValueError(
-                "`run` is computed with `run_above_cm_s`, and cannot be a variable of the file too, "
-                f"but got {self.behaviors=}. Leave out either."
+                "`run` is computed with `run_above_cm_s`, and cannot be a variable of the file "
+                f"too, but got {self.behaviors=}. Leave out either."
             )
         for pattern in filter(None, (self.recordings, self.behavior_file)):
             if pattern.count("*") != 1:

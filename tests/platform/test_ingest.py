@@ -247,6 +247,11 @@ def test_help_shows_each_source_and_an_example(calsweep):
     assert "Frames per second; a table does not say.  [required]" in out
 
 
+def test_readme_shows_the_example_of_each_source():
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert [name for name, entry in sources().items() if f"`{entry.example}`" not in readme] == []
+
+
 def test_unknown_source_is_told_with_the_nearest(calsweep):
     code, _, err = calsweep("ingest", "nzp", "recordings", "m")
     assert code == 2
