@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,7 +111,7 @@ def _mapped(file: Path) -> NDArray[np.generic]:
             raise ValueError("this is no .npy file.")
     try:
         mapped: NDArray[np.generic] = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, SyntaxError, tokenize.TokenError) as error:
         raise ValueError(f"this is no whole .npy file: {error}.") from error
     except ValueError as error:
         if "objects" in str(error):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from collections import Counter
@@ -162,6 +163,19 @@ class NpzSource:
         return order_N, _unit_names([str(value) for value in values[order_N]])
 
 
+# What zipfile and NumPy raise where a file is damaged: each its own kind, by where the damage is.
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    tokenize.TokenError,
+    MemoryError,
+)
+
+
 def load_arrays(file: Path, /, *, names: tuple[str, ...] | None = None) -> Arrays:
     """Read arrays of a ``.npz`` file, by default all; never Python objects.
 
@@ -176,7 +190,7 @@ def load_arrays(file: Path, /, *, names: tuple[str, ...] | None = None) -> Array
         with np.load(file, allow_pickle=False) as archive:
             _check_there(names or (), archive.files)
             return {name: archive[name] for name in names or archive.files}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+    except _DAMAGED as error:
         raise ValueError(f"this is no whole .npz file: {error}.") from error
     except ValueError as error:
         if "allow_pickle" in str(error):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -112,7 +113,7 @@ class TiffSource:
         ValueError
             If a file cannot be read, or images or behavior are not what they should be.
         """
-        with naming(file, tifffile.TiffFileError):
+        with naming(file):
             if self.layout is Layout.PAGES:
                 return self._of_pages(file)
             return self._of_stack(file)
@@ -179,6 +180,10 @@ class TiffSource:
         )
 
 
+# What tifffile and decoders of pages raise, beside `ValueError`, where a file is damaged.
+_DAMAGED = (OSError, RuntimeError, ArithmeticError, LookupError, TypeError, struct.error)
+
+
 def open_stack(file: Path, /) -> _Stack:
     """Look at a stack without reading its images.
 
@@ -188,7 +193,7 @@ def open_stack(file: Path, /) -> _Stack:
         If it is no TIFF file, not whole, or its pages are no images of one kind in shades of gray.
     """
     n_pages = _count_pages(file)
-    with tifffile.TiffFile(file) as opened:
+    with _damage_told(), tifffile.TiffFile(file) as opened:
         if len(opened.series) != 1:
             raise ValueError(
                 "pages must be images of one shape and type, but are of "
@@ -229,12 +234,8 @@ def read_stack(stack: _Stack, frames: slice, /) -> NDArray[np.generic]:
         )
         return np.array(mapped[frames])
     n_bytes = stack.file.stat().st_size
-    with naming(stack.file, *_DAMAGED), tifffile.TiffFile(stack.file) as opened:
+    with naming(stack.file), _damage_told(), tifffile.TiffFile(stack.file) as opened:
         return np.stack([_page(opened.pages[i], n_bytes) for i in range(frames.start, frames.stop)])
-
-
-# What decoders of compressed pages raise.
-_DAMAGED = (tifffile.TiffFileError, OSError, RuntimeError, struct.error)
 
 
 def _page(page: tifffile.TiffPage | tifffile.TiffFrame, n_bytes: int) -> NDArray[np.generic]:
@@ -247,7 +248,7 @@ def _page(page: tifffile.TiffPage | tifffile.TiffFrame, n_bytes: int) -> NDArray
 def _read_pages(frames: tuple[Path, ...], *, like: _Stack) -> NDArray[np.generic]:
     images_THW = np.empty((len(frames), *like.shape[1:]), dtype=like.dtype)
     for i, frame in enumerate(frames):
-        with naming(frame, tifffile.TiffFileError):
+        with naming(frame):
             stack = open_stack(frame)
             if stack.shape != (1, *like.shape[1:]) or stack.dtype != like.dtype:
                 raise ValueError(
@@ -257,6 +258,14 @@ def _read_pages(frames: tuple[Path, ...], *, like: _Stack) -> NDArray[np.generic
                 )
             images_THW[i] = read_stack(stack, slice(0, 1))[0]
     return images_THW
+
+
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    try:
+        yield
+    except _DAMAGED as error:
+        raise ValueError(f"this is no whole TIFF file: {error}.") from error
 
 
 def _count_pages(file: Path) -> int:

@@ -289,6 +289,23 @@ class TestSource:
         assert all(spoilt.name in refusal for refusal in refusals)
         assert len(refusals) > 0.8 * len(cuts)
 
+    def test_flipped_byte_is_told_or_harmless(self, example, source, tmp_path):
+        """Not every format has checksums; but none may fail in a way that no one explains."""
+        file = example.write(tmp_path)
+        spoilt = example.spoil(file)
+        whole = spoilt.read_bytes()
+        refusals = []
+        for at in np.random.default_rng(0).choice(len(whole), min(200, len(whole)), replace=False):
+            raw = bytearray(whole)
+            raw[at] ^= (0x01, 0x80, 0xFF)[at % 3]
+            spoilt.write_bytes(raw)
+            try:
+                take_all(source.read(file))
+            except ValueError as error:
+                refusals.append(str(error))
+        assert refusals
+        assert all("m1_d1" in refusal for refusal in refusals)
+
     def test_missing_part_is_told_by_name(self, example, source, tmp_path):
         file = example.write(tmp_path, leave_out=True)
         with pytest.raises(ValueError, match="\\w") as told:
