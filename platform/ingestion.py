@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from calsweep.datasets.manifest import Manifest
@@ -11,6 +11,7 @@ from calsweep.datasets.recording import Recording
 from calsweep.datasets.resample import resample
 from calsweep.datasets.shard import write_dataset
 from calsweep.datasets.source import Source
+from calsweep.datasets.step import Step
 from calsweep.datasets.trial import split_trials_every
 from calsweep.platform.storage import publish, workspace
 
@@ -21,6 +22,7 @@ def ingest(
     *,
     origin: Path,
     address: str,
+    steps: Sequence[Step] = (),
     rate_hz: float | None = None,
     trial_frames: int | None = None,
     replace: bool = False,
@@ -36,6 +38,8 @@ def ingest(
         A folder of files, or one file.
     address
         Where the dataset is to be: a path or ``s3://BUCKET/NAME``.
+    steps
+        What is done to each recording in turn, at the rate and in the trials of the file.
     rate_hz
         Frames per second to bring every recording to; by default they must agree.
     trial_frames
@@ -56,7 +60,9 @@ def ingest(
     """
     files = source.files(origin)
     with workspace(address, replace=replace, origin=origin) as folder:
-        recordings = _recordings(source, files, rate_hz=rate_hz, trial_frames=trial_frames, say=say)
+        recordings = _recordings(
+            source, files, steps=steps, rate_hz=rate_hz, trial_frames=trial_frames, say=say
+        )
         manifest = write_dataset(recordings, folder=folder)
         say(f"Putting {len(manifest.all_shards)} shards in place at {address} ...")
         publish(
@@ -72,6 +78,7 @@ def _recordings(
     source: Source,
     files: tuple[Path, ...],
     *,
+    steps: Sequence[Step],
     rate_hz: float | None,
     trial_frames: int | None,
     say: Callable[[str], None],
@@ -79,6 +86,8 @@ def _recordings(
     begun = time.monotonic()
     for i, file in enumerate(files, start=1):
         recording = source.read(file)
+        for step in steps:
+            recording = step.apply(recording)
         if rate_hz is not None:
             recording = resample(recording, rate_hz=rate_hz)
         if trial_frames is not None:

@@ -24,6 +24,7 @@ KNOWN_TO = {
     "mlflow": {"platform/tracking.py"},
     "boto3": {"platform/bucket.py"},
     "botocore": {"platform/bucket.py"},
+    "oasis": {"datasets/deconvolution.py"},
     "hydra": {"platform/config.py"},
     "omegaconf": {"platform/config.py"},
 }

@@ -11,6 +11,7 @@ from calsweep.datasets.catalog import SourceEntry, sources
 from calsweep.datasets.fold import check_target
 from calsweep.datasets.manifest import Manifest
 from calsweep.datasets.source import Source
+from calsweep.platform.commands import step
 from calsweep.platform.commands.dataclass_option import help_of, options_of, values_of
 from calsweep.platform.ingestion import ingest as ingest_files
 from calsweep.platform.plain import nearest
@@ -75,10 +76,12 @@ def _command(name: str, entry: SourceEntry) -> click.Command:
         replace: bool,
         **given: Any,
     ) -> None:
+        steps = step.take_steps(given)
         _run(
             kind(**values_of(kind, given)),
             origin,
             address,
+            steps=steps,
             rate_hz=resample_hz,
             trial_frames=trial_frames,
             replace=replace,
@@ -87,7 +90,7 @@ def _command(name: str, entry: SourceEntry) -> click.Command:
     return click.Command(
         name,
         callback=run,
-        params=[*_ARGUMENTS, *options_of(kind), *_COMMON],
+        params=[*_ARGUMENTS, *options_of(kind), *step.OPTIONS, *_COMMON],
         help=help_of(kind, example=entry.example),
         short_help=entry.summary,
     )
