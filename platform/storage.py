@@ -12,6 +12,7 @@ from pathlib import Path
 from calsweep.datasets.manifest import MANIFEST_FILE, Manifest
 from calsweep.datasets.shard import is_shard_name
 from calsweep.datasets.store import FolderStore, Store
+from calsweep.datasets.truth import TRUTH_FILE
 from calsweep.platform.address import StorageRefused, is_remote, local_path, nearest_folder
 from calsweep.platform.bucket import Bucket
 
@@ -154,7 +155,7 @@ def _check_place(place: Path, address: str, *, replace: bool) -> None:
     if MANIFEST_FILE not in names:
         raise FileExistsError(_no_dataset(address, f"{_some(names)} and no {MANIFEST_FILE}"))
     manifest = _manifest((place / MANIFEST_FILE).read_bytes(), address)
-    others = names - {MANIFEST_FILE} - _shard_names(manifest)
+    others = names - {MANIFEST_FILE} - _names(manifest)
     if others:
         raise FileExistsError(_no_dataset(address, _some(others)))
     if not replace:
@@ -174,8 +175,13 @@ def _manifest(data: bytes, address: str) -> Manifest:
         raise FileExistsError(_no_dataset(address, what)) from error
 
 
-def _shard_names(manifest: Manifest | None) -> set[str]:
-    return {shard.file for shard in manifest.all_shards} if manifest else set()
+def _names(manifest: Manifest | None) -> set[str]:
+    """Give the files of a dataset but its manifest: a truth may stand beside the shards."""
+    return {*(shard.file for shard in manifest.all_shards), TRUTH_FILE} if manifest else set()
+
+
+def _is_ours(name: str) -> bool:
+    return is_shard_name(name) or name == TRUTH_FILE
 
 
 def _swap(folder: Path, place: Path) -> None:
@@ -205,7 +211,7 @@ def _upload(
     except BaseException:
         _take_back(bucket, tried)
         raise
-    bucket.delete({name for name in bucket.names() if is_shard_name(name)} - set(tried))
+    bucket.delete({name for name in bucket.names() if _is_ours(name)} - set(tried))
 
 
 def _check_bucket(bucket: Bucket, *, replace: bool) -> None:
@@ -227,5 +233,5 @@ def _take_back(bucket: Bucket, names: Iterable[str]) -> None:
     The manifest there now, be it the old one or a new one whose answer was lost, keeps its shards.
     """
     with contextlib.suppress(StorageRefused, FileExistsError):
-        kept = _shard_names(_remote_manifest(bucket))
+        kept = _names(_remote_manifest(bucket))
         bucket.delete(set(names) - kept - {MANIFEST_FILE})
