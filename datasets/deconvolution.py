@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from scipy.signal import welch
 
 from calsweep.datasets.calcium import Kernel
-from calsweep.datasets.dff import check_activity
 from calsweep.datasets.recording import Recording, trial_borders
-from calsweep.datasets.step import Step
+from calsweep.datasets.step import Step, check_activity
 
 # T time, N unit, L lag, F frequency
 

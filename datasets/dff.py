@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import percentile_filter
 
 from calsweep.datasets.recording import Recording
-from calsweep.datasets.step import Step
+from calsweep.datasets.step import Step, check_activity
 from calsweep.datasets.transform import moving_average
 
 # T time, N unit
@@ -109,27 +109,6 @@ class Dff:
         if self.baseline is Baseline.MEAN:
             return f"dF/F over a running mean of {self.window_s:g} s"
         return f"dF/F over a running {self.percentile:g}th percentile of {self.window_s:g} s"
-
-
-def check_activity(recording: Recording, /, *, what: str) -> None:
-    """Check that a step over time finds a value of each unit in every frame.
-
-    Raises
-    ------
-    ValueError
-        If there are no units, or activity is missing somewhere.
-    """
-    if not recording.units:
-        raise ValueError(
-            f"{recording.name}: {what} is made of traces of units, but there are images only. "
-            "Leave that step out, or ingest traces."
-        )
-    n_missing = int(np.isnan(recording.activity_TN).sum())
-    if n_missing:
-        raise ValueError(
-            f"{recording.name}: {what} needs activity in every frame, but {n_missing} values are "
-            "missing. Do that step before values are left out, or fill them."
-        )
 
 
 def _check_above_zero(recording: Recording, baseline_TN: NDArray[np.float64]) -> None:

@@ -49,8 +49,8 @@ _AMPLITUDE_NOISE = 0.1
 class Form(Enum):
     """What a row of the recording is.
 
-    ``BINS``: 10 ms, with NaN wherever a neuron was not sampled. ``FRAMES``: an imaging frame of
-    30 ms, each neuron sampled at its phase of it.
+    ``BINS``: 10 ms, with NaN wherever a neuron was not sampled; phases would say nothing more.
+    ``FRAMES``: an imaging frame of 30 ms, each neuron sampled at its phase of it.
     """
 
     BINS = "bins"

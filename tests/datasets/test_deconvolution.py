@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from calsweep.datasets.calcium import Kernel
-from calsweep.datasets.deconvolution import Deconvolution
+from calsweep.datasets.deconvolution import Deconvolution, _decay_s
 from calsweep.datasets.recording import Recording
 
 RATE_HZ = 30.0
@@ -70,8 +70,6 @@ def test_a_rise_is_taken_out_too_and_an_event_is_as_high_as_its_peak(step):
 
 
 def test_the_decay_is_told_from_the_recording():
-    from calsweep.datasets.deconvolution import _decay_s
-
     for decay_s in (0.3, 0.5, 1.0):
         _, activity_TN = planted(kernel=Kernel(decay_s=decay_s), noise=0.1, n_frames=20000)
         told = [

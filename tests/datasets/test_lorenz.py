@@ -2,7 +2,9 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter1d
 from scipy.signal import welch
+from sklearn.linear_model import Ridge
 
 from calsweep.datasets.deconvolution import Deconvolution
 from calsweep.datasets.lorenz import SPEED_UP, Form, Lorenz, lorenz_states
@@ -112,6 +114,30 @@ def test_events_tell_spikes_as_well_as_they_do_in_practice(whole):
         pair = events_RBN[:, :, neuron][sampled], spikes_RBN[:, :, neuron][sampled]
         correlations.append(np.corrcoef(*pair)[0, 1])
     assert np.mean(correlations) == pytest.approx(0.32, abs=0.05)
+
+
+def test_means_of_events_tell_the_state_and_single_trials_hardly_do(whole):
+    """What there is to gain: means of 30 trials tell those of 30 others, at a lag of 30 ms."""
+    recording, truth = whole
+    events_RBN = np.nan_to_num(by_trial(recording, 90))
+    of_condition_RC = truth["condition_R"][:, None] == np.arange(8)
+
+    def explained(train_CBN, test_CBN, z_CB):
+        spread_N = train_CBN.std(axis=(0, 1))
+        rows = [
+            gaussian_filter1d(x_CBN / spread_N, 1.0, axis=1)[:, 3:].reshape(-1, 278)
+            for x_CBN in (train_CBN, test_CBN)
+        ]
+        z = z_CB[:, :-3].ravel()
+        return Ridge(100.0).fit(rows[0], z).score(rows[1], z)
+
+    halves = [
+        np.stack([events_RBN[trials][part].mean(axis=0) for trials in of_condition_RC.T])
+        for part in (slice(0, None, 2), slice(1, None, 2))
+    ]
+    z_CB = truth["latent_CBD"][:, :, 2]
+    assert explained(*halves, z_CB) > 0.75
+    assert explained(events_RBN[:240], events_RBN[240:], z_CB[truth["condition_R"][:240]]) < 0.5
 
 
 def test_events_are_none_or_at_least_the_smallest(whole):
