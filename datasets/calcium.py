@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 # T time; whatever other axes there are come along
 
@@ -83,6 +82,10 @@ class Kernel:
         return self._filtered(spikes, rate_hz) / self.peak(rate_hz)
 
     def _filtered(self, x: NDArray[np.floating], rate_hz: float) -> NDArray[np.float64]:
+        from scipy.signal import (
+            lfilter,  # here, since the options of every ingest lead to this file
+        )
+
         weights = [-weight for weight in self.coefficients(rate_hz)]
         filtered: NDArray[np.float64] = lfilter([1.0], [1.0, *weights], x, axis=0)
         return filtered

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import welch
 
 from calsweep.datasets.calcium import Kernel
 from calsweep.datasets.recording import Recording, trial_borders
@@ -196,6 +195,8 @@ def _solved(
 
 def _noise(activity_T: NDArray[np.float64]) -> float:
     """Tell the SD of the noise from the upper half of the spectrum, where calcium has little."""
+    from scipy.signal import welch  # here, since the options of every ingest lead to this file
+
     frequency_F, power_F = welch(activity_T, nperseg=min(256, len(activity_T)))
     upper_F = (frequency_F > 0.25) & (frequency_F < 0.5)
     return math.sqrt(float(power_F[upper_F].mean()) / 2)

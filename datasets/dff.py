@@ -8,7 +8,6 @@ from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import percentile_filter
 
 from calsweep.datasets.recording import Recording
 from calsweep.datasets.step import Step, check_activity
@@ -98,6 +97,8 @@ class Dff:
     ) -> NDArray[np.float64]:
         if self.baseline is Baseline.MEAN:
             return moving_average(activity_TN, length_frames=length_frames)
+        from scipy.ndimage import percentile_filter  # the options of every ingest lead here
+
         # Unit by unit: along one axis the filter's cost hardly grows with the window.
         columns = [
             percentile_filter(column_T, self.percentile, size=length_frames, mode="nearest")

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import pyarrow.fs as pafs
 from numpy.typing import NDArray
 
 from calsweep.datasets.recording import Recording
+from calsweep.datasets.store import Store
 
 TRUTH_FILE = "truth.npz"
 
@@ -35,9 +35,10 @@ class Truth:
     --------
     >>> truth = Truth(simulator="Coin()", recordings={"m1_r1": {"weight_N": np.array([0.5, 1])}})
     >>> import tempfile
+    >>> from calsweep.datasets.store import FolderStore
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     truth.write(Path(folder))
-    ...     read_truth(pafs.LocalFileSystem(), folder).recordings["m1_r1"]["weight_N"].tolist()
+    ...     read_truth(FolderStore(Path(folder))).recordings["m1_r1"]["weight_N"].tolist()
     [0.5, 1.0]
     """
 
@@ -60,19 +61,19 @@ class Truth:
 class TruthNotFound(LookupError):
     """A dataset has no truth beside it."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
-        self.path = path
+    def __init__(self, address: str) -> None:
+        super().__init__(address)
+        self.address = address
 
     def __str__(self) -> str:
         return (
-            f"No truth beside the dataset at {self.path}: there is no {TRUTH_FILE}. "
+            f"No truth beside the dataset at {self.address}: there is no {TRUTH_FILE}. "
             "`calsweep simulate` makes datasets that have one."
         )
 
 
-def read_truth(filesystem: pafs.FileSystem, path: str, /) -> Truth:
-    """Read the truth beside the dataset at a path.
+def read_truth(store: Store, /) -> Truth:
+    """Read the truth beside a dataset.
 
     Raises
     ------
@@ -80,10 +81,9 @@ def read_truth(filesystem: pafs.FileSystem, path: str, /) -> Truth:
         If there is none: the recordings are real, or were written without it.
     """
     try:
-        with filesystem.open_input_file(f"{path}/{TRUTH_FILE}") as file:
-            data = io.BytesIO(file.read())
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise TruthNotFound(path) from error
+        data = io.BytesIO(store.read(TRUTH_FILE))
+    except FileNotFoundError as error:
+        raise TruthNotFound(store.address) from error
     recordings: dict[str, dict[str, NDArray[np.generic]]] = {}
     with np.load(data, allow_pickle=False) as arrays:
         for key in arrays.files:

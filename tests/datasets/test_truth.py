@@ -1,14 +1,13 @@
 import numpy as np
-import pyarrow.fs as pafs
 import pytest
 
 from calsweep.datasets.footsteps import Footsteps
 from calsweep.datasets.lorenz import Lorenz
 from calsweep.datasets.simulation import REGION_WEIGHT, Simulation
+from calsweep.datasets.store import FolderStore
 from calsweep.datasets.truth import Truth, TruthNotFound, read_truth
 from calsweep.datasets.widefield_images import WidefieldImages
 
-LOCAL = pafs.LocalFileSystem()
 SMALL = [
     Simulation(n_mice=2, n_frames=60, recordings_per_mouse=2),
     WidefieldImages(mice=Simulation(n_mice=2, n_frames=60), height=32, width=32),
@@ -36,7 +35,7 @@ class TestSimulator:
     def test_truth_comes_back_from_its_file(self, simulator, tmp_path):
         truth = simulator.truth()
         truth.write(tmp_path)
-        again = read_truth(LOCAL, str(tmp_path))
+        again = read_truth(FolderStore(tmp_path))
         assert again.simulator == truth.simulator
         assert list(again.recordings) == list(truth.recordings)
         for recording, values_of in truth.recordings.items():
@@ -56,9 +55,9 @@ def test_regions_carry_what_their_weight_says():
 
 def test_a_file_that_is_not_there_is_told(tmp_path):
     with pytest.raises(TruthNotFound, match="there is no truth.npz. `calsweep simulate` makes"):
-        read_truth(LOCAL, str(tmp_path))
+        read_truth(FolderStore(tmp_path))
 
 
 def test_a_recording_may_have_any_name(tmp_path):
     Truth(simulator="s", recordings={"a/b": {"x": np.arange(2)}}).write(tmp_path)
-    assert read_truth(LOCAL, str(tmp_path)).recordings["a/b"]["x"].tolist() == [0, 1]
+    assert read_truth(FolderStore(tmp_path)).recordings["a/b"]["x"].tolist() == [0, 1]

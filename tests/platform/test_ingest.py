@@ -244,7 +244,7 @@ def test_help_shows_each_source_and_an_example(calsweep):
     code, out, _ = calsweep("ingest", "csv", "--help")
     assert code == 0
     assert sources()["csv"].example in out
-    assert "Frames per second; a table does not say.  [required]" in out
+    assert "Frames per second; a table does not say. [required]" in " ".join(out.split())
 
 
 def test_readme_shows_the_example_of_each_source():

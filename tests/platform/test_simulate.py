@@ -1,14 +1,13 @@
 """`calsweep simulate`: recordings from a seed become a dataset, their truth beside it."""
 
 import numpy as np
-import pyarrow.fs as pafs
 import pytest
 
 from calsweep.datasets.dataset import open_dataset, read_manifest
+from calsweep.datasets.shard import images_of, read_shard
+from calsweep.datasets.store import FolderStore
 from calsweep.datasets.truth import TRUTH_FILE, read_truth
 from calsweep.platform.command import main
-
-LOCAL = pafs.LocalFileSystem()
 
 
 @pytest.fixture
@@ -43,9 +42,9 @@ def test_recordings_become_a_dataset_with_its_truth(calsweep, tmp_path, kind):
     assert (code, err) == (0, "")
     assert f"lab/s: {said}" in out
     assert "the truth is in lab/s/truth.npz" in out
-    manifest = read_manifest(LOCAL, str(tmp_path / "lab" / "s"))
+    manifest = read_manifest(FolderStore(tmp_path / "lab" / "s"))
     assert manifest.rate_hz == rate_hz
-    truth = read_truth(LOCAL, str(tmp_path / "lab" / "s"))
+    truth = read_truth(FolderStore(tmp_path / "lab" / "s"))
     assert list(truth.recordings) == [entry.name for entry in manifest.recordings]
     code, out, _ = calsweep("data", "check", "lab/s")
     assert code == 0
@@ -54,19 +53,19 @@ def test_recordings_become_a_dataset_with_its_truth(calsweep, tmp_path, kind):
 
 def test_images_come_back_as_they_were_made(calsweep, tmp_path):
     assert calsweep("simulate", "widefield-images", "s", *KINDS["widefield-images"][0])[0] == 0
-    dataset = open_dataset(LOCAL, str(tmp_path / "s"), cache=tmp_path / "cache")
-    assert dataset.images_THW.shape == (80, 32, 32)
-    assert dataset.images_THW.dtype == np.uint16
-    region_HW = read_truth(LOCAL, str(tmp_path / "s")).recordings["mouse1_r1"]["region_HW"]
-    assert (
-        dataset.images_THW[:, region_HW > 0].mean()
-        > 2 * dataset.images_THW[:, region_HW == 0].mean()
-    )
+    store = FolderStore(tmp_path / "s")
+    manifest = read_manifest(store)
+    shards = [read_shard(shard, store=store) for shard in manifest.image_shards]
+    images_THW = np.concatenate([images_of(shard, images=manifest.images) for shard in shards])
+    assert images_THW.shape == (80, 32, 32)
+    assert images_THW.dtype == np.uint16
+    region_HW = read_truth(FolderStore(tmp_path / "s")).recordings["mouse1_r1"]["region_HW"]
+    assert images_THW[:, region_HW > 0].mean() > 2 * images_THW[:, region_HW == 0].mean()
 
 
 def test_lorenz_trials_come_back_with_their_gaps(calsweep, tmp_path):
     assert calsweep("simulate", "lorenz", "s", *KINDS["lorenz"][0])[0] == 0
-    dataset = open_dataset(LOCAL, str(tmp_path / "s"), cache=tmp_path / "cache")
+    dataset = open_dataset(FolderStore(tmp_path / "s"), cache=tmp_path / "cache")
     (entry,) = dataset.manifest.recordings
     assert (entry.n_trials, entry.n_frames, entry.longest_trial_frames) == (16, 1440, 90)
     assert entry.n_missing == {"activity": 2 * 16 * 30 * 40}
@@ -79,7 +78,7 @@ def test_lorenz_trials_come_back_with_their_gaps(calsweep, tmp_path):
 def test_whole_frames_have_no_gaps_and_phases_by_row(calsweep, tmp_path):
     options = (*KINDS["lorenz"][0], "--form", "frames", "--speed-hz", "20")
     assert calsweep("simulate", "lorenz", "s", *options)[0] == 0
-    (entry,) = read_manifest(LOCAL, str(tmp_path / "s")).recordings
+    (entry,) = read_manifest(FolderStore(tmp_path / "s")).recordings
     assert (entry.name, entry.n_frames, entry.n_missing) == ("lorenz_20hz", 16 * 30, {})
     assert np.unique(np.round(entry.phases, 3)).tolist() == [0.0, 0.333, 0.667]
 
@@ -88,7 +87,7 @@ def test_the_same_seed_makes_the_same_dataset(calsweep, tmp_path):
     for name, seed in (("a", "0"), ("b", "0"), ("c", "1")):
         options = (*KINDS["footsteps"][0], "--seed", seed)
         assert calsweep("simulate", "footsteps", name, *options)[0] == 0
-    a, b, c = (read_manifest(LOCAL, str(tmp_path / name)).content_hash for name in "abc")
+    a, b, c = (read_manifest(FolderStore(tmp_path / name)).content_hash for name in "abc")
     assert a == b
     assert a != c
 
