@@ -28,6 +28,8 @@ from calsweep.datasets.store import Store
 N_CHANNELS = 3
 """The frame before, the frame, the frame after."""
 
+_N_AT_ONCE = 8
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageBatch:
@@ -49,7 +51,26 @@ class ImageBatch:
 
     def images(self) -> NDArray[np.float32]:
         """Give the windows as floats, shape ``(window, time, channel, height, width)``."""
-        return self.frames_FHX.astype(np.float32)[self.index_WLC]
+        return float_images(self.frames_FHX, index=self.index_WLC)
+
+
+def float_images(
+    frames_FHX: NDArray[np.generic], /, *, index: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Take frames as floats, in the shape of an index.
+
+    Examples
+    --------
+    >>> frames_FHX = np.array([[[1]], [[2]]], dtype=np.uint16)
+    >>> float_images(frames_FHX, index=np.array([[1, 0], [1, 1]])).tolist()
+    [[[[2.0]], [[1.0]]], [[[2.0]], [[2.0]]]]
+    """
+    taken = np.empty((index.size, *frames_FHX.shape[1:]), dtype=np.float32)
+    # A few at a time: what is taken is turned into floats while the processor has it at hand.
+    for first in range(0, index.size, _N_AT_ONCE):
+        some = slice(first, first + _N_AT_ONCE)
+        taken[some] = frames_FHX[index.ravel()[some]]
+    return taken.reshape(*index.shape, *frames_FHX.shape[1:])
 
 
 @dataclass(frozen=True, kw_only=True)
