@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,10 @@ from calsweep.datasets.source import (
     Source,
     behavior_unit,
     check_pattern,
+    check_rate,
     find_files,
     name_of,
+    naming,
     sha256_of,
     whole_if_whole,
 )
@@ -26,7 +29,7 @@ from calsweep.datasets.trial import trials_from
 
 @dataclass(frozen=True, kw_only=True)
 class CsvSource:
-    """How to read the tables.
+    """One .csv a recording: the frame, one column a unit, the label last.
 
     The first column numbers the frames; where a number is left out, a new trial begins. The first
     line may name the columns; it does if its first or its last cell is no number, so units may be
@@ -39,17 +42,22 @@ class CsvSource:
     label
         Name of the last column; by default what the first line calls it, or ``label``.
     names
-        Regular expression for file names, see `calsweep.datasets.source.name_of`.
+        Regular expression for file names with the groups ``subject`` and ``recording``, as in
+        ``(?P<subject>[^_]+)_(?P<recording>.+)``; by default the subject is what stands before the
+        first ``_``.
     """
+
+    example: ClassVar[str] = (
+        "calsweep ingest csv recordings/ s3://lab/m1 --rate-hz 15 --label footstep"
+    )
 
     rate_hz: float
     label: str = ""
-    names: str = ""
+    names: str = field(default="", metadata={"metavar": "REGEX"})
 
     def __post_init__(self) -> None:
         check_pattern(self.names)
-        if not self.rate_hz > 0:
-            raise ValueError(f"`rate_hz > 0` must hold, but got {self.rate_hz=}.")
+        check_rate(self.rate_hz)
 
     def files(self, location: Path, /) -> tuple[Path, ...]:
         """Give the ``.csv`` files of a folder, or the one file."""
@@ -64,10 +72,8 @@ class CsvSource:
             If the table is empty, ragged, or has a cell that is no number.
         """
         sha256 = sha256_of(file)
-        try:
+        with naming(file, csv.Error):
             return self._recording(file, sha256=sha256)
-        except (ValueError, csv.Error) as error:
-            raise ValueError(f"{file}: {error}") from error
 
     def _recording(self, file: Path, *, sha256: str) -> Recording:
         header, values_TC = _read_table(file)

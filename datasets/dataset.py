@@ -10,15 +10,15 @@ from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.fs as pafs
 from numpy.typing import NDArray
 
 from calsweep.datasets.cache import build_once
 from calsweep.datasets.manifest import MANIFEST_FILE, Manifest
-from calsweep.datasets.shard import BEHAVIOR, images_of, read_shard, units_of
+from calsweep.datasets.shard import BEHAVIOR, read_shard, units_of
+from calsweep.datasets.store import Store
 from calsweep.datasets.timeline import Timeline
 
-# T frames of all recordings one after the other, N units, H height, W width
+# T frames of all recordings one after the other, N units
 
 
 class DatasetNotFound(LookupError):
@@ -45,9 +45,6 @@ class Dataset:
         What the dataset holds.
     activity_TN
         Shape ``(time, unit)``, float32, mapped from `folder` and read only.
-    images_THW
-        Shape ``(time, height, width)``, pixels as recorded, mapped likewise; none where there are
-        no images.
     behavior
         Name to values of shape ``(time,)``: int64 for labels, float64 for measures.
     trial_T
@@ -60,7 +57,6 @@ class Dataset:
 
     manifest: Manifest
     activity_TN: NDArray[np.float32]
-    images_THW: NDArray[np.generic] | None
     behavior: Mapping[str, NDArray[np.int64] | NDArray[np.float64]]
     trial_T: NDArray[np.int32]
     spans: Mapping[str, slice]
@@ -82,8 +78,8 @@ class Dataset:
         )
 
 
-def read_manifest(filesystem: pafs.FileSystem, path: str, /) -> Manifest:
-    """Read the manifest of the dataset at a path.
+def read_manifest(store: Store, /) -> Manifest:
+    """Read the manifest of the dataset at a place.
 
     Raises
     ------
@@ -93,14 +89,13 @@ def read_manifest(filesystem: pafs.FileSystem, path: str, /) -> Manifest:
         If it was changed or damaged.
     """
     try:
-        with filesystem.open_input_file(f"{path}/{MANIFEST_FILE}") as file:
-            text = file.read().decode(errors="replace")
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise DatasetNotFound(path) from error
+        text = store.read(MANIFEST_FILE).decode(errors="replace")
+    except FileNotFoundError as error:
+        raise DatasetNotFound(store.address) from error
     return Manifest.from_json(text)
 
 
-def verify_dataset(filesystem: pafs.FileSystem, path: str, /) -> Manifest:
+def verify_dataset(store: Store, /) -> Manifest:
     """Read every shard of a dataset and give its manifest, if all of it is whole.
 
     Raises
@@ -110,14 +105,14 @@ def verify_dataset(filesystem: pafs.FileSystem, path: str, /) -> Manifest:
     DamagedShard
         If a shard is missing or was changed.
     """
-    manifest = read_manifest(filesystem, path)
-    for shard in manifest.shards:
-        read_shard(shard, filesystem=filesystem, path=path)
+    manifest = read_manifest(store)
+    for shard in manifest.all_shards:
+        read_shard(shard, store=store)
     return manifest
 
 
-def read_timelines(filesystem: pafs.FileSystem, path: str, /) -> dict[str, Timeline]:
-    """Read every shard of a dataset and give the timeline of each of its labels.
+def read_timelines(store: Store, /) -> dict[str, Timeline]:
+    """Read every shard of a dataset, images too, and give the timeline of each of its labels.
 
     Raises
     ------
@@ -126,13 +121,15 @@ def read_timelines(filesystem: pafs.FileSystem, path: str, /) -> dict[str, Timel
     DamagedShard
         If a shard is missing or was changed.
     """
-    manifest = read_manifest(filesystem, path)
+    manifest = read_manifest(store)
     columns = ["trial", *(BEHAVIOR + label for label in manifest.labels)]
     parts: dict[str, list[NDArray[np.generic]]] = {column: [] for column in columns}
     for shard in manifest.shards:
-        table = read_shard(shard, filesystem=filesystem, path=path)
+        table = read_shard(shard, store=store)
         for column, found in parts.items():
             found.append(np.array(table.column(column).to_numpy()))
+    for shard in manifest.image_shards:
+        read_shard(shard, store=store)
     whole = {column: np.concatenate(found) for column, found in parts.items()}
     spans = _spans(manifest)
 
@@ -148,12 +145,14 @@ def read_timelines(filesystem: pafs.FileSystem, path: str, /) -> dict[str, Timel
     }
 
 
-def open_dataset(filesystem: pafs.FileSystem, path: str, /, *, cache: Path) -> Dataset:
+def open_dataset(store: Store, /, *, cache: Path) -> Dataset:
     """Open a dataset; the first to do so on a machine verifies and decodes its shards.
+
+    Images stay where they are (`calsweep.datasets.stream`).
 
     Parameters
     ----------
-    filesystem, path
+    store
         Where the dataset lies.
     cache
         Folder of this machine for decoded arrays, named by the dataset's content hash.
@@ -165,18 +164,17 @@ def open_dataset(filesystem: pafs.FileSystem, path: str, /, *, cache: Path) -> D
     DamagedShard
         If a shard is missing or was changed; nothing of the dataset is then kept.
     """
-    manifest = read_manifest(filesystem, path)
+    manifest = read_manifest(store)
     place = cache / "datasets" / manifest.content_hash
 
     def decode(folder: Path) -> None:
-        _decode(manifest, filesystem=filesystem, path=path, folder=folder)
+        _decode(manifest, store=store, folder=folder)
 
     return _map(manifest, folder=build_once(place, build=decode))
 
 
 _ACTIVITY = "activity.npy"
 _TRIAL = "trial.npy"
-_IMAGES = "images.npy"
 
 
 def _behavior_file(manifest: Manifest, name: str) -> str:
@@ -195,7 +193,6 @@ def _map(manifest: Manifest, *, folder: Path) -> Dataset:
     return Dataset(
         manifest=manifest,
         activity_TN=np.load(folder / _ACTIVITY, mmap_mode="r"),
-        images_THW=np.load(folder / _IMAGES, mmap_mode="r") if manifest.images else None,
         behavior={
             name: np.load(folder / _behavior_file(manifest, name), mmap_mode="r")
             for name in manifest.behaviors
@@ -206,7 +203,7 @@ def _map(manifest: Manifest, *, folder: Path) -> Dataset:
     )
 
 
-def _decode(manifest: Manifest, *, filesystem: pafs.FileSystem, path: str, folder: Path) -> None:
+def _decode(manifest: Manifest, *, store: Store, folder: Path) -> None:
     folder.mkdir(parents=True)
     n_frames, labels = manifest.n_frames, manifest.labels
     with contextlib.ExitStack() as stack:
@@ -214,13 +211,6 @@ def _decode(manifest: Manifest, *, filesystem: pafs.FileSystem, path: str, folde
             npy_file(folder / _ACTIVITY, shape=(n_frames, len(manifest.units)), dtype="float32")
         )
         trial = stack.enter_context(npy_file(folder / _TRIAL, shape=(n_frames,), dtype="int32"))
-        images = manifest.images and stack.enter_context(
-            npy_file(
-                folder / _IMAGES,
-                shape=(n_frames, manifest.images.height, manifest.images.width),
-                dtype=manifest.images.dtype,
-            )
-        )
         behavior = {
             name: stack.enter_context(
                 npy_file(
@@ -232,11 +222,9 @@ def _decode(manifest: Manifest, *, filesystem: pafs.FileSystem, path: str, folde
             for name in manifest.behaviors
         }
         for shard in manifest.shards:
-            table = read_shard(shard, filesystem=filesystem, path=path)
+            table = read_shard(shard, store=store)
             units_of(table, units=manifest.units).tofile(activity)
             table.column("trial").to_numpy().tofile(trial)
-            if manifest.images and images:
-                images_of(table, images=manifest.images).tofile(images)
             for name, file in behavior.items():
                 table.column(BEHAVIOR + name).to_numpy().tofile(file)
             del table

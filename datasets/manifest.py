@@ -141,6 +141,8 @@ class Manifest:
         One entry a file, in the order of their frames.
     images
         Of each frame, if there are any.
+    image_shards
+        One entry a file with images, in the order of their frames.
     calsweep_version
         What wrote it; not part of the content.
     schema_version
@@ -158,6 +160,7 @@ class Manifest:
     recordings: tuple[RecordingEntry, ...]
     shards: tuple[ShardEntry, ...]
     images: ImageFormat | None = None
+    image_shards: tuple[ShardEntry, ...] = ()
     calsweep_version: str = ""
     schema_version: int = SCHEMA_VERSION
 
@@ -170,8 +173,15 @@ class Manifest:
         if not (math.isfinite(self.rate_hz) and self.rate_hz > 0):
             raise ValueError(f"`rate_hz > 0` must hold, but got {self.rate_hz=}.")
         _check_recordings(self.recordings)
-        _check_files(self.shards)
-        _check_spans(self)
+        _check_files(self.all_shards)
+        _check_spans(self.recordings, self.shards)
+        if self.images:
+            _check_spans(self.recordings, self.image_shards)
+
+    @property
+    def all_shards(self) -> tuple[ShardEntry, ...]:
+        """Every file, those with images last."""
+        return (*self.shards, *self.image_shards)
 
     @property
     def n_frames(self) -> int:
@@ -239,6 +249,7 @@ def _manifest(plain: Mapping[str, Any]) -> Manifest:
         behaviors=dict(plain["behaviors"]),
         recordings=tuple(_recording_entry(item) for item in plain["recordings"]),
         images=ImageFormat(**plain["images"]) if plain["images"] else None,
+        image_shards=tuple(_shard_entry(item) for item in plain["image_shards"]),
         shards=tuple(_shard_entry(item) for item in plain["shards"]),
     )
 
@@ -278,11 +289,10 @@ def _check_files(shards: tuple[ShardEntry, ...]) -> None:
             raise ValueError(f"{shard.file}: its spans and its {shard.n_rows} rows do not agree.")
 
 
-def _check_spans(manifest: Manifest) -> None:
+def _check_spans(recordings: tuple[RecordingEntry, ...], shards: tuple[ShardEntry, ...]) -> None:
     """Check that the shards, in order, hold every frame of every recording exactly once."""
-    spans = [span for shard in manifest.shards for span in shard.spans]
-    frames = iter(spans)
-    for entry in manifest.recordings:
+    frames = iter([span for shard in shards for span in shard.spans])
+    for entry in recordings:
         n_seen = 0
         while n_seen < entry.n_frames:
             span = next(frames, None)

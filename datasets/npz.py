@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +17,15 @@ from numpy.typing import NDArray
 from calsweep.datasets.recording import Recording
 from calsweep.datasets.source import (
     Source,
+    activity_of,
     behavior_unit,
     check_pattern,
+    check_rate,
     find_files,
+    label_or_measure,
     name_of,
+    naming,
     sha256_of,
-    whole_if_whole,
 )
 from calsweep.datasets.trial import trials_from
 
@@ -32,7 +37,7 @@ Arrays = Mapping[str, NDArray[np.generic]]
 
 @dataclass(frozen=True, kw_only=True)
 class NpzSource:
-    """Which arrays of the files are what.
+    """One .npz a recording, arrays by name.
 
     Attributes
     ----------
@@ -54,22 +59,28 @@ class NpzSource:
         Array of one value per unit: units are sorted by it and named after it. Units of equal value
         keep their order and are counted.
     names
-        Regular expression for file names, see `calsweep.datasets.source.name_of`.
+        Regular expression for file names with the groups ``subject`` and ``recording``, as in
+        ``(?P<subject>[^_]+)_(?P<recording>.+)``; by default the subject is what stands before the
+        first ``_``.
     """
+
+    example: ClassVar[str] = (
+        "calsweep ingest npz recordings/ lab/flies --order-units-by roi_neuron_type "
+        "--resample-hz 10"
+    )
 
     activity: str = "traces"
     rate: str = "rate_hz"
     rate_hz: float | None = None
     trials: str | None = None
     behaviors: tuple[str, ...] = ()
-    behavior_units: Mapping[str, str] = field(default_factory=dict)
+    behavior_units: Mapping[str, str] = field(default_factory=dict, metadata={"option": "unit"})
     order_units_by: str = ""
-    names: str = ""
+    names: str = field(default="", metadata={"metavar": "REGEX"})
 
     def __post_init__(self) -> None:
         check_pattern(self.names)
-        if self.rate_hz is not None and not self.rate_hz > 0:
-            raise ValueError(f"`rate_hz > 0` must hold, but got {self.rate_hz=}.")
+        check_rate(self.rate_hz)
 
     def files(self, location: Path, /) -> tuple[Path, ...]:
         """Give the ``.npz`` files of a folder, or the one file."""
@@ -84,13 +95,11 @@ class NpzSource:
             If the file cannot be read, lacks an array, or an array is not what it should be.
         """
         sha256 = sha256_of(file)
-        try:
-            return self._recording(file, _load(file), sha256=sha256)
-        except ValueError as error:
-            raise ValueError(f"{file}: {error}") from error
+        with naming(file):
+            return self._recording(file, load_arrays(file), sha256=sha256)
 
     def _recording(self, file: Path, arrays: Arrays, *, sha256: str) -> Recording:
-        activity_TN = _activity(arrays, self.activity)
+        activity_TN = activity_of(_get(arrays, self.activity, "the activity"), name=self.activity)
         n_frames, n_units = activity_TN.shape
         name = name_of(file, pattern=self.names)
         order_N, units = self._units(arrays, n_units=n_units)
@@ -131,12 +140,7 @@ class NpzSource:
 
     def _label_or_measure(self, name: str, arrays: Arrays) -> NDArray[np.generic]:
         values = _get(arrays, name, "a behavior")
-        has_unit = behavior_unit(name, given=self.behavior_units) != ""
-        # Zeros in cm/s are the speed of a mouse at rest, not a class.
-        if has_unit or not np.issubdtype(values.dtype, np.floating):
-            return values
-        is_flag = np.isin(values, (0, 1)).all()
-        return whole_if_whole(values.astype(np.float64)) if is_flag else values
+        return label_or_measure(values, unit=behavior_unit(name, given=self.behavior_units))
 
     def _all_behaviors(self, arrays: Arrays, *, n_frames: int) -> tuple[str, ...]:
         others = {self.activity, self.rate, self.trials or TRIAL, self.order_units_by}
@@ -159,13 +163,34 @@ class NpzSource:
         return order_N, _unit_names([str(value) for value in values[order_N]])
 
 
-def _load(file: Path) -> Arrays:
+# What zipfile and NumPy raise where a file is damaged: each its own kind, by where the damage is.
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    tokenize.TokenError,
+    MemoryError,
+)
+
+
+def load_arrays(file: Path, /, *, names: tuple[str, ...] | None = None) -> Arrays:
+    """Read arrays of a ``.npz`` file, by default all; never Python objects.
+
+    Raises
+    ------
+    ValueError
+        If the file is not whole, lacks an array, or an array holds Python objects.
+    """
     if not zipfile.is_zipfile(file):
         raise ValueError("this is no whole .npz file: its table of contents is missing.")
     try:
         with np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+            _check_there(names or (), archive.files)
+            return {name: archive[name] for name in names or archive.files}
+    except _DAMAGED as error:
         raise ValueError(f"this is no whole .npz file: {error}.") from error
     except ValueError as error:
         if "allow_pickle" in str(error):
@@ -173,21 +198,18 @@ def _load(file: Path) -> Arrays:
         raise
 
 
+def _check_there(names: tuple[str, ...], there: list[str]) -> None:
+    missing = [name for name in names if name not in there]
+    if missing:
+        listed = ", ".join(there) or "none"
+        raise ValueError(f"there is no array `{missing[0]}`. Arrays: {listed}.")
+
+
 def _get(arrays: Arrays, name: str, what: str) -> NDArray[np.generic]:
     if name not in arrays:
         there = ", ".join(f"{key} {values.shape}" for key, values in arrays.items()) or "none"
         raise ValueError(f"there is no array `{name}` for {what}. Arrays: {there}.")
     return arrays[name]
-
-
-def _activity(arrays: Arrays, name: str) -> NDArray[np.float32]:
-    values = _get(arrays, name, "the activity")
-    if values.ndim != 2 or values.dtype.kind not in "iubf":
-        raise ValueError(
-            f"`{name}` must be numbers of shape (time, unit), "
-            f"but is {values.dtype} of shape {values.shape}."
-        )
-    return values.astype(np.float32)
 
 
 def _unit_names(values: list[str]) -> tuple[str, ...]:

@@ -9,14 +9,13 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from calsweep.datasets.align import WRAPPING_UNITS
 from calsweep.datasets.recording import Recording, is_label, trial_borders
 
 AVERAGED_ABOVE = 1.5
 """Ratio of rates from which on frames are averaged, so that fast fluctuations do not fold back."""
 
 _LEAST_SHARE = 1e-9  # of a new frame; what sums of rounded shares leave over is less
-
-_WRAPPING_UNITS = ("deg", "rad")  # between 359 and 1 degree lies 0, not 180
 
 # T time, N unit; P positions of new frames, in old frames
 
@@ -79,7 +78,7 @@ def resample(recording: Recording, /, *, rate_hz: float) -> Recording:
         return np.concatenate([values[s][np.floor(p + 0.5).astype(np.int64)] for s, p in parts])
 
     def keeps_values(name: str) -> bool:
-        wraps = recording.behavior_unit.get(name) in _WRAPPING_UNITS
+        wraps = recording.behavior_unit.get(name) in WRAPPING_UNITS
         return wraps or is_label(recording.behavior[name])
 
     return dataclasses.replace(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -26,6 +26,7 @@ from calsweep.datasets.manifest import (
     Span,
 )
 from calsweep.datasets.recording import Recording, is_label, trial_borders
+from calsweep.datasets.store import Store
 
 UNIT = "unit."
 BEHAVIOR = "behavior."
@@ -99,20 +100,37 @@ def write_dataset(
     if any(folder.iterdir()):
         raise FileExistsError(f"A dataset is written into an empty folder, but {folder} is not.")
     contents = _Contents()
-    shards = tuple(_write_shards(contents.check(recordings), folder=folder, shard_mb=shard_mb))
-    manifest = contents.manifest(shards)
+    frames = _Writer("frames", _frames_table, folder=folder, shard_mb=shard_mb)
+    images = _Writer("images", _images_table, folder=folder, shard_mb=shard_mb)
+    for recording in contents.check(recordings):
+        frames.add(recording)
+        if recording.images is not None:
+            images.add(recording)
+            images.cut()  # a fold streams whole recordings
+    manifest = contents.manifest(frames.close(), images.close())
     (folder / MANIFEST_FILE).write_text(manifest.to_json())
     return manifest
 
 
-def read_shard(entry: ShardEntry, /, *, filesystem: pafs.FileSystem, path: str) -> pa.Table:
+def is_shard_name(name: str, /) -> bool:
+    """Say whether a file is called as a shard is.
+
+    Examples
+    --------
+    >>> is_shard_name("frames-00000-0123456789abcdef.parquet"), is_shard_name("mine.parquet")
+    (True, False)
+    """
+    return re.fullmatch(r"(frames|images)-\d{5,}-[0-9a-f]{16}\.parquet", name) is not None
+
+
+def read_shard(entry: ShardEntry, /, *, store: Store) -> pa.Table:
     """Read the frames of one shard, if they are those that were written.
 
     Parameters
     ----------
     entry
         What the manifest says of it.
-    filesystem, path
+    store
         Where the dataset lies.
 
     Raises
@@ -121,9 +139,9 @@ def read_shard(entry: ShardEntry, /, *, filesystem: pafs.FileSystem, path: str) 
         If the file is missing or another; it is read a second time first.
     """
     try:
-        return _read(entry, filesystem=filesystem, path=path)
+        return _read(entry, store=store)
     except DamagedShard:
-        return _read(entry, filesystem=filesystem, path=path)
+        return _read(entry, store=store)
 
 
 def units_of(table: pa.Table, /, *, units: Iterable[str]) -> NDArray[np.float32]:
@@ -144,10 +162,9 @@ def images_of(table: pa.Table, /, *, images: ImageFormat) -> NDArray[np.generic]
     return images_RHW[column.offset : column.offset + len(column)]
 
 
-def _read(entry: ShardEntry, *, filesystem: pafs.FileSystem, path: str) -> pa.Table:
+def _read(entry: ShardEntry, *, store: Store) -> pa.Table:
     try:
-        with filesystem.open_input_file(f"{path}/{entry.file}") as file:
-            data = file.read()
+        data = store.read(entry.file)
     except FileNotFoundError as error:
         raise DamagedShard(entry.file, "the file is missing") from error
     if hashlib.sha256(data).hexdigest() != entry.sha256:
@@ -188,7 +205,9 @@ class _Contents:
             self.entries.append(_entry(fitted))
             yield fitted
 
-    def manifest(self, shards: tuple[ShardEntry, ...]) -> Manifest:
+    def manifest(
+        self, shards: tuple[ShardEntry, ...], image_shards: tuple[ShardEntry, ...]
+    ) -> Manifest:
         """Give the manifest of all."""
         if self.first is None:
             raise ValueError("a dataset must hold at least one recording, but got none.")
@@ -199,6 +218,7 @@ class _Contents:
             recordings=tuple(self.entries),
             shards=shards,
             images=self.first.images,
+            image_shards=image_shards,
             calsweep_version=calsweep.__version__,
         )
 
@@ -344,58 +364,95 @@ def _label_counts(values: NDArray[np.generic]) -> dict[int, int]:
     return dict(zip(classes.tolist(), counts.tolist(), strict=True))
 
 
-def _write_shards(
-    recordings: Iterable[Recording], *, folder: Path, shard_mb: float
-) -> Iterator[ShardEntry]:
-    for index, (tables, spans) in enumerate(_pack(recordings, shard_mb=shard_mb)):
-        yield _write_shard(tables, spans, folder=folder, index=index)
+Table = Callable[[Recording, slice], pa.Table]
 
 
-def _pack(
-    recordings: Iterable[Recording], *, shard_mb: float
-) -> Iterator[tuple[list[pa.Table], list[Span]]]:
-    """Cut and gather frames so that each shard but the last is full."""
-    tables: list[pa.Table] = []
-    spans: list[Span] = []
-    for recording in recordings:
-        n_per_shard = max(1, int(shard_mb * 1e6 // _bytes_per_frame(recording)))
+class _Writer:
+    """Cuts and gathers frames of recordings into full shards."""
+
+    def __init__(self, kind: str, table: Table, *, folder: Path, shard_mb: float) -> None:
+        self._kind = kind
+        self._table = table
+        self._folder = folder
+        self._shard_bytes = shard_mb * 1e6
+        self._entries: list[ShardEntry] = []
+        self._tables: list[pa.Table] = []
+        self._spans: list[Span] = []
+
+    def add(self, recording: Recording) -> None:
+        """Take the frames of a recording."""
+        bytes_per_frame = max(1, self._table(recording, slice(0, 1)).nbytes)
+        n_per_shard = max(1, int(self._shard_bytes // bytes_per_frame))
         start = 0
         while start < recording.n_frames:
-            n_room = n_per_shard - sum(span.n_frames for span in spans)
+            n_room = n_per_shard - sum(span.n_frames for span in self._spans)
             n_taken = max(0, min(n_room, recording.n_frames - start))
             if n_taken:
-                tables.append(_table(recording, slice(start, start + n_taken)))
-                spans.append(Span(recording=recording.name, start_frame=start, n_frames=n_taken))
+                self._tables.append(self._table(recording, slice(start, start + n_taken)))
+                self._spans.append(
+                    Span(recording=recording.name, start_frame=start, n_frames=n_taken)
+                )
                 start += n_taken
             if n_taken >= n_room:
-                yield tables, spans
-                tables, spans = [], []
-    if spans:
-        yield tables, spans
+                self._write()
+
+    def cut(self) -> None:
+        """Write what is left, so that the next shard begins with the next recording."""
+        if self._spans:
+            self._write()
+
+    def close(self) -> tuple[ShardEntry, ...]:
+        """Write what is left and give all shards."""
+        self.cut()
+        return tuple(self._entries)
+
+    def _write(self) -> None:
+        table = pa.concat_tables(self._tables)
+        spans = tuple(self._spans)
+        self._tables, self._spans = [], []
+        sink = pa.BufferOutputStream()
+        # Without page checksums a flipped bit would be read as data.
+        pq.write_table(
+            table,
+            sink,
+            compression="zstd",
+            # Activity seldom repeats: a dictionary makes it larger. (The stubs know no list here.)
+            use_dictionary=["recording"],  # type: ignore[arg-type]
+            write_page_checksum=True,
+        )
+        data = sink.getvalue()
+        sha256 = hashlib.sha256(data).hexdigest()
+        file = f"{self._kind}-{len(self._entries):05d}-{sha256[:16]}.parquet"
+        (self._folder / file).write_bytes(data)
+        self._entries.append(
+            ShardEntry(
+                file=file, sha256=sha256, n_bytes=len(data), n_rows=table.num_rows, spans=spans
+            )
+        )
 
 
-def _bytes_per_frame(recording: Recording) -> float:
-    """Give the bytes of a row of `_table`."""
-    row = _table(recording, slice(0, 1))
-    return max(1.0, float(row.nbytes))
-
-
-def _table(recording: Recording, frames: slice) -> pa.Table:
-    n_frames = frames.stop - frames.start
-    columns: dict[str, pa.Array[Any]] = {
-        "recording": pa.array([recording.name] * n_frames),
-        "frame": pa.array(np.arange(frames.start, frames.stop, dtype=np.int64)),
-        "trial": pa.array(recording.trial_T[frames].astype(np.int32)),
-    }
+def _frames_table(recording: Recording, frames: slice) -> pa.Table:
+    columns = _places(recording, frames)
+    columns["trial"] = pa.array(recording.trial_T[frames].astype(np.int32))
     for name, values in sorted(recording.behavior.items()):
         kind = np.int64 if is_label(values) else np.float64
         columns[BEHAVIOR + name] = pa.array(values[frames].astype(kind))
     activity_NT = np.ascontiguousarray(recording.activity_TN[frames].T)
     for unit, activity_T in zip(recording.units, activity_NT, strict=True):
         columns[UNIT + unit] = pa.array(activity_T)
-    if recording.images is not None:
-        columns[IMAGE] = _image_column(recording.images[frames])
     return pa.table(columns)
+
+
+def _images_table(recording: Recording, frames: slice) -> pa.Table:
+    assert recording.images is not None  # noqa: S101 - `write_dataset` has looked
+    return pa.table({**_places(recording, frames), IMAGE: _image_column(recording.images[frames])})
+
+
+def _places(recording: Recording, frames: slice) -> dict[str, pa.Array[Any]]:
+    return {
+        "recording": pa.array([recording.name] * (frames.stop - frames.start)),
+        "frame": pa.array(np.arange(frames.start, frames.stop, dtype=np.int64)),
+    }
 
 
 def _image_column(images_THW: NDArray[np.generic]) -> pa.Array[Any]:
@@ -403,26 +460,3 @@ def _image_column(images_THW: NDArray[np.generic]) -> pa.Array[Any]:
     data = pa.py_buffer(little.data)
     n_bytes = little[0].nbytes
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(n_bytes), len(little), [None, data])
-
-
-def _write_shard(
-    tables: list[pa.Table], spans: list[Span], *, folder: Path, index: int
-) -> ShardEntry:
-    sink = pa.BufferOutputStream()
-    table = pa.concat_tables(tables)
-    # Without page checksums a flipped bit would be read as data.
-    pq.write_table(
-        table,
-        sink,
-        compression="zstd",
-        # Activity seldom repeats: a dictionary makes it larger. (The stubs know no list here.)
-        use_dictionary=["recording"],  # type: ignore[arg-type]
-        write_page_checksum=True,
-    )
-    data = sink.getvalue()
-    sha256 = hashlib.sha256(data).hexdigest()
-    file = f"shard-{index:05d}-{sha256[:16]}.parquet"
-    (folder / file).write_bytes(data)
-    return ShardEntry(
-        file=file, sha256=sha256, n_bytes=len(data), n_rows=table.num_rows, spans=tuple(spans)
-    )

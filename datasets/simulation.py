@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from calsweep.datasets.recording import Recording
+from calsweep.datasets.truth import Simulator, Truth
 
 # T time, N region
 
@@ -107,6 +108,31 @@ class Simulation:
             for number in range(1, self.recordings_per_mouse + 1):
                 rng = np.random.default_rng([self.seed, mouse, number])
                 yield self._recording(f"mouse{mouse}", number, traits=traits, rng=rng)
+
+    def truth(self) -> Truth:
+        """Give what makes each mouse this mouse.
+
+        Returns
+        -------
+        truth
+            Of each recording: ``weight_N`` (how much a region carries of the behavior,
+            `REGION_WEIGHT` as it came out in this mouse), ``gain_N``, ``arousal_N``,
+            ``share_of_run``, ``stride_hz`` and ``noise``.
+        """
+        recordings = {}
+        for mouse in range(self.first_mouse, self.first_mouse + self.n_mice):
+            traits = _Traits.of(mouse, seed=self.seed)
+            values = {
+                "weight_N": traits.coupling_N,
+                "gain_N": traits.gain_N,
+                "arousal_N": traits.arousal_N,
+                "share_of_run": np.array(traits.share_of_run),
+                "stride_hz": np.array(traits.stride_hz),
+                "noise": np.array(traits.noise),
+            }
+            for number in range(1, self.recordings_per_mouse + 1):
+                recordings[f"mouse{mouse}_r{number}"] = values
+        return Truth(simulator=repr(self), recordings=recordings)
 
     def _recording(
         self, subject: str, number: int, *, traits: _Traits, rng: np.random.Generator
@@ -231,3 +257,6 @@ def _wander(n_frames: int, n: int, *, tau: float, rng: np.random.Generator) -> N
     shocks[0] /= math.sqrt(1 - decay**2)
     wander: NDArray[np.float64] = lfilter([1.0], [1, -decay], shocks, axis=0)
     return wander
+
+
+_: type[Simulator] = Simulation

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +19,29 @@ from calsweep.datasets.recording import Recording
 
 
 class Source(Protocol):
-    """A format that recordings come in: a frozen dataclass of its options."""
+    """A format that recordings come in: a frozen dataclass of its options.
+
+    ``calsweep ingest`` makes a command of it: fields become options, the section ``Attributes``
+    their help, the first line of the docstring the command's.
+    """
+
+    example: ClassVar[str]
+    """A command line that uses it."""
 
     def files(self, location: Path, /) -> tuple[Path, ...]:
-        """Give the files of a folder, or the one file, that hold recordings."""
+        """Give the files, or folders, of a location that hold a recording each."""
         ...
 
     def read(self, file: Path, /) -> Recording:
-        """Read the recording of one file."""
+        """Read the recording of one file or folder."""
         ...
+
+
+class Axes(Enum):
+    """Order of the axes of an array with activity."""
+
+    TIME_UNIT = "time-unit"
+    UNIT_TIME = "unit-time"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +52,15 @@ class RecordingName:
     recording: str
 
 
-def find_files(location: Path, /, *, suffix: str) -> tuple[Path, ...]:
+def find_files(location: Path, /, *, suffix: str | tuple[str, ...]) -> tuple[Path, ...]:
     """Give the files with a suffix in a folder, in order of name, or the one file itself.
+
+    Parameters
+    ----------
+    location
+        A folder, or a file of any name.
+    suffix
+        ``".h5"``, or several.
 
     Raises
     ------
@@ -47,9 +71,10 @@ def find_files(location: Path, /, *, suffix: str) -> tuple[Path, ...]:
         return (location,)
     if not location.exists():
         raise ValueError(f"There is no file or folder {location}.")
-    files = tuple(sorted(file for file in location.iterdir() if file.suffix == suffix))
+    suffixes = (suffix,) if isinstance(suffix, str) else suffix
+    files = tuple(sorted(file for file in location.iterdir() if file.suffix in suffixes))
     if not files:
-        raise ValueError(f"{location} holds no {suffix} file.")
+        raise ValueError(f"{location} holds no {' or '.join(suffixes)} file.")
     return files
 
 
@@ -80,7 +105,7 @@ def name_of(file: Path, /, *, pattern: str = "") -> RecordingName:
     Parameters
     ----------
     file
-        The file.
+        The file or folder.
     pattern
         Regular expression with the named groups ``subject`` and, if wanted, ``recording``. Without
         one, the subject is what stands before the first underscore. The recording is named by the
@@ -98,18 +123,29 @@ def name_of(file: Path, /, *, pattern: str = "") -> RecordingName:
     >>> name_of(Path("2020-d3-m1.npz"), pattern=r"(?P<recording>d\d+)-(?P<subject>m\d+)")
     RecordingName(subject='m1', recording='m1_d3')
     """
+    stem = file.name if file.is_dir() else file.stem
     if not pattern:
-        return RecordingName(subject=file.stem.split("_")[0] or file.stem, recording=file.stem)
-    match = re.search(pattern, file.stem)
+        return RecordingName(subject=stem.split("_")[0] or stem, recording=stem)
+    match = re.search(pattern, stem)
     if match is None:
         raise ValueError(
             f"the file's name must match the pattern {pattern!r}, but is {file.name!r}."
         )
     subject = match["subject"]
     recording = match.groupdict().get("recording")
-    return RecordingName(
-        subject=subject, recording=f"{subject}_{recording}" if recording else file.stem
-    )
+    return RecordingName(subject=subject, recording=f"{subject}_{recording}" if recording else stem)
+
+
+def sha256_of_all(files: Sequence[Path], /) -> str:
+    """Give one SHA-256 for many files: that of the lines ``SHA-256  NAME``, in the order given.
+
+    Raises
+    ------
+    ValueError
+        If one is not there or empty.
+    """
+    lines = "".join(f"{sha256_of(file)}  {file.name}\n" for file in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def sha256_of(file: Path, /) -> str:
@@ -128,6 +164,67 @@ def sha256_of(file: Path, /) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
+@contextmanager
+def naming(file: Path, /, *refused: type[Exception]) -> Iterator[None]:
+    """Raise what goes wrong inside as a `ValueError` that names the file.
+
+    Parameters
+    ----------
+    file
+        File or folder of the recording.
+    refused
+        Errors that the format's library raises for a damaged file, beside `ValueError`.
+
+    Examples
+    --------
+    >>> with naming(Path("m1.h5"), OSError):
+    ...     raise OSError("truncated file")
+    Traceback (most recent call last):
+    ValueError: m1.h5: truncated file
+    """
+    kinds: tuple[type[Exception], ...] = (ValueError, *refused)
+    try:
+        yield
+    except kinds as error:
+        raise ValueError(f"{file}: {error}") from error
+
+
+def activity_of(
+    values: NDArray[np.generic], /, *, name: str, axes: Axes = Axes.TIME_UNIT
+) -> NDArray[np.float32]:
+    """Give activity as `Recording` takes it; what is float32 already is not copied.
+
+    Raises
+    ------
+    ValueError
+        If it is not numbers of two axes.
+
+    Examples
+    --------
+    >>> activity_of(np.array([[0, 1, 2]]), name="C", axes=Axes.UNIT_TIME).shape
+    (3, 1)
+    """
+    if values.ndim != 2 or values.dtype.kind not in "iubf":
+        raise ValueError(
+            f"`{name}` must be numbers of shape ({axes.value.replace('-', ', ')}), "
+            f"but is {values.dtype} of shape {values.shape}."
+        )
+    values_TN = values if axes is Axes.TIME_UNIT else values.T
+    return values_TN.astype(np.float32, copy=False)
+
+
+def check_rate(rate_hz: float | None, /) -> None:
+    """Check a rate that a person gave, if one was given.
+
+    Raises
+    ------
+    ValueError
+        If it is not above 0.
+    """
+    if rate_hz is not None and not (math.isfinite(rate_hz) and rate_hz > 0):
+        raise ValueError(f"`rate_hz > 0` must hold, but got {rate_hz=}.")
+
+
 _EXACT_BELOW = 2.0**53  # from here on a float is one of several whole numbers
 
 
@@ -141,6 +238,29 @@ def whole_if_whole(values: NDArray[np.floating], /) -> NDArray[np.generic]:
     """
     whole = (np.rint(values) == values) & (np.abs(values) < _EXACT_BELOW)
     return values.astype(np.int64) if whole.all() else values
+
+
+def label_or_measure(values: NDArray[np.generic], /, *, unit: str) -> NDArray[np.generic]:
+    """Give floats that are all 0 or 1 as the label they are, unless they have a physical unit.
+
+    Parameters
+    ----------
+    values
+        One behavior of a recording, of any length.
+    unit
+        Its physical unit: zeros in cm/s are the speed of a mouse at rest, not a class.
+
+    Examples
+    --------
+    >>> label_or_measure(np.array([0.0, 1.0]), unit="")
+    array([0, 1])
+    >>> label_or_measure(np.array([0.0, 1.0]), unit="cm/s")
+    array([0., 1.])
+    """
+    if unit or not np.issubdtype(values.dtype, np.floating):
+        return values
+    is_flag = np.isin(values, (0, 1)).all()
+    return whole_if_whole(values.astype(np.float64)) if is_flag else values
 
 
 _UNIT_OF_ENDING = {

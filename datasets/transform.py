@@ -291,6 +291,29 @@ def detrended(activity_TN: NDArray[np.float32], /, *, length_frames: int) -> NDA
     >>> detrended(activity_TN, length_frames=3).ravel().tolist()
     [-1.5, 0.0, 3.0, -3.0]
     """
+    mean_TN = moving_average(activity_TN, length_frames=length_frames)
+    result_TN: NDArray[np.float32] = (activity_TN - mean_TN).astype(np.float32)
+    return result_TN
+
+
+def moving_average(
+    activity_TN: NDArray[np.float32], /, *, length_frames: int
+) -> NDArray[np.float64]:
+    """Give the mean of the frames around each frame, in time linear in the frames.
+
+    Parameters
+    ----------
+    activity_TN
+        One recording, shape ``(time, unit)``.
+    length_frames
+        Frames in the average, placed and cut at the ends as `detrended` says.
+
+    Examples
+    --------
+    >>> activity_TN = np.array([[0], [3], [6], [0]], dtype=np.float32)
+    >>> moving_average(activity_TN, length_frames=3).ravel().tolist()
+    [1.5, 3.0, 3.0, 3.0]
+    """
     n_frames, n_units = activity_TN.shape
     # Sums in float64: in float32 the difference of two long sums loses the activity.
     sums_TN = np.zeros((n_frames + 1, n_units))
@@ -298,9 +321,8 @@ def detrended(activity_TN: NDArray[np.float32], /, *, length_frames: int) -> NDA
     frames = np.arange(n_frames)
     first = np.maximum(frames - length_frames // 2, 0)
     stop = np.minimum(frames + (length_frames - 1) // 2 + 1, n_frames)
-    mean_TN = (sums_TN[stop] - sums_TN[first]) / (stop - first)[:, None]
-    result_TN: NDArray[np.float32] = (activity_TN - mean_TN).astype(np.float32)
-    return result_TN
+    mean_TN: NDArray[np.float64] = (sums_TN[stop] - sums_TN[first]) / (stop - first)[:, None]
+    return mean_TN
 
 
 def _scaling(offset_N: NDArray[np.floating], spread_N: NDArray[np.floating]) -> Scaling:

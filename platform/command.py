@@ -26,6 +26,9 @@ _HERE = "calsweep.platform.commands"
 COMMANDS = {
     "demo": Entry(target=f"{_HERE}.demo:demo", summary="The whole way on simulated mice."),
     "ingest": Entry(target=f"{_HERE}.ingest:ingest", summary="Recordings to a checked dataset."),
+    "simulate": Entry(
+        target=f"{_HERE}.simulate:simulate", summary="Simulated recordings, with their truth."
+    ),
     "data": Entry(target=f"{_HERE}.data:data", summary="Check a dataset and show what is in it."),
     "folds": Entry(target=f"{_HERE}.folds:folds", summary="Draw how a dataset is divided."),
     "sweep": Entry(target=f"{_HERE}.sweep:sweep", summary="Train configurations on all folds."),

@@ -102,8 +102,7 @@ def run_fold(
 
 @lru_cache(maxsize=2)
 def _dataset(address: str, content_hash: str, cache: Path) -> Dataset:
-    location = locate(address)
-    dataset = open_dataset(location.filesystem, location.path, cache=cache)
+    dataset = open_dataset(locate(address), cache=cache)
     now = dataset.manifest.content_hash
     if now != content_hash:
         raise DatasetChanged(address, content_hash, now)

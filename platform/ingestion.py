@@ -1,9 +1,9 @@
-"""From a lab's files to a dataset at an address."""
+"""From a lab's files, or a simulator, to a dataset at an address."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from calsweep.datasets.manifest import Manifest
@@ -11,7 +11,9 @@ from calsweep.datasets.recording import Recording
 from calsweep.datasets.resample import resample
 from calsweep.datasets.shard import write_dataset
 from calsweep.datasets.source import Source
+from calsweep.datasets.step import Step
 from calsweep.datasets.trial import split_trials_every
+from calsweep.datasets.truth import Simulator, Truth
 from calsweep.platform.storage import publish, workspace
 
 
@@ -21,6 +23,7 @@ def ingest(
     *,
     origin: Path,
     address: str,
+    steps: Sequence[Step] = (),
     rate_hz: float | None = None,
     trial_frames: int | None = None,
     replace: bool = False,
@@ -36,6 +39,8 @@ def ingest(
         A folder of files, or one file.
     address
         Where the dataset is to be: a path or ``s3://BUCKET/NAME``.
+    steps
+        What is done to each recording in turn, at the rate and in the trials of the file.
     rate_hz
         Frames per second to bring every recording to; by default they must agree.
     trial_frames
@@ -54,17 +59,73 @@ def ingest(
     StorageRefused
         If the address cannot be written to, or `origin` lies there.
     """
-    files = source.files(origin)
+    recordings = _recordings(
+        source,
+        source.files(origin),
+        steps=steps,
+        rate_hz=rate_hz,
+        trial_frames=trial_frames,
+        say=say,
+    )
     with workspace(address, replace=replace, origin=origin) as folder:
-        recordings = _recordings(source, files, rate_hz=rate_hz, trial_frames=trial_frames, say=say)
-        manifest = write_dataset(recordings, folder=folder)
-        say(f"Putting {len(manifest.shards)} shards in place at {address} ...")
-        publish(
-            folder,
-            address=address,
-            replace=replace,
-            on_file=lambda done, n: say(f"{done}/{n} files uploaded"),
-        )
+        return _put(recordings, folder=folder, address=address, replace=replace, say=say)
+
+
+def simulate(
+    simulator: Simulator,
+    /,
+    *,
+    address: str,
+    replace: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> Manifest:
+    """Write simulated recordings as a dataset, with the truth of them beside it.
+
+    Parameters
+    ----------
+    simulator
+        Makes them.
+    address, replace, say
+        As for `ingest`.
+
+    Raises
+    ------
+    FileExistsError
+        If something is at the address already.
+    StorageRefused
+        If the address cannot be written to.
+    """
+
+    def told() -> Iterator[Recording]:
+        for recording in simulator.recordings():
+            say(f"{recording.name}: {_size(recording)}")
+            yield recording
+
+    with workspace(address, replace=replace) as folder:
+        truth = simulator.truth()
+        return _put(told(), folder=folder, address=address, replace=replace, say=say, truth=truth)
+
+
+def _put(
+    recordings: Iterable[Recording],
+    *,
+    folder: Path,
+    address: str,
+    replace: bool,
+    say: Callable[[str], None],
+    truth: Truth | None = None,
+) -> Manifest:
+    """Write a dataset into the workspace's folder and put it in place."""
+    manifest = write_dataset(recordings, folder=folder)
+    if truth is not None:
+        truth.write(folder)
+    say(f"Putting {len(manifest.all_shards)} shards in place at {address} ...")
+    publish(
+        folder,
+        address=address,
+        replace=replace,
+        on_file=lambda done, n: say(f"{done}/{n} files uploaded"),
+    )
     return manifest
 
 
@@ -72,6 +133,7 @@ def _recordings(
     source: Source,
     files: tuple[Path, ...],
     *,
+    steps: Sequence[Step],
     rate_hz: float | None,
     trial_frames: int | None,
     say: Callable[[str], None],
@@ -79,13 +141,18 @@ def _recordings(
     begun = time.monotonic()
     for i, file in enumerate(files, start=1):
         recording = source.read(file)
+        for step in steps:
+            recording = step.apply(recording)
         if rate_hz is not None:
             recording = resample(recording, rate_hz=rate_hz)
         if trial_frames is not None:
             recording = split_trials_every(recording, n_frames=trial_frames)
         left = (time.monotonic() - begun) / i * (len(files) - i)
-        say(
-            f"{i}/{len(files)} {recording.name}: {len(recording.trial_T)} frames of "
-            f"{len(recording.units)} units at {recording.rate_hz:g} Hz, about {left:.0f} s left"
-        )
+        say(f"{i}/{len(files)} {recording.name}: {_size(recording)}, about {left:.0f} s left")
         yield recording
+
+
+def _size(recording: Recording) -> str:
+    return (
+        f"{recording.n_frames} frames of {len(recording.units)} units at {recording.rate_hz:g} Hz"
+    )

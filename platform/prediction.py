@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from calsweep.datasets.dataset import Dataset
+from calsweep.platform.address import local_path, nearest_folder
 from calsweep.platform.model import FoldModel
-from calsweep.platform.storage import local_path, nearest_folder
 
 RATE_TOLERANCE = 0.01
 

@@ -10,6 +10,7 @@ from typing import Any
 from calsweep.datasets.dataset import Dataset, open_dataset
 from calsweep.datasets.fold import FoldPlan
 from calsweep.datasets.view import View, check_windows, plan_folds
+from calsweep.platform.address import is_remote
 from calsweep.platform.auditor import Auditor
 from calsweep.platform.cluster import check_home, cluster
 from calsweep.platform.errors import hide_login
@@ -24,7 +25,7 @@ from calsweep.platform.record import (
 )
 from calsweep.platform.search import TrialPlan, search
 from calsweep.platform.settings import SweepSettings, cache_folder, tracking_uri
-from calsweep.platform.storage import is_remote, locate
+from calsweep.platform.storage import locate
 from calsweep.platform.tracking import TrackingThread
 from calsweep.platform.trial import warm_up
 from calsweep.search_spaces.suggestion import Tuner, suggestions
@@ -120,8 +121,8 @@ def _with_whole_address(settings: SweepSettings) -> SweepSettings:
 
 
 def _open(settings: SweepSettings) -> Dataset:
-    location = locate(settings.datasets.address)
-    return open_dataset(location.filesystem, location.path, cache=cache_folder(settings.home))
+    store = locate(settings.datasets.address)
+    return open_dataset(store, cache=cache_folder(settings.home))
 
 
 def _views(settings: SweepSettings) -> list[View]:

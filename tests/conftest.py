@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
-import pyarrow.fs as pafs
 import pytest
 from botocore.config import Config
 
@@ -13,6 +12,7 @@ from calsweep.datasets.dataset import read_manifest
 from calsweep.datasets.manifest import Manifest
 from calsweep.datasets.shard import write_dataset
 from calsweep.datasets.simulation import Simulation
+from calsweep.datasets.store import FolderStore
 from calsweep.datasets.transform import MinMax, Transforms
 from calsweep.datasets.view import View
 from calsweep.datasets.window import Window
@@ -39,7 +39,7 @@ def mice(tmp_path_factory) -> Mice:
     folder = tmp_path_factory.mktemp("mice") / "dataset"
     simulation = Simulation(n_mice=5, recordings_per_mouse=1, n_frames=900, seed=1)
     write_dataset(simulation.recordings(), folder=folder)
-    return Mice(folder, read_manifest(pafs.LocalFileSystem(), str(folder)))
+    return Mice(folder, read_manifest(FolderStore(folder)))
 
 
 @pytest.fixture

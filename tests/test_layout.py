@@ -22,8 +22,9 @@ KNOWN_TO = {
     "ray.train": {"platform/trial.py"},
     "ray": {"platform/search.py", "platform/trial.py", "platform/cluster.py"},
     "mlflow": {"platform/tracking.py"},
-    "boto3": {"platform/storage.py"},
-    "botocore": {"platform/storage.py"},
+    "boto3": {"platform/bucket.py"},
+    "botocore": {"platform/bucket.py"},
+    "oasis": {"datasets/deconvolution.py"},
     "hydra": {"platform/config.py"},
     "omegaconf": {"platform/config.py"},
 }

@@ -33,14 +33,14 @@ def data() -> None:
 )
 def check(address: str, k: int, length: int) -> None:
     """Read every shard at ADDRESS, verify it, and show what the dataset holds."""
-    location = locate(address)
-    manifest = read_manifest(location.filesystem, location.path)
-    timelines = read_timelines(location.filesystem, location.path)  # verifies every shard
+    store = locate(address)
+    manifest = read_manifest(store)
+    timelines = read_timelines(store)  # verifies every shard
     console = Console(width=None if Console().is_terminal else 120)
     console.print(_table(manifest))
-    n_bytes = sum(shard.n_bytes for shard in manifest.shards)
+    n_bytes = sum(shard.n_bytes for shard in manifest.all_shards)
     click.echo(
-        f"Whole: {len(manifest.shards)} shards, {n_bytes / 1e6:.1f} MB, checksums agree. "
+        f"Whole: {len(manifest.all_shards)} shards, {n_bytes / 1e6:.1f} MB, checksums agree. "
         f"{len(manifest.subjects)} subjects, {len(manifest.recordings)} recordings, "
         f"{manifest.n_frames} frames of {len(manifest.units)} units at {manifest.rate_hz:g} Hz."
     )

@@ -103,8 +103,7 @@ def _sweep(name: str, *, home: Path, address: Path) -> SweepRecord:
 
 
 def _predict(model: str, *, home: Path, folder: Path) -> None:
-    location = locate(str(folder / "new-mouse"))
-    dataset = open_dataset(location.filesystem, location.path, cache=cache_folder(home))
+    dataset = open_dataset(locate(str(folder / "new-mouse")), cache=cache_folder(home))
     out = folder / "new-mouse.parquet"
     out.unlink(missing_ok=True)
     n_frames = write_predictions(load_model(model, home=home), dataset, out)

@@ -45,15 +45,15 @@ def show(address: str, target: str, save: Path | None, overrides: tuple[str, ...
     """Compose, divide, audit, draw."""
     if save is not None and save.suffix not in {".html", ".svg"}:
         raise ValueError(f"`--save` must name a file .html or .svg, but got {save}.")
-    location = locate(address)
-    manifest = read_manifest(location.filesystem, location.path)
+    store = locate(address)
+    manifest = read_manifest(store)
     if not target and len(manifest.labels) == 1:
         target = manifest.labels[0]
     named = [f"datasets.target={_quoted(target)}"] if target else []
     given = [f"datasets.address={_quoted(address)}", *named, *overrides]
     view = compose_settings(given).datasets
     check_target(manifest, target=view.target)
-    timeline = read_timelines(location.filesystem, location.path)[view.target]
+    timeline = read_timelines(store)[view.target]
     console = Console(width=None if Console().is_terminal else 140, record=save is not None)
     _draw(view, console, timeline)
     if save is not None:

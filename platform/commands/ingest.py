@@ -2,117 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from calsweep.datasets.csv import CsvSource
+from calsweep.datasets.catalog import SourceEntry, sources
 from calsweep.datasets.fold import check_target
 from calsweep.datasets.manifest import Manifest
-from calsweep.datasets.npz import NpzSource
 from calsweep.datasets.source import Source
+from calsweep.platform.commands import step
+from calsweep.platform.commands.dataclass_option import help_of, options_of, values_of
 from calsweep.platform.ingestion import ingest as ingest_files
+from calsweep.platform.plain import nearest
 
 
-@click.group()
+class SourceGroup(click.Group):
+    """One command a source, built from its dataclass when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Give the names of the sources."""
+        return list(sources())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a source and make its command."""
+        entry = sources().get(cmd_name)
+        if entry is None:
+            hint = nearest(cmd_name, sources())
+            raise click.UsageError(f"`{cmd_name}` is not a source. {hint}", ctx)
+        return _command(cmd_name, entry)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the sources, and an example of each, without importing them."""
+        with formatter.section("Sources"):
+            formatter.write_dl([(name, entry.summary) for name, entry in sources().items()])
+        with formatter.section("Examples"):
+            for entry in sources().values():
+                formatter.write(f"{'':{formatter.current_indent}}{entry.example}\n")
+
+
+@click.group(cls=SourceGroup, options_metavar="", subcommand_metavar="SOURCE FROM TO [OPTIONS]")
 def ingest() -> None:
     """Read recordings FROM a folder or a file and write a dataset TO a folder or s3:// address."""
 
 
-def _common(command: Callable[..., None]) -> Callable[..., None]:
-    """Add what every source takes."""
-    for decorate in reversed(_COMMON):
-        command = decorate(command)
-    return command
-
-
+_ARGUMENTS = (
+    click.Argument(["origin"], metavar="FROM", type=click.Path(path_type=Path)),
+    click.Argument(["address"], metavar="TO"),
+)
 _COMMON = (
-    click.argument("origin", metavar="FROM", type=click.Path(path_type=Path)),
-    click.argument("address", metavar="TO"),
-    click.option(
-        "--names",
-        default="",
-        metavar="REGEX",
-        help="Pattern of file names with the groups subject and recording, as in "
-        r"'(?P<subject>[^_]+)_(?P<recording>.+)'.  [default: subject up to the first _]",
+    click.Option(
+        ["--resample-hz"], type=float, help="Bring every recording to this rate, trial by trial."
     ),
-    click.option(
-        "--resample-hz", type=float, help="Bring every recording to this rate, trial by trial."
+    click.Option(
+        ["--trial-frames"], type=int, help="Cut recordings into trials of so many frames."
     ),
-    click.option("--trial-frames", type=int, help="Cut recordings into trials of so many frames."),
-    click.option(
-        "--replace",
+    click.Option(
+        ["--replace"],
         is_flag=True,
         help="Replace a dataset that is there already (nothing else ever is).",
     ),
 )
 
 
-@ingest.command()
-@_common
-@click.option("--activity", default="traces", show_default=True, help="Array (time, unit).")
-@click.option("--rate", default="rate_hz", show_default=True, help="Array with frames per second.")
-@click.option("--rate-hz", type=float, help="Frames per second, instead of an array.")
-@click.option("--trials", help="Array that changes between trials.  [default: trial, if there]")
-@click.option("--behavior", multiple=True, help="Array to keep (may be repeated).  [default: all]")
-@click.option("--unit", multiple=True, metavar="NAME=UNIT", help="Physical unit of a behavior.")
-@click.option("--order-units-by", help="Array of one value per unit to sort and name units by.")
-def npz(
-    origin: Path,
-    address: str,
-    names: str,
-    resample_hz: float | None,
-    trial_frames: int | None,
-    replace: bool,
-    activity: str,
-    rate: str,
-    rate_hz: float | None,
-    trials: str | None,
-    behavior: tuple[str, ...],
-    unit: tuple[str, ...],
-    order_units_by: str | None,
-) -> None:
-    """One .npz a recording, arrays by name.
+def _command(name: str, entry: SourceEntry) -> click.Command:
+    kind = entry.load()
 
-    \b
-    calsweep ingest npz recordings/ lab/flies --order-units-by roi_neuron_type --resample-hz 10
-    """  # noqa: D301 - click's mark for a line that stays as it is
-    source = NpzSource(
-        activity=activity,
-        rate=rate,
-        rate_hz=rate_hz,
-        trials=trials,
-        behaviors=behavior,
-        behavior_units=dict(_pair(text) for text in unit),
-        order_units_by=order_units_by or "",
-        names=names,
+    def run(
+        origin: Path,
+        address: str,
+        resample_hz: float | None,
+        trial_frames: int | None,
+        replace: bool,
+        **given: Any,
+    ) -> None:
+        steps = step.take_steps(given)
+        _run(
+            kind(**values_of(kind, given)),
+            origin,
+            address,
+            steps=steps,
+            rate_hz=resample_hz,
+            trial_frames=trial_frames,
+            replace=replace,
+        )
+
+    return click.Command(
+        name,
+        callback=run,
+        params=[*_ARGUMENTS, *options_of(kind), *step.OPTIONS, *_COMMON],
+        help=help_of(kind, example=entry.example),
+        short_help=entry.summary,
     )
-    _run(source, origin, address, rate_hz=resample_hz, trial_frames=trial_frames, replace=replace)
-
-
-@ingest.command()
-@_common
-@click.option("--rate-hz", type=float, required=True, help="Frames per second of the tables.")
-@click.option("--label", help="Name of the last column.  [default: from the first line, or label]")
-def csv(
-    origin: Path,
-    address: str,
-    names: str,
-    resample_hz: float | None,
-    trial_frames: int | None,
-    replace: bool,
-    rate_hz: float,
-    label: str | None,
-) -> None:
-    """One .csv a recording: the frame, one column a unit, the label last.
-
-    \b
-    calsweep ingest csv recordings/ s3://lab/m1 --rate-hz 15 --label footstep
-    """  # noqa: D301
-    source = CsvSource(rate_hz=rate_hz, label=label or "", names=names)
-    _run(source, origin, address, rate_hz=resample_hz, trial_frames=trial_frames, replace=replace)
 
 
 def _run(source: Source, origin: Path, address: str, **options: Any) -> None:
@@ -134,10 +115,3 @@ def _decodes(manifest: Manifest, label: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, unit = text.partition("=")
-    if not equals:
-        raise ValueError(f"`--unit NAME=UNIT` is the form, but got {text!r}.")
-    return name, unit

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from calsweep.datasets.cache import LockTimeout, beside, build_once, file_lock
+from calsweep.datasets.cache import Cache, LockTimeout, NoRoom, beside, build_once, file_lock
 
 BUILD_AND_COUNT = """
 import sys, time
@@ -102,3 +102,101 @@ def test_what_fails_beside_leaves_what_was_there(tmp_path, make):
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == [place]
     assert place.read_text() == "old"
+
+
+def entry(cache, name, *, n_bytes=1000):
+    """Use an entry once, and give its bytes."""
+
+    def build(path):
+        path.write_bytes(name[-1:].encode() * n_bytes)
+
+    with cache.entry(name, n_bytes=n_bytes, build=build) as place:
+        return place.read_bytes()
+
+
+def names(folder):
+    return sorted(path.name for path in (folder / "kind").iterdir())
+
+
+def test_what_was_not_used_for_longest_makes_room(tmp_path):
+    cache = Cache(tmp_path, limit_mb=0.0035)
+    for name in "abcad":  # a is used again, so b goes
+        assert entry(cache, f"kind/{name}") == name.encode() * 1000
+    assert names(tmp_path) == ["a", "c", "d"]
+    entry(cache, "kind/e", n_bytes=2500)
+    assert names(tmp_path) == ["d", "e"]
+
+
+def test_folders_are_entries_too(tmp_path):
+    cache = Cache(tmp_path, limit_mb=0.0035)
+
+    def build(path):
+        path.mkdir()
+        (path / "x").write_bytes(b"x" * 2000)
+
+    with cache.entry("kind/a", n_bytes=2000, build=build) as place:
+        assert (place / "x").stat().st_size == 2000
+    entry(cache, "kind/b")
+    assert names(tmp_path) == ["a", "b"]
+    entry(cache, "kind/c")
+    assert names(tmp_path) == ["b", "c"]
+
+
+def test_what_is_held_stays(tmp_path):
+    cache = Cache(tmp_path, limit_mb=0.0025)
+    place = cache.keep("kind/a", n_bytes=1000, build=lambda path: path.write_bytes(b"a" * 1000))
+    entry(cache, "kind/b")
+    entry(Cache(tmp_path, limit_mb=0.0025), "kind/c")
+    assert names(tmp_path) == ["a", "c"]
+    with pytest.raises(NoRoom, match="0 MB are needed in the cache .*CALSWEEP_CACHE_MB higher"):
+        entry(cache, "kind/d", n_bytes=2000)
+    assert place.read_bytes() == b"a" * 1000
+    cache.close()
+    entry(Cache(tmp_path, limit_mb=0.0025), "kind/d", n_bytes=2000)
+    assert names(tmp_path) == ["d"]
+
+
+def test_what_is_being_made_counts(tmp_path):
+    cache = Cache(tmp_path, limit_mb=0.0025)
+
+    def build(path):
+        with pytest.raises(NoRoom):
+            entry(Cache(tmp_path, limit_mb=0.0025), "kind/b")
+        path.write_bytes(b"a" * 2000)
+
+    with cache.entry("kind/a", n_bytes=2000, build=build):
+        assert names(tmp_path) == ["a"]
+
+
+RESERVE_AND_DIE = """
+import os, signal, sys
+from pathlib import Path
+from calsweep.datasets.cache import Cache
+
+with Cache(Path(sys.argv[1])).entry(
+    "kind/a", n_bytes=2000, build=lambda path: os.kill(os.getpid(), signal.SIGKILL)
+):
+    pass
+"""
+
+
+def test_what_a_killed_process_reserved_is_free(tmp_path):
+    assert subprocess.run([sys.executable, "-c", RESERVE_AND_DIE, str(tmp_path)]).returncode == -9
+    assert len(list((tmp_path / "locks").glob("*.reserved"))) == 1
+    entry(Cache(tmp_path, limit_mb=0.0025), "kind/b", n_bytes=2000)
+    assert list((tmp_path / "locks").glob("*.reserved")) == []
+
+
+def test_full_disk_is_told_and_leaves_nothing(tmp_path):
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a small disk cannot be mounted here")
+    try:
+        cache = Cache(tmp_path)
+        entry(cache, "kind/a")
+        with pytest.raises(NoRoom, match="or its disk is full"):
+            entry(cache, "kind/b", n_bytes=100_000)
+        assert names(tmp_path) == ["a"]
+        assert entry(cache, "kind/c") == b"c" * 1000
+    finally:
+        subprocess.run(["umount", "-l", str(tmp_path)], check=True)

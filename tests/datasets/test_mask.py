@@ -1,7 +1,6 @@
 """Masked units are zero as the decoder sees them, and named so that a reader knows which."""
 
 import numpy as np
-import pyarrow.fs as pafs
 import pytest
 
 from calsweep.datasets.dataset import open_dataset
@@ -10,6 +9,7 @@ from calsweep.datasets.manifest import ImageFormat
 from calsweep.datasets.mask import WIDEFIELD_GROUPS, CentralUnits, CutOut, RandomUnits, UnitMask
 from calsweep.datasets.shard import write_dataset
 from calsweep.datasets.simulation import Simulation
+from calsweep.datasets.store import FolderStore
 from calsweep.datasets.transform import MinMax, Scope, Transforms, ZScore
 from calsweep.datasets.view import View, check_windows, split_fold
 from calsweep.datasets.window import Window
@@ -24,7 +24,7 @@ def dataset(tmp_path_factory):
     folder = tmp_path_factory.mktemp("masked")
     recordings = Simulation(n_mice=3, n_frames=300).recordings()
     write_dataset(recordings, folder=folder / "data")
-    return open_dataset(pafs.LocalFileSystem(), str(folder / "data"), cache=folder / "cache")
+    return open_dataset(FolderStore(folder / "data"), cache=folder / "cache")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import json
 import pickle
 
 import numpy as np
-import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
 
@@ -17,9 +16,8 @@ from calsweep.datasets.dataset import (
 )
 from calsweep.datasets.manifest import Manifest
 from calsweep.datasets.recording import Recording
-from calsweep.datasets.shard import DamagedShard, write_dataset
-
-LOCAL = pafs.LocalFileSystem()
+from calsweep.datasets.shard import DamagedShard, images_of, read_shard, write_dataset
+from calsweep.datasets.store import FolderStore
 
 
 def make(name="m1_d1", *, n_frames=50, n_units=3, seed=0, **changes):
@@ -53,7 +51,7 @@ def folder(recordings, tmp_path):
 
 
 def test_gives_back_what_was_written(recordings, folder, tmp_path):
-    dataset = open_dataset(LOCAL, str(folder), cache=tmp_path / "cache")
+    dataset = open_dataset(FolderStore(folder), cache=tmp_path / "cache")
     assert len(dataset.manifest.shards) > 3  # recordings span shards, and shards hold several
     for recording in recordings:
         span = dataset.spans[recording.name]
@@ -69,7 +67,7 @@ def test_gives_back_what_was_written(recordings, folder, tmp_path):
 
 
 def test_manifest_says_what_is_in_it(folder):
-    manifest = read_manifest(LOCAL, str(folder))
+    manifest = read_manifest(FolderStore(folder))
     assert manifest.subjects == ("m1", "m2")
     assert manifest.n_frames == 170
     assert manifest.units == ("region1", "region2", "region3")
@@ -89,11 +87,11 @@ def test_manifest_says_what_is_in_it(folder):
 
 def test_same_recordings_give_the_same_hash(recordings, folder, tmp_path):
     again = write_dataset(recordings, folder=tmp_path / "again", shard_mb=0.002)
-    assert again.content_hash == read_manifest(LOCAL, str(folder)).content_hash
+    assert again.content_hash == read_manifest(FolderStore(folder)).content_hash
 
 
 def test_columns_are_named(folder):
-    shard = read_manifest(LOCAL, str(folder)).shards[0]
+    shard = read_manifest(FolderStore(folder)).shards[0]
     columns = pq.read_schema(folder / shard.file).names
     assert columns == [
         "recording", "frame", "trial", "behavior.run", "behavior.speed_cm_s",
@@ -103,7 +101,7 @@ def test_columns_are_named(folder):
 
 def test_a_flipped_bit_in_any_shard_is_refused_and_named(folder, tmp_path):
     rng = np.random.default_rng(0)
-    for shard in read_manifest(LOCAL, str(folder)).shards:
+    for shard in read_manifest(FolderStore(folder)).shards:
         path = folder / shard.file
         whole = path.read_bytes()
         for position in {0, len(whole) - 1, *rng.integers(len(whole), size=40).tolist()}:
@@ -111,13 +109,13 @@ def test_a_flipped_bit_in_any_shard_is_refused_and_named(folder, tmp_path):
             damaged[position] ^= 1 << int(rng.integers(8))
             path.write_bytes(damaged)
             with pytest.raises(DamagedShard, match=shard.file):
-                verify_dataset(LOCAL, str(folder))
+                verify_dataset(FolderStore(folder))
         path.write_bytes(whole)
-    verify_dataset(LOCAL, str(folder))
+    verify_dataset(FolderStore(folder))
 
 
 def test_pages_have_checksums_of_their_own(folder):
-    shard = read_manifest(LOCAL, str(folder)).shards[0]
+    shard = read_manifest(FolderStore(folder)).shards[0]
     path, refused = folder / shard.file, 0
     column = pq.ParquetFile(path).metadata.row_group(0).column(6)
     whole = path.read_bytes()
@@ -133,20 +131,20 @@ def test_pages_have_checksums_of_their_own(folder):
 
 
 def test_a_damaged_dataset_leaves_nothing_in_the_cache(folder, tmp_path):
-    manifest = read_manifest(LOCAL, str(folder))
+    manifest = read_manifest(FolderStore(folder))
     last = folder / manifest.shards[-1].file
     last.write_bytes(last.read_bytes()[:-10])
     with pytest.raises(DamagedShard, match=last.name):
-        open_dataset(LOCAL, str(folder), cache=tmp_path / "cache")
+        open_dataset(FolderStore(folder), cache=tmp_path / "cache")
     left = [p for p in (tmp_path / "cache").rglob("*") if p.is_file() and p.stat().st_size]
     assert left == []
 
 
 def test_a_shard_that_is_not_there_is_named(folder):
-    shard = read_manifest(LOCAL, str(folder)).shards[0]
+    shard = read_manifest(FolderStore(folder)).shards[0]
     (folder / shard.file).unlink()
     with pytest.raises(DamagedShard, match=f"{shard.file} is damaged: the file is missing"):
-        verify_dataset(LOCAL, str(folder))
+        verify_dataset(FolderStore(folder))
 
 
 def test_a_shard_is_read_once_more_before_it_is_refused(folder):
@@ -154,14 +152,14 @@ def test_a_shard_is_read_once_more_before_it_is_refused(folder):
         def __init__(self):
             self.n_reads = 0
 
-        def open_input_file(self, path):
+        def read(self, name):
             self.n_reads += 1
             if self.n_reads == 2:  # 1 is the manifest
-                raise FileNotFoundError(path)
-            return LOCAL.open_input_file(path)
+                raise FileNotFoundError(name)
+            return FolderStore(folder).read(name)
 
     flaky = Flaky()
-    manifest = verify_dataset(flaky, str(folder))
+    manifest = verify_dataset(flaky)
     assert flaky.n_reads == 1 + 1 + len(manifest.shards)
 
 
@@ -176,7 +174,7 @@ def test_a_changed_manifest_is_refused(folder):
     plain["recordings"][0]["label_counts"]["run"]["0"] += 1
     path.write_text(json.dumps(plain))
     with pytest.raises(ValueError, match="changed or damaged"):
-        read_manifest(LOCAL, str(folder))
+        read_manifest(FolderStore(folder))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", "3", "9" * 5000, '{"schema_version": 1}'])
@@ -231,11 +229,11 @@ def test_a_manifest_with_a_wrong_entry_is_refused_by_name(folder, part, changes)
 
 def test_no_dataset(tmp_path):
     with pytest.raises(DatasetNotFound, match="No dataset at"):
-        open_dataset(LOCAL, str(tmp_path), cache=tmp_path / "cache")
+        open_dataset(FolderStore(tmp_path), cache=tmp_path / "cache")
 
 
 def test_shards_must_hold_every_frame(folder):
-    manifest = read_manifest(LOCAL, str(folder))
+    manifest = read_manifest(FolderStore(folder))
     with pytest.raises(ValueError, match="do not hold every frame of m2_d2"):
         dataclasses.replace(manifest, shards=manifest.shards[:-1])
     with pytest.raises(ValueError, match="in order"):
@@ -243,7 +241,7 @@ def test_shards_must_hold_every_frame(folder):
 
 
 def test_a_shard_may_not_lie_elsewhere(folder):
-    manifest = read_manifest(LOCAL, str(folder))
+    manifest = read_manifest(FolderStore(folder))
     away = dataclasses.replace(manifest.shards[0], file="../other.parquet")
     with pytest.raises(ValueError, match="in the dataset's folder"):
         dataclasses.replace(manifest, shards=(away, *manifest.shards[1:]))
@@ -271,7 +269,7 @@ def test_units_come_in_the_order_of_the_first_recording(tmp_path):
     source = CsvSource(rate_hz=30.0)
     manifest = write_dataset(map(source.read, source.files(tmp_path)), folder=tmp_path / "data")
     assert manifest.units == ("a", "b", "c")
-    dataset = open_dataset(LOCAL, str(tmp_path / "data"), cache=tmp_path / "cache")
+    dataset = open_dataset(FolderStore(tmp_path / "data"), cache=tmp_path / "cache")
     assert dataset.activity_TN[dataset.spans["m1_d1"]].tolist() == [[1, 2, 3], [4, 5, 6]]
     assert dataset.activity_TN[dataset.spans["m2_d1"]].tolist() == [[10, 20, 30], [40, 50, 60]]
 
@@ -301,17 +299,26 @@ def filmed(name="m1_d1", *, n_frames=50, dtype="uint16", seed=0, **changes):
     return make(name, n_frames=n_frames, **{**nothing, "images": images_THW, **changes})
 
 
+def images_in(folder, manifest):
+    shards = [
+        images_of(read_shard(shard, store=FolderStore(folder)), images=manifest.images)
+        for shard in manifest.image_shards
+    ]
+    return np.concatenate(shards)
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "float32"])
 def test_images_come_back_in_their_own_type(tmp_path, dtype):
     recordings = [filmed("m1_d1", dtype=dtype), filmed("m2_d1", dtype=dtype, n_frames=33, seed=1)]
     manifest = write_dataset(recordings, folder=tmp_path / "data", shard_mb=0.001)
-    assert len(manifest.shards) > 3
+    assert len(manifest.image_shards) > 3
     assert dataclasses.asdict(manifest.images) == {"height": 4, "width": 6, "dtype": dtype}
-    dataset = open_dataset(LOCAL, str(tmp_path / "data"), cache=tmp_path / "cache")
-    assert dataset.images_THW.dtype == dtype
+    images_THW = images_in(tmp_path / "data", manifest)
+    assert images_THW.dtype == dtype
+    assert np.array_equal(images_THW, np.concatenate([r.images for r in recordings]))
+    assert verify_dataset(FolderStore(tmp_path / "data")) == manifest
+    dataset = open_dataset(FolderStore(tmp_path / "data"), cache=tmp_path / "cache")
     assert dataset.activity_TN.shape == (83, 0)
-    for recording in recordings:
-        assert np.array_equal(dataset.images_THW[dataset.spans[recording.name]], recording.images)
 
 
 def test_images_are_read_a_stretch_at_a_time(tmp_path):
@@ -323,14 +330,23 @@ def test_images_are_read_a_stretch_at_a_time(tmp_path):
             return np.zeros((frames.stop - frames.start, 4, 6), dtype=np.uint16)
 
     write_dataset([filmed(images=Counted())], folder=tmp_path / "data", shard_mb=0.001)
-    assert Counted.longest == 1000 // 89  # bytes of a frame: 48 of pixels, 41 of all else
+    assert Counted.longest == 15  # of 48 bytes of pixels, 8 of a number and some of a name
+
+
+def test_shards_of_images_end_with_their_recording(tmp_path):
+    recordings = [filmed("m1_d1"), filmed("m2_d1", n_frames=33)]
+    manifest = write_dataset(recordings, folder=tmp_path / "data", shard_mb=0.001)
+    assert [[s.recording for s in shard.spans] for shard in manifest.image_shards] == [
+        *[["m1_d1"]] * 4,
+        *[["m2_d1"]] * 3,
+    ]
 
 
 def test_images_and_activity_go_together(tmp_path):
     both = filmed(activity_TN=np.ones((50, 2), dtype=np.float32), units=("a", "b"))
-    write_dataset([both], folder=tmp_path / "data")
-    dataset = open_dataset(LOCAL, str(tmp_path / "data"), cache=tmp_path / "cache")
-    assert dataset.images_THW.shape == (50, 4, 6)
+    manifest = write_dataset([both], folder=tmp_path / "data")
+    dataset = open_dataset(FolderStore(tmp_path / "data"), cache=tmp_path / "cache")
+    assert images_in(tmp_path / "data", manifest).shape == (50, 4, 6)
     assert dataset.activity_TN.shape == (50, 2)
 
 
@@ -352,7 +368,7 @@ def test_places_phases_and_steps_are_in_the_manifest_in_the_order_of_units(tmp_p
         steps=("speed interpolated to the frames",),
     )
     write_dataset([first, turned], folder=tmp_path / "data")
-    one, two = read_manifest(LOCAL, str(tmp_path / "data")).recordings
+    one, two = read_manifest(FolderStore(tmp_path / "data")).recordings
     assert (one.positions, one.phases, one.steps) == ((), (), ())
     assert two.positions == ((5, 6), (3, 4), (1, 2))
     assert two.position_unit == "um"
@@ -368,5 +384,5 @@ def test_missing_values_are_counted(tmp_path):
     sparse = make(activity_TN=activity_TN, behavior=behavior, may_miss=True)
     manifest = write_dataset([sparse], folder=tmp_path / "data")
     assert manifest.recordings[0].n_missing == {"activity": 2, "speed_cm_s": 7}
-    dataset = open_dataset(LOCAL, str(tmp_path / "data"), cache=tmp_path / "cache")
+    dataset = open_dataset(FolderStore(tmp_path / "data"), cache=tmp_path / "cache")
     assert np.array_equal(dataset.activity_TN, activity_TN, equal_nan=True)

@@ -1,7 +1,6 @@
 import dataclasses
 
 import numpy as np
-import pyarrow.fs as pafs
 import pytest
 
 from calsweep.datasets.dataset import open_dataset
@@ -9,6 +8,7 @@ from calsweep.datasets.fold import animal_folds
 from calsweep.datasets.fold_protocol import AnimalGroups
 from calsweep.datasets.recording import Recording
 from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.store import FolderStore
 from calsweep.datasets.transform import Detrend, MinMax, Transforms, ZScore, detrended
 from calsweep.datasets.view import Labels, View, check_windows, prepare, split_fold
 from calsweep.datasets.window import Window
@@ -40,7 +40,7 @@ def recordings(*, change=()):
 
 def opened(folder, **how):
     write_dataset(recordings(**how), folder=folder / "data")
-    return open_dataset(pafs.LocalFileSystem(), str(folder / "data"), cache=folder / "cache")
+    return open_dataset(FolderStore(folder / "data"), cache=folder / "cache")
 
 
 @pytest.fixture

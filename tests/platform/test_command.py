@@ -4,12 +4,12 @@ import shutil
 from dataclasses import replace
 
 import numpy as np
-import pyarrow.fs as pafs
 import pytest
 
 from calsweep.datasets.dataset import read_manifest
 from calsweep.datasets.shard import write_dataset
 from calsweep.datasets.simulation import Simulation
+from calsweep.datasets.store import FolderStore
 from calsweep.platform.command import COMMANDS, main
 
 PLAIN = ("datasets.transforms.detrend=null",)
@@ -152,7 +152,7 @@ def test_missing_dataset_is_told(calsweep):
 def test_damaged_shard_is_named_and_never_read(calsweep, mice, tmp_path):
     folder = tmp_path / "damaged"
     shutil.copytree(mice.folder, folder)
-    shard = folder / read_manifest(pafs.LocalFileSystem(), str(folder)).shards[0].file
+    shard = folder / read_manifest(FolderStore(folder)).shards[0].file
     raw = bytearray(shard.read_bytes())
     raw[len(raw) // 2] ^= 1
     shard.write_bytes(raw)

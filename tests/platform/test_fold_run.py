@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
 
@@ -11,6 +10,7 @@ from calsweep.datasets.dataset import open_dataset
 from calsweep.datasets.fold_in_time import StratifiedWindows, TimeBlocks, WholeEvents
 from calsweep.datasets.fold_protocol import AnimalGroups
 from calsweep.datasets.mask import UnitMask
+from calsweep.datasets.store import FolderStore
 from calsweep.datasets.transform import Transforms, ZScore
 from calsweep.datasets.view import plan_folds
 from calsweep.platform.fold_run import run_fold
@@ -28,7 +28,7 @@ LENGTH = 11
 
 @pytest.fixture
 def train(mice, tmp_path):
-    dataset = open_dataset(pafs.LocalFileSystem(), str(mice.folder), cache=tmp_path / "cache")
+    dataset = open_dataset(FolderStore(mice.folder), cache=tmp_path / "cache")
 
     def run(folds, mask=UnitMask()):  # noqa: B008 - frozen
         view = replace(

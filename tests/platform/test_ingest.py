@@ -2,14 +2,21 @@
 
 import json
 import os
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
+import click
 import numpy as np
-import pyarrow.fs as pafs
 import pytest
 
+from calsweep.datasets.catalog import sources
 from calsweep.datasets.dataset import read_manifest
+from calsweep.datasets.store import FolderStore
 from calsweep.platform.command import main
+from calsweep.platform.commands.dataclass_option import values_of
+from calsweep.platform.commands.ingest import ingest
 
 RNG = np.random.default_rng(0)
 
@@ -47,7 +54,7 @@ def test_npz_files_become_a_dataset(calsweep, tmp_path):
     assert "3/3 m2_a" in out
     assert "m: 3 recordings of 2 subjects, 150 frames of 4 units at 5 Hz." in out
     assert "datasets.target=running" in out
-    manifest = read_manifest(pafs.LocalFileSystem(), str(tmp_path / "m"))
+    manifest = read_manifest(FolderStore(tmp_path / "m"))
     assert manifest.subjects == ("m1", "m2")
     assert manifest.units == ("M2_1", "M2_2", "V1_1", "V1_2")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "recordings"]
@@ -61,7 +68,7 @@ def test_csv_files_become_a_dataset_with_names_from_a_pattern(calsweep, tmp_path
         "--names", r"(?P<recording>\d+)-(?P<subject>.+)",
     )  # fmt: skip
     assert (code, err) == (0, "")
-    manifest = read_manifest(pafs.LocalFileSystem(), str(tmp_path / "m"))
+    manifest = read_manifest(FolderStore(tmp_path / "m"))
     assert manifest.subjects == ("mouseA",)
     assert manifest.recordings[0].label_counts == {"footstep": {0: 40, 1: 20}}
     code, out, _ = calsweep("data", "check", "m")
@@ -202,10 +209,60 @@ def test_flies_become_20_folds(calsweep, tmp_path):
         "--resample-hz", "10",
     )  # fmt: skip
     assert (code, err) == (0, "")
-    manifest = read_manifest(pafs.LocalFileSystem(), str(tmp_path / "flies"))
+    manifest = read_manifest(FolderStore(tmp_path / "flies"))
     assert len(manifest.subjects) == 19
     assert manifest.units[0] == "EPG1"
     assert manifest.units[31] == "PEN1_16"
     code, out, _ = calsweep("data", "check", "flies")
     assert code == 0
     assert "animal_groups: 20 folds" in out
+
+
+@pytest.mark.parametrize("name", sources())
+def test_example_of_each_source_is_a_command_line_that_works(name):
+    """Every source says of itself what `--help` shows, and its options are told apart."""
+    entry = sources()[name]
+    calsweep_, ingest_, name_, *arguments = shlex.split(entry.example)
+    assert (calsweep_, ingest_, name_) == ("calsweep", "ingest", name)
+    with click.Context(ingest) as group:
+        command = ingest.get_command(group, name)
+    context = command.make_context(name, arguments)
+    common = {"origin", "address", "resample_hz", "trial_frames", "replace"}
+    given = {key: value for key, value in context.params.items() if key not in common}
+    assert isinstance(entry.load()(**values_of(entry.load(), given)), entry.load())
+    options = [opt for param in command.params for opt in (*param.opts, *param.secondary_opts)]
+    assert len(set(options)) == len(options)
+    assert all(param.help for param in command.params if isinstance(param, click.Option))
+
+
+def test_help_shows_each_source_and_an_example(calsweep):
+    code, out, _ = calsweep("ingest", "--help")
+    assert code == 0
+    for name, entry in sources().items():
+        assert f"  {name} " in out
+        assert f"  {entry.example}\n" in out
+    code, out, _ = calsweep("ingest", "csv", "--help")
+    assert code == 0
+    assert sources()["csv"].example in out
+    assert "Frames per second; a table does not say. [required]" in " ".join(out.split())
+
+
+def test_readme_shows_the_example_of_each_source():
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert [name for name, entry in sources().items() if f"`{entry.example}`" not in readme] == []
+
+
+def test_unknown_source_is_told_with_the_nearest(calsweep):
+    code, _, err = calsweep("ingest", "nzp", "recordings", "m")
+    assert code == 2
+    assert "`nzp` is not a source. Did you mean `npz`?" in err
+
+
+def test_help_of_ingest_imports_no_format():
+    code = (
+        "import sys; from calsweep.platform.command import cli\n"
+        "cli.main(['ingest', '--help'], standalone_mode=False)\n"
+        "print(sorted({'scipy', 'h5py', 'tifffile', 'pynwb', 'torch', 'ray'} & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert shown.stdout.splitlines()[-1] == "[]"

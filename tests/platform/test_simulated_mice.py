@@ -2,13 +2,13 @@
 
 import statistics
 
-import pyarrow.fs as pafs
 import pytest
 
 from calsweep.datasets.dataset import open_dataset
 from calsweep.datasets.fold import animal_folds
 from calsweep.datasets.shard import write_dataset
 from calsweep.datasets.simulation import Simulation
+from calsweep.datasets.store import FolderStore
 from calsweep.datasets.view import Labels, split_fold
 from calsweep.platform.config import compose_settings
 from calsweep.platform.fold_task import fold_seed
@@ -35,7 +35,7 @@ def mean_test_auc(place, *, decoder=None, labels=Labels.OBSERVED, every=1):
         ]
     )
     chosen = settings.linear if decoder == "linear" else settings.start
-    dataset = open_dataset(pafs.LocalFileSystem(), str(place / "mice"), cache=place / "cache")
+    dataset = open_dataset(FolderStore(place / "mice"), cache=place / "cache")
     plan = animal_folds(dataset.manifest, target="run")
     return statistics.fmean(
         train_fold(

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from calsweep.datasets.store import FolderStore
 from calsweep.platform.leaderboard import leaderboard, nested_choice
 from calsweep.platform.record import TrialState, read_sweep
 from calsweep.platform.storage import publish
@@ -217,13 +218,9 @@ def test_promoted_model_is_the_best_fold_by_validation_and_predicts(
 
     ask_mlflow(home, monkeypatch)
     model = mlflow.pyfunc.load_model("models:/runner@champion")
-    import pyarrow.fs as pafs
-
     from calsweep.datasets.shard import read_shard  # frames as they lie in the dataset
 
-    rows = read_shard(
-        mice.manifest.shards[0], filesystem=pafs.LocalFileSystem(), path=str(mice.folder)
-    ).to_pandas()
+    rows = read_shard(mice.manifest.shards[0], store=FolderStore(mice.folder)).to_pandas()
     first = rows[rows.recording == rows.recording.iloc[0]]
     frames = first[[f"unit.{unit}" for unit in mice.manifest.units]]
     frames.columns = mice.manifest.units

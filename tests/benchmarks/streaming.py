@@ -1,0 +1,268 @@
+"""Throughput of image windows from S3 and from disk, next to Ray Data and Hugging Face datasets.
+
+    python -m venv hf && hf/bin/pip install datasets s3fs     # s3fs holds an old botocore
+    python -m tests.benchmarks.streaming --hf-python hf/bin/python
+    python -m tests.benchmarks.streaming --megabytes 6000 --cache-mb 512 --only stream-s3
+
+All read the same Parquet shards: images of 128 x 128 pixels of two bytes, and make of each frame a
+float window of three channels (the frame before, the frame, the frame after). The others read in
+order, and take their neighbors from the batch at hand without minding borders of recordings, which
+is less work than ours: calsweep shuffles, verifies each shard's SHA-256, and keeps trials apart.
+Each arm runs in a process of its own, which tells the most memory it had.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from calsweep.datasets.stream import float_images
+
+ADDRESS = "s3://calsweep-bench/images"
+SIZE = 128
+BATCH = 64
+ARMS = (
+    "get-object",
+    "stream-s3",
+    "stream-disk",
+    "stream-again-disk",  # the second epoch, from the cache
+    "hf-s3",
+    "hf-disk",
+    "ray-s3",
+    "ray-disk",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--megabytes", type=int, default=500, help="decoded size of the dataset")
+    parser.add_argument("--cache-mb", type=float, default=20_000)
+    parser.add_argument("--shard-mb", type=float, default=32)
+    parser.add_argument("--only", nargs="*", default=ARMS, choices=ARMS)
+    parser.add_argument("--hf-python", default=sys.executable, help="one that has datasets")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--arm", choices=ARMS, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    os.environ.setdefault("AWS_ENDPOINT_URL", os.environ.get("CALSWEEP_TEST_S3", ""))
+    os.environ.setdefault("AWS_ACCESS_KEY_ID", "test:tester")
+    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "testing")
+    os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+    if options.arm:
+        print(json.dumps(measure(options.arm, options.folder, cache_mb=options.cache_mb)))
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "images"
+        make(folder, megabytes=options.megabytes, shard_mb=options.shard_mb)
+        for n in range(options.rounds):
+            for arm in options.only:
+                python = options.hf_python if arm.startswith("hf") else sys.executable
+                report(arm, n, run(python, arm, folder, cache_mb=options.cache_mb))
+
+
+def make(folder: Path, *, megabytes: int, shard_mb: float) -> None:
+    """Write the dataset and put a copy on S3."""
+    import boto3
+
+    from calsweep.datasets.recording import Recording
+    from calsweep.datasets.shard import write_dataset
+    from calsweep.platform.storage import publish
+
+    n_frames = 2000
+    n_recordings = max(1, round(megabytes * 1e6 / (n_frames * SIZE * SIZE * 2)))
+
+    def recordings() -> Iterator[Recording]:
+        for i in range(n_recordings):
+            yield Recording(
+                subject=f"m{i % 5}",
+                name=f"m{i % 5}_r{i}",
+                activity_TN=np.empty((n_frames, 0), dtype=np.float32),
+                behavior={"run": np.arange(n_frames) % 2},
+                rate_hz=30.0,
+                units=(),
+                trial_T=np.zeros(n_frames, dtype=np.int32),
+                images=Camera(i, n_frames),
+            )
+
+    begun = time.monotonic()
+    manifest = write_dataset(recordings(), folder=folder, shard_mb=shard_mb)
+    wall_s = time.monotonic() - begun
+    n_bytes = sum(shard.n_bytes for shard in manifest.image_shards)
+    raw = manifest.n_frames * SIZE * SIZE * 2
+    print(
+        f"{manifest.n_frames} images, {raw / 1e6:.0f} MB, {n_bytes / 1e6:.0f} MB in "
+        f"{len(manifest.image_shards)} shards, written at {raw / 1e6 / wall_s:.0f} MB/s",
+        flush=True,
+    )
+    if os.environ["AWS_ENDPOINT_URL"]:
+        boto3.client("s3").create_bucket(Bucket="calsweep-bench")
+        copy = folder.with_name("copy")
+        shutil.copytree(folder, copy)
+        publish(copy, address=ADDRESS, replace=True)
+        shutil.rmtree(copy)
+
+
+class Camera:
+    """A bright window over a brain with vessels, and the noise of photons."""
+
+    def __init__(self, seed: int, n_frames: int) -> None:
+        self.shape = (n_frames, SIZE, SIZE)
+        self.dtype = np.dtype(np.uint16)
+        rng = np.random.default_rng(seed)
+        self.mean = 800 + 400 * rng.random((SIZE, SIZE))
+        self.seed = seed
+
+    def __getitem__(self, frames: slice) -> np.ndarray:
+        rng = np.random.default_rng([self.seed, frames.start])
+        noise = rng.standard_normal((frames.stop - frames.start, SIZE, SIZE), dtype=np.float32)
+        return (self.mean + 12 * noise).astype(np.uint16)
+
+
+def run(python: str, arm: str, folder: Path, *, cache_mb: float) -> dict[str, float]:
+    command = [python, "-m", "tests.benchmarks.streaming", "--arm", arm]
+    command += ["--folder", str(folder), "--cache-mb", str(cache_mb)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    result: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return result
+
+
+def report(arm: str, n: int, got: dict[str, float]) -> None:
+    print(
+        f"round {n} {arm:12} {got['windows'] / got['seconds']:8.0f} windows/s "
+        f"{got['bytes'] / 1e6 / got['seconds']:7.1f} MB/s of shards "
+        f"{got['seconds']:6.1f} s, {got['peak_mb']:.0f} MB of memory at most",
+        flush=True,
+    )
+
+
+def measure(arm: str, folder: Path, *, cache_mb: float) -> dict[str, float]:
+    files = sorted(folder.glob("images-*.parquet"))
+    n_bytes = sum(file.stat().st_size for file in files)
+    names = [file.name for file in files]
+    how, _, place = arm.rpartition("-")
+    if arm == "get-object":
+        n, seconds = get_object(names)
+    elif how.startswith("stream"):
+        n, seconds = stream(how, folder, place, cache_mb=cache_mb)
+    elif how == "ray":
+        n, seconds = ray_data(folder, place, names)
+    else:
+        n, seconds = hugging_face(folder, place, names)
+    return {"windows": n, "seconds": seconds, "bytes": n_bytes, "peak_mb": peak_mb()}
+
+
+def peak_mb() -> float:
+    """Give the most memory of this process (of `getrusage` a child inherits its parent's)."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def get_object(names: list[str]) -> tuple[int, float]:
+    import boto3
+
+    client = boto3.client("s3")
+    begun = time.monotonic()
+    for name in names:
+        client.get_object(Bucket="calsweep-bench", Key=f"images/{name}")["Body"].read()
+    return 0, time.monotonic() - begun
+
+
+def stream(how: str, folder: Path, place: str, *, cache_mb: float) -> tuple[int, float]:
+    from calsweep.datasets.cache import Cache
+    from calsweep.datasets.dataset import open_dataset
+    from calsweep.datasets.stream import ImageStream
+    from calsweep.platform.storage import locate
+
+    with tempfile.TemporaryDirectory() as scratch:
+        store = locate(ADDRESS if place == "s3" else str(folder))
+        dataset = open_dataset(store, cache=Path(scratch))
+        images = ImageStream(
+            manifest=dataset.manifest,
+            store=store,
+            cache=Cache(Path(scratch) / "cache", limit_mb=cache_mb),
+            trial_T=dataset.trial_T,
+            starts_W=np.arange(dataset.manifest.n_frames),
+            window_length=1,
+            batch_size=BATCH,
+            seed=0,
+        )
+        for epoch in range(2 if how == "stream-again" else 1):
+            begun = time.monotonic()
+            n = sum(len(batch.images()) for batch in images.epoch(epoch))
+            seconds = time.monotonic() - begun
+        return n, seconds
+
+
+def windows(images_FHX: np.ndarray) -> np.ndarray:
+    """Make windows of three channels as calsweep does, borders left out of account."""
+    index = np.clip(np.arange(len(images_FHX))[:, None] + np.arange(-1, 2), 0, len(images_FHX) - 1)
+    return float_images(images_FHX, index=index)
+
+
+def ray_data(folder: Path, place: str, names: list[str]) -> tuple[int, float]:
+    import logging
+
+    import ray
+    from pyarrow import fs
+
+    logging.disable(logging.WARNING)
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    ray.data.DataContext.get_current().execution_options.preserve_order = True
+    filesystem, root = None, str(folder)
+    if place == "s3":
+        filesystem = fs.S3FileSystem(endpoint_override=os.environ["AWS_ENDPOINT_URL"])
+        root = "calsweep-bench/images"
+    begun = time.monotonic()
+    data = ray.data.read_parquet(
+        [f"{root}/{name}" for name in names], filesystem=filesystem
+    ).select_columns(["image"])
+    n = 0
+    for batch in data.iter_batches(batch_size=BATCH, batch_format="pyarrow", prefetch_batches=4):
+        column = batch.column("image").combine_chunks()
+        flat = np.frombuffer(column.buffers()[1], np.uint16)
+        images = flat.reshape(-1, SIZE, SIZE)[column.offset : column.offset + len(column)]
+        n += len(windows(images))
+    return n, time.monotonic() - begun
+
+
+def hugging_face(folder: Path, place: str, names: list[str]) -> tuple[int, float]:
+    # The folder `datasets` of a checkout would hide it.
+    sys.path = [path for path in sys.path if path not in {"", str(Path.cwd())}]
+    import datasets
+
+    root, options = str(folder), {}
+    if place == "s3":
+        root = "s3://calsweep-bench/images"
+        endpoint = {"endpoint_url": os.environ["AWS_ENDPOINT_URL"]}
+        options = {"storage_options": {"client_kwargs": endpoint}}
+    begun = time.monotonic()
+    data = datasets.load_dataset(
+        "parquet",
+        data_files=[f"{root}/{name}" for name in names],
+        streaming=True,
+        split="train",
+        columns=["image"],
+        **options,
+    ).with_format("arrow")
+    n = 0
+    for batch in data.iter(batch_size=BATCH):
+        column = batch.column("image").combine_chunks()
+        flat = np.frombuffer(column.buffers()[1], np.uint16)
+        images = flat.reshape(-1, SIZE, SIZE)[column.offset : column.offset + len(column)]
+        n += len(windows(images))
+    return n, time.monotonic() - begun
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Images of shards in the cache: fetched once by all processes, no loss where there is no room."""
+
+import multiprocessing
+import time
+
+import numpy as np
+import pytest
+
+from calsweep.datasets.cache import Cache
+from calsweep.datasets.image_cache import cached_images
+from calsweep.datasets.recording import Recording
+from calsweep.datasets.shard import DamagedShard, write_dataset
+from calsweep.datasets.store import FolderStore
+
+ENTRY_BYTES = 10 * 16 * 16 * 2 + 128
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """Of six shards of ten images of 16 x 16 pixels of two bytes."""
+    rng = np.random.default_rng(0)
+    recordings = [
+        Recording(
+            subject="m1",
+            name=f"m1_d{i}",
+            activity_TN=np.empty((10, 0), dtype=np.float32),
+            behavior={},
+            rate_hz=30.0,
+            units=(),
+            trial_T=np.zeros(10, dtype=np.int32),
+            images=rng.integers(0, 1000, (10, 16, 16)).astype(np.uint16),
+        )
+        for i in range(6)
+    ]
+    return write_dataset(recordings, folder=tmp_path / "data")
+
+
+class Noting:
+    """A store that writes every read into a file, from whatever process."""
+
+    def __init__(self, folder, notes, *, seconds=0.0):
+        self.folder, self.notes, self.seconds = folder, notes, seconds
+        self.address = str(folder)
+
+    def read(self, name):
+        with self.notes.open("a") as file:
+            file.write(f"{name}\n")
+        time.sleep(self.seconds)
+        return FolderStore(self.folder).read(name)
+
+    def reads(self):
+        return self.notes.read_text().split() if self.notes.exists() else []
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Noting(tmp_path / "data", tmp_path / "notes")
+
+
+def images_of_all(manifest, store, cache):
+    return [
+        cached_images(shard, store=store, images=manifest.images, cache=cache)
+        for shard in manifest.image_shards
+    ]
+
+
+def test_images_are_fetched_once_and_mapped(manifest, store, tmp_path):
+    first = images_of_all(manifest, store, Cache(tmp_path / "cache"))
+    second = images_of_all(manifest, store, Cache(tmp_path / "cache"))
+    assert np.array_equal(first, second)
+    assert isinstance(second[0], np.memmap)
+    assert store.reads() == [shard.file for shard in manifest.image_shards]
+
+
+def test_what_made_room_stays_whole_where_it_is_in_use(manifest, store, tmp_path):
+    whole = images_of_all(manifest, store, Cache(tmp_path / "whole"))
+    small = Cache(tmp_path / "small", limit_mb=2 * ENTRY_BYTES / 1e6)
+    assert np.array_equal(images_of_all(manifest, store, small), whole)
+    assert len(list((tmp_path / "small/images").iterdir())) == 2
+
+
+def test_images_larger_than_the_cache_are_held_in_memory(manifest, store, tmp_path):
+    whole = images_of_all(manifest, store, Cache(tmp_path / "whole"))
+    with pytest.warns(RuntimeWarning, match=r"0 MB are needed .*CALSWEEP_CACHE_MB .* each time"):
+        got = images_of_all(manifest, store, Cache(tmp_path / "small", limit_mb=0.001))
+    assert np.array_equal(got, whole)
+    assert list((tmp_path / "small/images").iterdir()) == []
+
+
+def read_all(manifest, store, folder, sums):
+    sums.put([int(images.sum()) for images in images_of_all(manifest, store, Cache(folder))])
+
+
+def test_processes_never_fetch_one_shard_twice(manifest, tmp_path):
+    store = Noting(tmp_path / "data", tmp_path / "notes", seconds=0.05)
+    context = multiprocessing.get_context("spawn")
+    sums = context.Queue()
+    processes = [
+        context.Process(target=read_all, args=(manifest, store, tmp_path / "cache", sums))
+        for _ in range(3)
+    ]
+    for process in processes:
+        process.start()
+    got = [sums.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join(timeout=60)
+    assert got[0] == got[1] == got[2]
+    assert sorted(store.reads()) == sorted(shard.file for shard in manifest.image_shards)
+
+
+def test_damaged_shard_is_not_kept(manifest, store, tmp_path):
+    shard = manifest.image_shards[0]
+    file = tmp_path / "data" / shard.file
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(DamagedShard, match=shard.file):
+        images_of_all(manifest, store, Cache(tmp_path / "cache"))
+    assert store.reads() == [shard.file] * 2
+    assert list((tmp_path / "cache/images").iterdir()) == []
