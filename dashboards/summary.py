@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from calsweep.dashboards.style import group_name, held_out
 from calsweep.datasets.fold import FoldPlan, HeldOut
-from calsweep.platform.leaderboard import NestedChoice, Row
+from calsweep.platform.leaderboard import NestedChoice, Row, n_folds
 from calsweep.platform.record import BASELINE, SweepRecord, TrialRecord, TrialState
 
 
@@ -56,15 +56,15 @@ class NestedPlace:
     test_auc: str
 
 
-def with_spread(mean: float, sd: float, /) -> str:
-    """Write a mean and its standard deviation.
+def with_spread(mean: float, sd: float, /, *, n: int = 2) -> str:
+    """Write a mean and its standard deviation; of a single figure there is none.
 
     Examples
     --------
     >>> with_spread(0.9741, 0.0138)
     '0.974 ± 0.014'
     """
-    return f"{mean:.3f} ± {sd:.3f}"
+    return f"{mean:.3f} ± {sd:.3f}" if n > 1 else f"{mean:.3f}"
 
 
 def places(sweep: SweepRecord, rows: Sequence[Row], /) -> tuple[Place, ...]:
@@ -115,7 +115,7 @@ def nested_auc(choices: Sequence[NestedChoice], /) -> str:
     if not figures:
         return ""
     sd = statistics.stdev(figures) if len(figures) > 1 else 0.0
-    return with_spread(statistics.fmean(figures), sd)
+    return with_spread(statistics.fmean(figures), sd, n=len(figures))
 
 
 def facts(sweep: SweepRecord, /) -> tuple[tuple[str, str], ...]:
@@ -137,7 +137,7 @@ def facts(sweep: SweepRecord, /) -> tuple[tuple[str, str], ...]:
             f"{n_frames:,} at {rate_hz:g} Hz ({_duration(n_frames / rate_hz)}), "
             f"{dataset['n_units']} units",
         ),
-        ("Fold plan", f"{plan.name}, {_n_folds(plan)}, holds out {plan.holds_out.value}"),
+        ("Fold plan", f"{plan.name}, {n_folds(plan)}, holds out {plan.holds_out.value}"),
         ("Audit", sweep.verdict.standing.value),
         ("Fold-plan hash", sweep.plan_hash),
         ("Code", f"calsweep {sweep.code_version}"),
@@ -179,10 +179,10 @@ def method(sweep: SweepRecord, /) -> str:
     """Say in one line how the numbers were made."""
     plan = sweep.plan
     pairs = (
-        f"{len(plan.groups)} groups of {held_out(plan)}, {_n_folds(plan)}, each a pair of a test "
+        f"{len(plan.groups)} groups of {held_out(plan)}, {n_folds(plan)}, each a pair of a test "
         "and a validation group with the others for training"
         if plan.groups
-        else _n_folds(plan)
+        else n_folds(plan)
     )
     return (
         f"Fold plan {plan.name!r}: {pairs}; AUC and accuracy over all test windows of a fold, "
@@ -194,12 +194,13 @@ def method(sweep: SweepRecord, /) -> str:
 
 
 def _ranked(row: Row) -> Place:
+    n = len(row.trial.folds)
     return Place(
         rank=str(row.rank),
         name=row.trial.name,
         decoder=row.trial.decoder,
-        validation_auc=with_spread(row.validation_auc, row.validation_auc_sd),
-        test_auc=with_spread(row.test_auc, row.test_auc_sd),
+        validation_auc=with_spread(row.validation_auc, row.validation_auc_sd, n=n),
+        test_auc=with_spread(row.test_auc, row.test_auc_sd, n=n),
         test_accuracy=f"{row.test_accuracy:.3f}",
         is_baseline=row.trial.is_baseline,
         is_best=row.rank == 1,
@@ -220,10 +221,6 @@ def _unranked(sweep: SweepRecord, trial: TrialRecord) -> Place:
         mask=trial.mask,
         is_leaky=bool(trial.verdict.leaks),
     )
-
-
-def _n_folds(plan: FoldPlan) -> str:
-    return f"{len(plan.folds)} fold{'s' if len(plan.folds) != 1 else ''}"
 
 
 def _duration(seconds: float) -> str:

@@ -101,7 +101,7 @@ class Finding:
         """
         if not self.folds:
             return self.what
-        both = f"the {' and the '.join(part.value for part in self.parts)} part"
+        both = f"the {_listed([part.value for part in self.parts])} part"
         where = ", ".join(self.where)
         where += f" and {self.n_where - len(self.where)} more" * (self.n_where > len(self.where))
         some = ", ".join(map(str, self.folds[:NAMED])) + ", ..." * (len(self.folds) > NAMED)
@@ -390,6 +390,10 @@ def _gather(facts: Iterable[_Fact]) -> Iterator[Finding]:
             n_frames=max(fact.n_frames for fact in same),
             folds=tuple(dict.fromkeys(fact.fold for fact in same)),
         )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and the ".join([", the ".join(names[:-1]), names[-1]] if names[1:] else names)
 
 
 def _said(view: View) -> Iterator[Finding]:

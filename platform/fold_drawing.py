@@ -13,6 +13,7 @@ from rich.text import Text
 from calsweep.datasets.fold import Fold, FoldPlan, PartName
 from calsweep.datasets.timeline import PartWindows, Timeline, fold_windows
 from calsweep.datasets.window import Window
+from calsweep.platform.leaderboard import n_folds
 
 # C cell of a bar
 
@@ -48,7 +49,7 @@ def fold_table(plan: FoldPlan, timeline: Timeline, /, *, window: Window) -> Tabl
     table
         A bar of all frames; how the windows are shared, and the share of class 1 in each part.
     """
-    table = Table(title=escape(f"{plan.name}: {len(plan.folds)} fold{'s' * (len(plan.folds) > 1)}"))
+    table = Table(title=escape(f"{plan.name}: {n_folds(plan)}"))
     table.add_column("fold", justify="right")
     if plan.groups:
         table.add_column("tests", justify="right")

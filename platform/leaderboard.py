@@ -94,6 +94,11 @@ def has_nested_choice(plan: FoldPlan, /) -> bool:
     return any(fold.test_group is not None for fold in plan.folds)
 
 
+def n_folds(plan: FoldPlan, /) -> str:
+    """Say how many folds a plan has."""
+    return f"{len(plan.folds)} fold{'s' if len(plan.folds) != 1 else ''}"
+
+
 NESTED_DOES_NOT_APPLY = (
     "A nested choice does not apply: the folds are not pairs of groups, so the best configuration "
     "has been picked with every part in sight, and its figures are somewhat too good."

@@ -14,6 +14,7 @@ from calsweep.platform.address import is_remote
 from calsweep.platform.auditor import Auditor
 from calsweep.platform.cluster import check_home, cluster
 from calsweep.platform.errors import hide_login
+from calsweep.platform.leaderboard import n_folds
 from calsweep.platform.plain import to_plain
 from calsweep.platform.progress import Progress
 from calsweep.platform.record import (
@@ -247,7 +248,7 @@ def _search(
     n_trials = 1 + _n_trials(settings)
     progress.say(
         f"Sweep {settings.sweep_name}: {n_trials} configurations (the linear baseline first) "
-        f"x {len(plan.folds.folds)} folds, {n_parallel} folds at a time."
+        f"x {n_folds(plan.folds)}, {n_parallel} at a time."
     )
     source = suggestions(
         settings.search_spaces, tuner=settings.tuner, seed=settings.seed, known=values

@@ -17,6 +17,7 @@ from calsweep.platform.leaderboard import (
     NestedChoice,
     Row,
     has_nested_choice,
+    n_folds,
     nested_choice,
 )
 from calsweep.platform.leaderboard import leaderboard as rank
@@ -53,7 +54,7 @@ def _table(sweep: SweepRecord, rows: tuple[Row, ...]) -> Table:
     table = Table(
         title=escape(
             f"{sweep.name}: AUC of {sweep.dataset['target']} over "
-            f"{len(sweep.plan.folds)} folds, {n_done} configurations{leaky}"
+            f"{n_folds(sweep.plan)}, {n_done} configurations{leaky}"
         ),
     )
     words = ("configuration", "audit")
@@ -63,13 +64,18 @@ def _table(sweep: SweepRecord, rows: tuple[Row, ...]) -> Table:
         table.add_row(
             str(row.rank),
             escape(f"{row.trial.name}: {row.trial.decoder}{_mask(row)}"),
-            f"{row.validation_auc:.4f} ± {row.validation_auc_sd:.4f}",
-            f"{row.test_auc:.4f} ± {row.test_auc_sd:.4f}",
+            _with_spread(row.validation_auc, row.validation_auc_sd, row),
+            _with_spread(row.test_auc, row.test_auc_sd, row),
             f"{row.test_accuracy:.3f}",
             _standing(row),
             style="dim" if row.trial.is_baseline else "bold" if row.rank == 1 else "",
         )
     return table
+
+
+def _with_spread(mean: float, sd: float, row: Row) -> str:
+    """Write mean and spread; one fold has no spread."""
+    return f"{mean:.4f} ± {sd:.4f}" if len(row.trial.folds) > 1 else f"{mean:.4f}"
 
 
 def _mask(row: Row) -> str:

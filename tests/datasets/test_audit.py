@@ -307,9 +307,9 @@ def test_permuted_labels_and_same_animals_are_notes(three):
     )
     assert verdict.standing is Standing.NOTED
     assert verdict.notes == (
-        "animals m1, m2, m3 are in the training and the validation and the test part: the figures "
+        "animals m1, m2, m3 are in the training, the validation and the test part: the figures "
         "speak of these animals, not of a new one",
-        "recordings m1_a, m2_a, m3_a are in the training and the validation and the test part",
+        "recordings m1_a, m2_a, m3_a are in the training, the validation and the test part",
         "labels of training and validation permuted (control)",
     )
 

@@ -103,6 +103,7 @@ def test_every_row_says_what_the_audit_came_to(tmp_path, capsys):
     ]
     assert len(rows) == 2
     assert all(row.split("│")[-2].strip() == "clean" for row in rows)
+    assert "±" not in rows[0]  # one fold has no spread
 
 
 @pytest.mark.parametrize(("groups", "n"), [((("x",), ("y",)), 1), ((), 0)])
