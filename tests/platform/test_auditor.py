@@ -20,11 +20,10 @@ from calsweep.search_spaces.suggestion import Tuner, suggestions
 
 @pytest.fixture
 def timeline(mice):
-    from pyarrow.fs import LocalFileSystem
-
     from calsweep.datasets.dataset import read_timelines
+    from calsweep.datasets.store import FolderStore
 
-    timelines: dict[str, Timeline] = read_timelines(LocalFileSystem(), str(mice.folder))
+    timelines: dict[str, Timeline] = read_timelines(FolderStore(mice.folder))
     return timelines["run"]
 
 
