@@ -221,7 +221,7 @@ def audit(plan: FoldPlan, /, *, timeline: Timeline, view: View) -> Verdict:
         With one finding for each kind of leak, pair of parts and step, and for each kind of note.
     """
     seen = [fact for fold in plan.folds for fact in _facts(fold, timeline, view, plan.holds_out)]
-    return _verdict([*_gather(seen), *_said(view)])
+    return _verdict([*_gather(seen), *_said(view), *_done_before(plan, timeline)])
 
 
 def check_leaks(plan: FoldPlan, /, *, timeline: Timeline, view: View) -> Verdict:
@@ -403,6 +403,19 @@ def _said(view: View) -> Iterator[Finding]:
     if view.labels is Labels.PERMUTED:
         what = "labels of training and validation permuted (control)"
         yield Finding(kind=Kind.LABELS, is_leak=False, what=what)
+
+
+def _done_before(plan: FoldPlan, timeline: Timeline) -> Iterator[Finding]:
+    """Give what was done to recordings before they were stored; how far it reaches is not known."""
+    used = {s.recording for fold in plan.folds for name in PartName for s in fold.part(name)}
+    entries = [entry for entry in timeline.manifest.recordings if entry.name in used]
+    is_within = plan.holds_out in {HeldOut.FRAMES, HeldOut.NOTHING}
+    for step in dict.fromkeys(step for entry in entries for step in entry.steps):
+        names = [entry.name for entry in entries if step in entry.steps]
+        in_some = f" ({', '.join(names[:NAMED])}{', ...' * (len(names) > NAMED)})"
+        what = f"before ingest: {step.rstrip('.')}{in_some if len(names) < len(entries) else ''}"
+        what += ": it may have seen frames of other parts" * is_within
+        yield Finding(kind=Kind.STEPS, is_leak=False, what=what)
 
 
 def _verdict(findings: Iterable[Finding]) -> Verdict:

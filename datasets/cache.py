@@ -84,6 +84,7 @@ class Cache:
         self.folder = folder
         self._limit_bytes = int(limit_mb * 1e6)
         self._kept = contextlib.ExitStack()
+        self._places: dict[str, Path] = {}
 
     @contextlib.contextmanager
     def entry(
@@ -125,11 +126,15 @@ class Cache:
 
     def keep(self, name: str, /, *, n_bytes: int, build: Callable[[Path], object]) -> Path:
         """Give an entry, see `entry`, and hold it until `close` or the end of the process."""
-        return self._kept.enter_context(self.entry(name, n_bytes=n_bytes, build=build))
+        if name not in self._places:
+            entry = self.entry(name, n_bytes=n_bytes, build=build)
+            self._places[name] = self._kept.enter_context(entry)
+        return self._places[name]
 
     def close(self) -> None:
         """Let go of what is kept."""
         self._kept.close()
+        self._places.clear()
 
     def _make(self, place: Path, *, n_bytes: int, build: Callable[[Path], object]) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from calsweep.datasets.cache import build_once
+from calsweep.datasets.cache import Cache
 from calsweep.datasets.manifest import MANIFEST_FILE, Manifest
 from calsweep.datasets.shard import BEHAVIOR, read_shard, units_of
 from calsweep.datasets.store import Store
@@ -145,7 +145,7 @@ def read_timelines(store: Store, /) -> dict[str, Timeline]:
     }
 
 
-def open_dataset(store: Store, /, *, cache: Path) -> Dataset:
+def open_dataset(store: Store, /, *, cache: Cache) -> Dataset:
     """Open a dataset; the first to do so on a machine verifies and decodes its shards.
 
     Images stay where they are (`calsweep.datasets.stream`).
@@ -155,7 +155,8 @@ def open_dataset(store: Store, /, *, cache: Path) -> Dataset:
     store
         Where the dataset lies.
     cache
-        Folder of this machine for decoded arrays, named by the dataset's content hash.
+        Of this machine, for decoded arrays under the dataset's content hash; they are kept there
+        while this process lives.
 
     Raises
     ------
@@ -163,18 +164,29 @@ def open_dataset(store: Store, /, *, cache: Path) -> Dataset:
         If there is none.
     DamagedShard
         If a shard is missing or was changed; nothing of the dataset is then kept.
+    NoRoom
+        If the cache is too small, or its disk is full.
     """
     manifest = read_manifest(store)
-    place = cache / "datasets" / manifest.content_hash
 
     def decode(folder: Path) -> None:
         _decode(manifest, store=store, folder=folder)
 
-    return _map(manifest, folder=build_once(place, build=decode))
+    folder = cache.keep(
+        f"datasets/{manifest.content_hash}", n_bytes=_n_bytes(manifest), build=decode
+    )
+    return _map(manifest, folder=folder)
 
 
 _ACTIVITY = "activity.npy"
 _TRIAL = "trial.npy"
+_HEADER_BYTES = 128  # of NumPy's files
+
+
+def _n_bytes(manifest: Manifest) -> int:
+    """Bytes of the decoded arrays: float32 of units, int32 of trials, eight of each behavior."""
+    per_frame = 4 * len(manifest.units) + 4 + 8 * len(manifest.behaviors)
+    return manifest.n_frames * per_frame + _HEADER_BYTES * (2 + len(manifest.behaviors))
 
 
 def _behavior_file(manifest: Manifest, name: str) -> str:

@@ -31,6 +31,7 @@ from calsweep.datasets.store import Store
 UNIT = "unit."
 BEHAVIOR = "behavior."
 IMAGE = "image"
+SHARD_MB = 32.0
 
 
 class DamagedShard(ValueError):
@@ -49,7 +50,7 @@ class DamagedShard(ValueError):
 
 
 def write_dataset(
-    recordings: Iterable[Recording], /, *, folder: Path, shard_mb: float = 32.0
+    recordings: Iterable[Recording], /, *, folder: Path, shard_mb: float = SHARD_MB
 ) -> Manifest:
     """Write recordings as Parquet shards and a manifest into a new folder.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from calsweep.datasets.cache import build_once
+from calsweep.datasets.cache import Cache
 from calsweep.datasets.dataset import Dataset, npy_file
 from calsweep.datasets.fold import Fold, FoldPlan, PartName, Stretch, check_target
 from calsweep.datasets.fold_protocol import AnimalGroups, Folds, Reach
@@ -159,7 +159,7 @@ def plan_folds(timeline: Timeline, views: Sequence[View], /) -> FoldPlan:
     return folds
 
 
-def split_fold(dataset: Dataset, view: View, fold: Fold, /, *, seed: int, cache: Path) -> FoldData:
+def split_fold(dataset: Dataset, view: View, fold: Fold, /, *, seed: int, cache: Cache) -> FoldData:
     """Give the windows of each part of a fold, over frames that all parts share.
 
     Parameters
@@ -256,7 +256,7 @@ def _frames(dataset: Dataset, stretch: Stretch) -> slice:
     return slice(start + stretch.start_frame, start + stretch.stop_frame)
 
 
-def prepare(dataset: Dataset, transforms: Transforms, /, *, cache: Path) -> NDArray[np.float32]:
+def prepare(dataset: Dataset, transforms: Transforms, /, *, cache: Cache) -> NDArray[np.float32]:
     """Give all frames after the steps that need no fitting, mapped from the cache.
 
     Returns
@@ -275,8 +275,10 @@ def prepare(dataset: Dataset, transforms: Transforms, /, *, cache: Path) -> NDAr
             for entry in dataset.manifest.recordings:
                 steps.apply(dataset.copy_recording(entry.name)).tofile(rows)
 
-    place = build_once(cache / "prepared" / f"{name}.npy", build=build)
-    frames_TN: NDArray[np.float32] = np.load(place, mmap_mode="r")
+    n_bytes = dataset.activity_TN.nbytes + 128  # of NumPy's header
+    with cache.entry(f"prepared/{name}.npy", n_bytes=n_bytes, build=build) as place:
+        # What is mapped stays, wherever the file goes.
+        frames_TN: NDArray[np.float32] = np.load(place, mmap_mode="r")
     return frames_TN
 
 

@@ -21,7 +21,7 @@ from calsweep.platform.model import FoldModel
 from calsweep.platform.plain import from_plain
 from calsweep.platform.record import FoldRecord, code_version, process_name
 from calsweep.platform.score import Epoch
-from calsweep.platform.settings import Settings
+from calsweep.platform.settings import Settings, open_cache
 from calsweep.platform.storage import locate
 
 
@@ -83,7 +83,7 @@ def run_fold(
     settings: Settings = from_plain(task.settings)
     view = settings.datasets
     dataset = _dataset(view.address, task.dataset_hash, task.cache)
-    data = split_fold(dataset, view, task.fold, seed=task.seed, cache=task.cache)
+    data = split_fold(dataset, view, task.fold, seed=task.seed, cache=open_cache(task.cache))
     trained = train_fold(
         settings.trainables,
         data=data,
@@ -102,7 +102,7 @@ def run_fold(
 
 @lru_cache(maxsize=2)
 def _dataset(address: str, content_hash: str, cache: Path) -> Dataset:
-    dataset = open_dataset(locate(address), cache=cache)
+    dataset = open_dataset(locate(address), cache=open_cache(cache))
     now = dataset.manifest.content_hash
     if now != content_hash:
         raise DatasetChanged(address, content_hash, now)

@@ -9,7 +9,7 @@ from pathlib import Path
 from calsweep.datasets.manifest import Manifest
 from calsweep.datasets.recording import Recording
 from calsweep.datasets.resample import resample
-from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.shard import SHARD_MB, write_dataset
 from calsweep.datasets.source import Source
 from calsweep.datasets.step import Step
 from calsweep.datasets.trial import split_trials_every
@@ -26,6 +26,7 @@ def ingest(
     steps: Sequence[Step] = (),
     rate_hz: float | None = None,
     trial_frames: int | None = None,
+    shard_mb: float = SHARD_MB,
     replace: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Manifest:
@@ -45,6 +46,8 @@ def ingest(
         Frames per second to bring every recording to; by default they must agree.
     trial_frames
         Frames to cut recordings into trials of; by default their own trials stay.
+    shard_mb
+        Megabytes of frames in a shard, before compression.
     replace
         Whether a dataset that is there may be replaced; nothing else ever is.
     say
@@ -68,7 +71,14 @@ def ingest(
         say=say,
     )
     with workspace(address, replace=replace, origin=origin) as folder:
-        return _put(recordings, folder=folder, address=address, replace=replace, say=say)
+        return _put(
+            recordings,
+            folder=folder,
+            address=address,
+            shard_mb=shard_mb,
+            replace=replace,
+            say=say,
+        )
 
 
 def simulate(
@@ -113,10 +123,11 @@ def _put(
     address: str,
     replace: bool,
     say: Callable[[str], None],
+    shard_mb: float = SHARD_MB,
     truth: Truth | None = None,
 ) -> Manifest:
     """Write a dataset into the workspace's folder and put it in place."""
-    manifest = write_dataset(recordings, folder=folder)
+    manifest = write_dataset(recordings, folder=folder, shard_mb=shard_mb)
     if truth is not None:
         truth.write(folder)
     say(f"Putting {len(manifest.all_shards)} shards in place at {address} ...")

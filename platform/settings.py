@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from calsweep.datasets.cache import LIMIT_MB, Cache
 from calsweep.datasets.transform import Scope, ZScore
 from calsweep.datasets.view import View
 from calsweep.platform.plain import content_hash, overlay, to_plain
@@ -150,6 +152,24 @@ def tracking_uri(home: Path, given: str = "", /) -> str:
     """Give MLflow's address: as given, from ``MLFLOW_TRACKING_URI``, or SQLite in the home."""
     default = f"sqlite:///{home.expanduser().resolve() / 'mlflow.db'}"
     return given or os.environ.get("MLFLOW_TRACKING_URI", "") or default
+
+
+@functools.cache
+def open_cache(folder: Path, /) -> Cache:
+    """Give the cache in a folder, of at most ``CALSWEEP_CACHE_MB`` megabytes (20,000).
+
+    Raises
+    ------
+    ValueError
+        If that is no positive number.
+    """
+    given = os.environ.get("CALSWEEP_CACHE_MB", str(LIMIT_MB))
+    try:
+        return Cache(folder, limit_mb=float(given))
+    except ValueError as error:
+        raise ValueError(
+            f"CALSWEEP_CACHE_MB must be a positive number of megabytes, but is {given!r}."
+        ) from error
 
 
 def cache_folder(home: Path, /) -> Path:

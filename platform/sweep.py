@@ -25,7 +25,7 @@ from calsweep.platform.record import (
     sweeps_folder,
 )
 from calsweep.platform.search import TrialPlan, search
-from calsweep.platform.settings import SweepSettings, cache_folder, tracking_uri
+from calsweep.platform.settings import SweepSettings, cache_folder, open_cache, tracking_uri
 from calsweep.platform.storage import locate
 from calsweep.platform.tracking import TrackingThread
 from calsweep.platform.trial import warm_up
@@ -123,7 +123,7 @@ def _with_whole_address(settings: SweepSettings) -> SweepSettings:
 
 def _open(settings: SweepSettings) -> Dataset:
     store = locate(settings.datasets.address)
-    return open_dataset(store, cache=cache_folder(settings.home))
+    return open_dataset(store, cache=open_cache(cache_folder(settings.home)))
 
 
 def _views(settings: SweepSettings) -> list[View]:

@@ -46,6 +46,8 @@ def check(address: str, k: int, length: int) -> None:
     )
     measures = [f"{n} ({u})" if u else n for n, u in manifest.behaviors.items()]
     click.echo(f"Behaviors: {', '.join(measures)}. Content hash: {manifest.content_hash}")
+    for line in (*_images(manifest), *_missing(manifest), *_steps(manifest)):
+        click.echo(line)
     for target, timeline in timelines.items():
         for line in _folds(timeline, target, k=k, length=length):
             click.echo(line)
@@ -72,6 +74,32 @@ def _table(manifest: Manifest) -> Table:
             *(_balance(entry, label) for label in manifest.labels),
         )
     return table
+
+
+def _images(manifest: Manifest) -> list[str]:
+    images = manifest.images
+    return [f"Images: {images.height} x {images.width} pixels, {images.dtype}."] if images else []
+
+
+def _missing(manifest: Manifest) -> list[str]:
+    """Say how many values are missing, and where."""
+    names = sorted({name for entry in manifest.recordings for name in entry.n_missing})
+    if not names:
+        return ["Missing values: none."]
+    found = []
+    for name in names:
+        where = [entry for entry in manifest.recordings if name in entry.n_missing]
+        n_missing = sum(entry.n_missing[name] for entry in where)
+        width = len(manifest.units) if name == "activity" else 1
+        share = n_missing / (sum(entry.n_frames for entry in where) * width)
+        named = ", ".join(entry.name for entry in where[:4]) + ", ..." * (len(where) > 4)
+        found.append(f"{name} {n_missing} ({share:.1%} of {named})")
+    return [f"Missing values: {'; '.join(found)}."]
+
+
+def _steps(manifest: Manifest) -> list[str]:
+    steps = dict.fromkeys(step for entry in manifest.recordings for step in entry.steps)
+    return [f"Done before: {step.rstrip('.')}." for step in steps]
 
 
 def _balance(entry: RecordingEntry, label: str) -> str:

@@ -21,7 +21,7 @@ from calsweep.platform.ingestion import ingest
 from calsweep.platform.prediction import write_predictions
 from calsweep.platform.record import SweepRecord, code_version
 from calsweep.platform.registry import load_model, promote
-from calsweep.platform.settings import cache_folder
+from calsweep.platform.settings import cache_folder, open_cache
 from calsweep.platform.storage import locate
 from calsweep.platform.sweep import run_sweep
 
@@ -103,7 +103,7 @@ def _sweep(name: str, *, home: Path, address: Path) -> SweepRecord:
 
 
 def _predict(model: str, *, home: Path, folder: Path) -> None:
-    dataset = open_dataset(locate(str(folder / "new-mouse")), cache=cache_folder(home))
+    dataset = open_dataset(locate(str(folder / "new-mouse")), cache=open_cache(cache_folder(home)))
     out = folder / "new-mouse.parquet"
     out.unlink(missing_ok=True)
     n_frames = write_predictions(load_model(model, home=home), dataset, out)

@@ -10,6 +10,7 @@ import click
 from calsweep.datasets.catalog import SourceEntry, sources
 from calsweep.datasets.fold import check_target
 from calsweep.datasets.manifest import Manifest
+from calsweep.datasets.shard import SHARD_MB
 from calsweep.datasets.source import Source
 from calsweep.platform.commands import step
 from calsweep.platform.commands.dataclass_option import help_of, options_of, values_of
@@ -58,6 +59,13 @@ _COMMON = (
         ["--trial-frames"], type=int, help="Cut recordings into trials of so many frames."
     ),
     click.Option(
+        ["--shard-mb"],
+        type=click.FloatRange(min=0, min_open=True),
+        default=SHARD_MB,
+        show_default=True,
+        help="Megabytes of frames in a shard, before compression; 16 to 128 suit object storage.",
+    ),
+    click.Option(
         ["--replace"],
         is_flag=True,
         help="Replace a dataset that is there already (nothing else ever is).",
@@ -73,6 +81,7 @@ def _command(name: str, entry: SourceEntry) -> click.Command:
         address: str,
         resample_hz: float | None,
         trial_frames: int | None,
+        shard_mb: float,
         replace: bool,
         **given: Any,
     ) -> None:
@@ -84,6 +93,7 @@ def _command(name: str, entry: SourceEntry) -> click.Command:
             steps=steps,
             rate_hz=resample_hz,
             trial_frames=trial_frames,
+            shard_mb=shard_mb,
             replace=replace,
         )
 

@@ -11,7 +11,7 @@ from calsweep.platform.address import local_path
 from calsweep.platform.commands import option
 from calsweep.platform.prediction import write_predictions
 from calsweep.platform.registry import load_model
-from calsweep.platform.settings import cache_folder
+from calsweep.platform.settings import cache_folder, open_cache
 from calsweep.platform.storage import locate
 
 
@@ -27,7 +27,7 @@ def predict(model: str, dataset: str, out: Path, home: Path, tracking_uri: str) 
     MODEL is models:/NAME@champion, models:/NAME/VERSION, or the folder of a fold's model.
     """
     local_path(str(out))  # refused before anything is read
-    opened = open_dataset(locate(dataset), cache=cache_folder(home))
+    opened = open_dataset(locate(dataset), cache=open_cache(cache_folder(home)))
     loaded = load_model(model, home=home, uri=tracking_uri)
     n_frames = write_predictions(loaded, opened, out)
     click.echo(

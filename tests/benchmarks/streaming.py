@@ -185,7 +185,7 @@ def stream(how: str, folder: Path, place: str, *, cache_mb: float) -> tuple[int,
 
     with tempfile.TemporaryDirectory() as scratch:
         store = locate(ADDRESS if place == "s3" else str(folder))
-        dataset = open_dataset(store, cache=Path(scratch))
+        dataset = open_dataset(store, cache=Cache(Path(scratch)))
         images = ImageStream(
             manifest=dataset.manifest,
             store=store,

@@ -1,5 +1,6 @@
 """A leak of every kind is caught, and no clean plan is accused: against a count frame by frame."""
 
+import dataclasses
 import itertools
 import json
 import pickle
@@ -312,6 +313,20 @@ def test_permuted_labels_and_same_animals_are_notes(three):
         "recordings m1_a, m2_a, m3_a are in the training, the validation and the test part",
         "labels of training and validation permuted (control)",
     )
+
+
+def test_what_was_done_before_ingest_is_a_note(three):
+    entries = [
+        dataclasses.replace(entry, steps=("dF/F over 60 s.",) if entry.name == "m1_a" else ())
+        for entry in three.manifest.recordings
+    ]
+    manifest = dataclasses.replace(three.manifest, recordings=tuple(entries))
+    timeline = dataclasses.replace(three, manifest=manifest)
+    verdict = audit(EachAnimal().plan(timeline, reach=Reach()), timeline=timeline, view=view_of())
+    assert verdict.standing is Standing.NOTED
+    assert verdict.notes == ("before ingest: dF/F over 60 s (m1_a)",)
+    within = audit(TimeBlocks().plan(timeline, reach=Reach()), timeline=timeline, view=view_of())
+    assert "dF/F over 60 s (m1_a): it may have seen frames of other parts" in within.notes[-1]
 
 
 def test_clean_is_clean(three):

@@ -11,6 +11,7 @@ import shutil
 import numpy as np
 import pytest
 
+from calsweep.datasets.cache import Cache
 from calsweep.datasets.dataset import DatasetNotFound, open_dataset
 from calsweep.datasets.recording import Recording
 from calsweep.datasets.shard import DamagedShard, images_of, read_shard, write_dataset
@@ -38,7 +39,7 @@ def recordings():
 def contents(folder, cache):
     """Everything that a dataset gives, as bytes."""
     store = FolderStore(folder)
-    dataset = open_dataset(store, cache=cache)
+    dataset = open_dataset(store, cache=Cache(cache))
     manifest = dataset.manifest
     images = [
         images_of(read_shard(shard, store=store), images=manifest.images).tobytes()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from calsweep.datasets.cache import Cache
 from calsweep.datasets.dataset import open_dataset
 from calsweep.datasets.fold import animal_folds
 from calsweep.datasets.manifest import ImageFormat
@@ -24,7 +25,7 @@ def dataset(tmp_path_factory):
     folder = tmp_path_factory.mktemp("masked")
     recordings = Simulation(n_mice=3, n_frames=300).recordings()
     write_dataset(recordings, folder=folder / "data")
-    return open_dataset(FolderStore(folder / "data"), cache=folder / "cache")
+    return open_dataset(FolderStore(folder / "data"), cache=Cache(folder / "cache"))
 
 
 @pytest.fixture
@@ -162,7 +163,7 @@ def test_masked_units_are_zero_after_scaling_and_others_as_without(dataset, tmp_
             mask=mask,
         )
         check_windows(dataset.manifest, view)
-        data = split_fold(dataset, view, fold, seed=0, cache=tmp_path)
+        data = split_fold(dataset, view, fold, seed=0, cache=Cache(tmp_path))
         return (data.test.frames_TN - data.scaling.offset_N) * data.scaling.scale_N
 
     masked_TN, whole_TN = scaled(mask), scaled(UnitMask())

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from calsweep.datasets.cache import Cache
 from calsweep.datasets.csv import CsvSource
 from calsweep.datasets.dataset import (
     DatasetNotFound,
@@ -51,7 +52,7 @@ def folder(recordings, tmp_path):
 
 
 def test_gives_back_what_was_written(recordings, folder, tmp_path):
-    dataset = open_dataset(FolderStore(folder), cache=tmp_path / "cache")
+    dataset = open_dataset(FolderStore(folder), cache=Cache(tmp_path / "cache"))
     assert len(dataset.manifest.shards) > 3  # recordings span shards, and shards hold several
     for recording in recordings:
         span = dataset.spans[recording.name]
@@ -135,7 +136,7 @@ def test_a_damaged_dataset_leaves_nothing_in_the_cache(folder, tmp_path):
     last = folder / manifest.shards[-1].file
     last.write_bytes(last.read_bytes()[:-10])
     with pytest.raises(DamagedShard, match=last.name):
-        open_dataset(FolderStore(folder), cache=tmp_path / "cache")
+        open_dataset(FolderStore(folder), cache=Cache(tmp_path / "cache"))
     left = [p for p in (tmp_path / "cache").rglob("*") if p.is_file() and p.stat().st_size]
     assert left == []
 
@@ -229,7 +230,7 @@ def test_a_manifest_with_a_wrong_entry_is_refused_by_name(folder, part, changes)
 
 def test_no_dataset(tmp_path):
     with pytest.raises(DatasetNotFound, match="No dataset at"):
-        open_dataset(FolderStore(tmp_path), cache=tmp_path / "cache")
+        open_dataset(FolderStore(tmp_path), cache=Cache(tmp_path / "cache"))
 
 
 def test_shards_must_hold_every_frame(folder):
@@ -269,7 +270,7 @@ def test_units_come_in_the_order_of_the_first_recording(tmp_path):
     source = CsvSource(rate_hz=30.0)
     manifest = write_dataset(map(source.read, source.files(tmp_path)), folder=tmp_path / "data")
     assert manifest.units == ("a", "b", "c")
-    dataset = open_dataset(FolderStore(tmp_path / "data"), cache=tmp_path / "cache")
+    dataset = open_dataset(FolderStore(tmp_path / "data"), cache=Cache(tmp_path / "cache"))
     assert dataset.activity_TN[dataset.spans["m1_d1"]].tolist() == [[1, 2, 3], [4, 5, 6]]
     assert dataset.activity_TN[dataset.spans["m2_d1"]].tolist() == [[10, 20, 30], [40, 50, 60]]
 
@@ -317,7 +318,7 @@ def test_images_come_back_in_their_own_type(tmp_path, dtype):
     assert images_THW.dtype == dtype
     assert np.array_equal(images_THW, np.concatenate([r.images for r in recordings]))
     assert verify_dataset(FolderStore(tmp_path / "data")) == manifest
-    dataset = open_dataset(FolderStore(tmp_path / "data"), cache=tmp_path / "cache")
+    dataset = open_dataset(FolderStore(tmp_path / "data"), cache=Cache(tmp_path / "cache"))
     assert dataset.activity_TN.shape == (83, 0)
 
 
@@ -345,7 +346,7 @@ def test_shards_of_images_end_with_their_recording(tmp_path):
 def test_images_and_activity_go_together(tmp_path):
     both = filmed(activity_TN=np.ones((50, 2), dtype=np.float32), units=("a", "b"))
     manifest = write_dataset([both], folder=tmp_path / "data")
-    dataset = open_dataset(FolderStore(tmp_path / "data"), cache=tmp_path / "cache")
+    dataset = open_dataset(FolderStore(tmp_path / "data"), cache=Cache(tmp_path / "cache"))
     assert images_in(tmp_path / "data", manifest).shape == (50, 4, 6)
     assert dataset.activity_TN.shape == (50, 2)
 
@@ -384,5 +385,5 @@ def test_missing_values_are_counted(tmp_path):
     sparse = make(activity_TN=activity_TN, behavior=behavior, may_miss=True)
     manifest = write_dataset([sparse], folder=tmp_path / "data")
     assert manifest.recordings[0].n_missing == {"activity": 2, "speed_cm_s": 7}
-    dataset = open_dataset(FolderStore(tmp_path / "data"), cache=tmp_path / "cache")
+    dataset = open_dataset(FolderStore(tmp_path / "data"), cache=Cache(tmp_path / "cache"))
     assert np.array_equal(dataset.activity_TN, activity_TN, equal_nan=True)

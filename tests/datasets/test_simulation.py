@@ -3,6 +3,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
+from calsweep.datasets.cache import Cache
 from calsweep.datasets.dataset import open_dataset
 from calsweep.datasets.fold import animal_folds
 from calsweep.datasets.shard import write_dataset
@@ -66,7 +67,7 @@ def test_hemispheres_move_apart_in_running_where_regions_carry_it():
 def test_the_difference_tells_a_new_mouse_and_its_sign_does_not(tmp_path):
     """A check without training a network: the four carriers' size of difference, and its sign."""
     write_dataset(Simulation(n_frames=3000).recordings(), folder=tmp_path / "data")
-    dataset = open_dataset(FolderStore(tmp_path / "data"), cache=tmp_path / "cache")
+    dataset = open_dataset(FolderStore(tmp_path / "data"), cache=Cache(tmp_path / "cache"))
     fold = animal_folds(dataset.manifest, target="run").folds[0]
 
     def features(stretches, *, size):

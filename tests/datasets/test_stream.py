@@ -54,7 +54,7 @@ def store(tmp_path):
 
 
 def stream(store, tmp_path, *, names=LENGTHS, length=3, limit_mb=1.0, **options):
-    dataset = open_dataset(store, cache=tmp_path / "cache")
+    dataset = open_dataset(store, cache=Cache(tmp_path / "cache"))
     window = Window(length=length)
     starts = [
         dataset.spans[name].start

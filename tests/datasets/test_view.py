@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from calsweep.datasets.cache import Cache
 from calsweep.datasets.dataset import open_dataset
 from calsweep.datasets.fold import animal_folds
 from calsweep.datasets.fold_protocol import AnimalGroups
@@ -40,7 +41,7 @@ def recordings(*, change=()):
 
 def opened(folder, **how):
     write_dataset(recordings(**how), folder=folder / "data")
-    return open_dataset(FolderStore(folder / "data"), cache=folder / "cache")
+    return open_dataset(FolderStore(folder / "data"), cache=Cache(folder / "cache"))
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def fold(dataset):
 
 
 def test_parts_hold_the_windows_of_their_recordings(dataset, fold, tmp_path):
-    data = split_fold(dataset, VIEW, fold, seed=0, cache=tmp_path / "cache")
+    data = split_fold(dataset, VIEW, fold, seed=0, cache=Cache(tmp_path / "cache"))
     # 25 frames hold 21 windows of 5 and 15 hold 11; the label is 3 frames after the start.
     starts = [*range(21), *range(25, 36)]
     assert data.test.starts_W.tolist() == starts
@@ -66,34 +67,34 @@ def test_parts_hold_the_windows_of_their_recordings(dataset, fold, tmp_path):
 
 
 def test_parts_share_one_array_and_copy_no_frames(dataset, fold, tmp_path):
-    data = split_fold(dataset, VIEW, fold, seed=0, cache=tmp_path / "cache")
+    data = split_fold(dataset, VIEW, fold, seed=0, cache=Cache(tmp_path / "cache"))
     assert np.shares_memory(data.train.frames_TN, data.test.frames_TN)
     assert np.shares_memory(data.train.frames_TN, data.validation.frames_TN)
     assert isinstance(data.train.frames_TN, np.memmap)
     assert data.train.frames_TN.shape == dataset.activity_TN.shape
     raw = dataclasses.replace(VIEW, transforms=Transforms(scaling=ZScore()))
-    data = split_fold(dataset, raw, fold, seed=0, cache=tmp_path / "cache")
+    data = split_fold(dataset, raw, fold, seed=0, cache=Cache(tmp_path / "cache"))
     assert np.shares_memory(data.train.frames_TN, dataset.activity_TN)
 
 
 def test_steps_never_cross_recordings(dataset, tmp_path):
-    frames_TN = prepare(dataset, VIEW.transforms, cache=tmp_path / "cache")
+    frames_TN = prepare(dataset, VIEW.transforms, cache=Cache(tmp_path / "cache"))
     for recording in recordings():
         expected = detrended(recording.activity_TN, length_frames=7)
         assert np.array_equal(frames_TN[dataset.spans[recording.name]], expected)
 
 
 def test_prepared_frames_are_kept_by_content(dataset, tmp_path):
-    cache = tmp_path / "cache"
+    cache = Cache(tmp_path / "cache")
     prepare(dataset, VIEW.transforms, cache=cache)
     prepare(dataset, dataclasses.replace(VIEW.transforms, scaling=ZScore()), cache=cache)
-    assert len(list((cache / "prepared").glob("*.npy"))) == 1
+    assert len(list((cache.folder / "prepared").glob("*.npy"))) == 1
     prepare(dataset, Transforms(detrend=Detrend(length_frames=9)), cache=cache)
-    assert len(list((cache / "prepared").glob("*.npy"))) == 2
+    assert len(list((cache.folder / "prepared").glob("*.npy"))) == 2
 
 
 def test_scaling_is_fitted_on_training_frames(dataset, fold, tmp_path):
-    data = split_fold(dataset, VIEW, fold, seed=0, cache=tmp_path / "cache")
+    data = split_fold(dataset, VIEW, fold, seed=0, cache=Cache(tmp_path / "cache"))
     frames_TN = data.train.frames_TN[80:]
     assert np.array_equal(data.scaling.offset_N, frames_TN.min(axis=0))
     spread = frames_TN.max(axis=0) - frames_TN.min(axis=0)
@@ -104,28 +105,28 @@ def test_scaling_is_fitted_on_training_frames(dataset, fold, tmp_path):
 def test_validation_and_test_frames_do_not_change_the_scaling(dataset, fold, tmp_path, scaling):
     view = dataclasses.replace(VIEW, transforms=Transforms(detrend=Detrend(), scaling=scaling))
     other = opened(tmp_path / "other", change=("m1", "m2"))
-    here = split_fold(dataset, view, fold, seed=0, cache=tmp_path / "cache").scaling
-    there = split_fold(other, view, fold, seed=0, cache=tmp_path / "cache").scaling
+    here = split_fold(dataset, view, fold, seed=0, cache=Cache(tmp_path / "cache")).scaling
+    there = split_fold(other, view, fold, seed=0, cache=Cache(tmp_path / "cache")).scaling
     assert np.array_equal(here.offset_N, there.offset_N)
     assert np.array_equal(here.scale_N, there.scale_N)
     trained = opened(tmp_path / "trained", change=("m3",))
-    changed = split_fold(trained, view, fold, seed=0, cache=tmp_path / "cache").scaling
+    changed = split_fold(trained, view, fold, seed=0, cache=Cache(tmp_path / "cache")).scaling
     assert not np.array_equal(here.scale_N, changed.scale_N)
 
 
 def test_permuted_labels_train_and_validate_and_true_ones_test(dataset, fold, tmp_path):
     view = dataclasses.replace(VIEW, labels=Labels.PERMUTED)
     cache = tmp_path / "cache"
-    real = split_fold(dataset, VIEW, fold, seed=0, cache=cache)
-    control = split_fold(dataset, view, fold, seed=0, cache=cache)
+    real = split_fold(dataset, VIEW, fold, seed=0, cache=Cache(cache))
+    control = split_fold(dataset, view, fold, seed=0, cache=Cache(cache))
     assert np.array_equal(control.test.labels_W, real.test.labels_W)
     for part in ("train", "validation"):
         mine, true = getattr(control, part).labels_W, getattr(real, part).labels_W
         assert mine.sum() == true.sum()
         assert not np.array_equal(mine, true)
-    again = split_fold(dataset, view, fold, seed=0, cache=cache)
+    again = split_fold(dataset, view, fold, seed=0, cache=Cache(cache))
     assert np.array_equal(control.train.labels_W, again.train.labels_W)
-    other = split_fold(dataset, view, fold, seed=1, cache=cache)
+    other = split_fold(dataset, view, fold, seed=1, cache=Cache(cache))
     assert not np.array_equal(control.train.labels_W, other.train.labels_W)
 
 
@@ -136,7 +137,7 @@ def test_a_recording_shorter_than_the_window_is_named(dataset, fold, tmp_path, w
     with pytest.raises(ValueError, match=message):
         check_windows(dataset.manifest, view)
     with pytest.raises(ValueError, match=message):
-        split_fold(dataset, view, fold, seed=0, cache=tmp_path / "cache")
+        split_fold(dataset, view, fold, seed=0, cache=Cache(tmp_path / "cache"))
 
 
 def test_a_part_with_one_class_is_named(dataset, fold, tmp_path):
@@ -146,7 +147,7 @@ def test_a_part_with_one_class_is_named(dataset, fold, tmp_path):
     with pytest.raises(
         ValueError, match=r"'run' is 0 in all 32 windows of the test part \(m1_d1\)"
     ):
-        split_fold(changed, VIEW, fold, seed=0, cache=tmp_path / "cache")
+        split_fold(changed, VIEW, fold, seed=0, cache=Cache(tmp_path / "cache"))
 
 
 def test_refuses_too_few_groups():

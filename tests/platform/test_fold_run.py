@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from calsweep.datasets.cache import Cache
 from calsweep.datasets.dataset import open_dataset
 from calsweep.datasets.fold_in_time import StratifiedWindows, TimeBlocks, WholeEvents
 from calsweep.datasets.fold_protocol import AnimalGroups
@@ -28,7 +29,7 @@ LENGTH = 11
 
 @pytest.fixture
 def train(mice, tmp_path):
-    dataset = open_dataset(FolderStore(mice.folder), cache=tmp_path / "cache")
+    dataset = open_dataset(FolderStore(mice.folder), cache=Cache(tmp_path / "cache"))
 
     def run(folds, mask=UnitMask()):  # noqa: B008 - frozen
         view = replace(

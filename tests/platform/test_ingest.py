@@ -227,7 +227,7 @@ def test_example_of_each_source_is_a_command_line_that_works(name):
     with click.Context(ingest) as group:
         command = ingest.get_command(group, name)
     context = command.make_context(name, arguments)
-    common = {"origin", "address", "resample_hz", "trial_frames", "replace"}
+    common = {"origin", "address", "resample_hz", "trial_frames", "shard_mb", "replace"}
     given = {key: value for key, value in context.params.items() if key not in common}
     assert isinstance(entry.load()(**values_of(entry.load(), given)), entry.load())
     options = [opt for param in command.params for opt in (*param.opts, *param.secondary_opts)]

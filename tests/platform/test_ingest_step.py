@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from calsweep.datasets.cache import Cache
 from calsweep.datasets.calcium import Kernel
 from calsweep.datasets.dataset import open_dataset
 from calsweep.datasets.store import FolderStore
@@ -40,7 +41,7 @@ def test_fluorescence_becomes_events(calsweep, tmp_path, fluorescence):
         "--dff-percentile", "5", "--deconvolve", "--decay-s", "0.5", "--s-min", "0.2",
     )  # fmt: skip
     assert (code, err) == (0, "")
-    dataset = open_dataset(FolderStore(tmp_path / "m"), cache=tmp_path / "cache")
+    dataset = open_dataset(FolderStore(tmp_path / "m"), cache=Cache(tmp_path / "cache"))
     assert [entry.steps for entry in dataset.manifest.recordings] == [
         (
             "dF/F over a running 5th percentile of 20 s",
@@ -56,7 +57,7 @@ def test_fluorescence_becomes_events(calsweep, tmp_path, fluorescence):
 def test_steps_come_before_another_rate(calsweep, tmp_path, fluorescence):
     code, _, _ = calsweep("ingest", "npz", "raw", "m", "--dff", "mean", "--resample-hz", "5")
     assert code == 0
-    dataset = open_dataset(FolderStore(tmp_path / "m"), cache=tmp_path / "cache")
+    dataset = open_dataset(FolderStore(tmp_path / "m"), cache=Cache(tmp_path / "cache"))
     assert dataset.manifest.recordings[0].steps == (
         "dF/F over a running mean of 60 s",
         "resampled from 10 Hz to 5 Hz",

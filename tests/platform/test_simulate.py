@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from calsweep.datasets.cache import Cache
 from calsweep.datasets.dataset import open_dataset, read_manifest
 from calsweep.datasets.shard import images_of, read_shard
 from calsweep.datasets.store import FolderStore
@@ -65,7 +66,7 @@ def test_images_come_back_as_they_were_made(calsweep, tmp_path):
 
 def test_lorenz_trials_come_back_with_their_gaps(calsweep, tmp_path):
     assert calsweep("simulate", "lorenz", "s", *KINDS["lorenz"][0])[0] == 0
-    dataset = open_dataset(FolderStore(tmp_path / "s"), cache=tmp_path / "cache")
+    dataset = open_dataset(FolderStore(tmp_path / "s"), cache=Cache(tmp_path / "cache"))
     (entry,) = dataset.manifest.recordings
     assert (entry.n_trials, entry.n_frames, entry.longest_trial_frames) == (16, 1440, 90)
     assert entry.n_missing == {"activity": 2 * 16 * 30 * 40}

@@ -4,6 +4,7 @@ import statistics
 
 import pytest
 
+from calsweep.datasets.cache import Cache
 from calsweep.datasets.dataset import open_dataset
 from calsweep.datasets.fold import animal_folds
 from calsweep.datasets.shard import write_dataset
@@ -35,7 +36,7 @@ def mean_test_auc(place, *, decoder=None, labels=Labels.OBSERVED, every=1):
         ]
     )
     chosen = settings.linear if decoder == "linear" else settings.start
-    dataset = open_dataset(FolderStore(place / "mice"), cache=place / "cache")
+    dataset = open_dataset(FolderStore(place / "mice"), cache=Cache(place / "cache"))
     plan = animal_folds(dataset.manifest, target="run")
     return statistics.fmean(
         train_fold(
@@ -45,7 +46,7 @@ def mean_test_auc(place, *, decoder=None, labels=Labels.OBSERVED, every=1):
                 chosen.datasets,
                 fold,
                 seed=fold_seed(0, fold.index),
-                cache=place / "cache",
+                cache=Cache(place / "cache"),
             ),
             training=chosen.training,
             seed=fold_seed(0, fold.index),
