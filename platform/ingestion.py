@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from calsweep.datasets.manifest import Manifest
 from calsweep.datasets.recording import Recording
 from calsweep.datasets.resample import resample
 from calsweep.datasets.shard import write_dataset
-from calsweep.datasets.source import Source
+from calsweep.datasets.source import Source, StreamSource
 from calsweep.datasets.trial import split_trials_every
+from calsweep.platform.address import StorageRefused, is_remote, local_path
+from calsweep.platform.bucket import Bucket
 from calsweep.platform.storage import publish, workspace
 
 
@@ -19,7 +22,7 @@ def ingest(
     source: Source,
     /,
     *,
-    origin: Path,
+    origin: Path | str,
     address: str,
     rate_hz: float | None = None,
     trial_frames: int | None = None,
@@ -33,7 +36,8 @@ def ingest(
     source
         Reads the files.
     origin
-        A folder of files, or one file.
+        A folder of files, or one file; for a source that can stream also at ``s3://BUCKET/NAME``,
+        where no more is fetched of a file than the recording needs.
     address
         Where the dataset is to be: a path or ``s3://BUCKET/NAME``.
     rate_hz
@@ -52,11 +56,11 @@ def ingest(
     FileExistsError
         If something is at the address already.
     StorageRefused
-        If the address cannot be written to, or `origin` lies there.
+        If the address cannot be written to, `origin` lies there or cannot be reached.
     """
-    files = source.files(origin)
+    readers = _readers(source, origin=origin)
     with workspace(address, replace=replace, origin=origin) as folder:
-        recordings = _recordings(source, files, rate_hz=rate_hz, trial_frames=trial_frames, say=say)
+        recordings = _recordings(readers, rate_hz=rate_hz, trial_frames=trial_frames, say=say)
         manifest = write_dataset(recordings, folder=folder)
         say(f"Putting {len(manifest.all_shards)} shards in place at {address} ...")
         publish(
@@ -68,24 +72,54 @@ def ingest(
     return manifest
 
 
+def _readers(source: Source, *, origin: Path | str) -> Sequence[Callable[[], Recording]]:
+    """Give what reads each recording, in order of the files' names."""
+    if is_remote(str(origin)):
+        return _streaming(source, origin=str(origin))
+    local_path(origin)  # refuses an address of another service
+    return [partial(source.read, file) for file in source.files(Path(origin))]
+
+
+def _streaming(source: Source, *, origin: str) -> Sequence[Callable[[], Recording]]:
+    if not isinstance(source, StreamSource):
+        reason = (
+            "files of this format are read whole, on this machine: fetch them first, as with "
+            "`aws s3 cp --recursive`."
+        )
+        raise StorageRefused(origin, reason)
+    bucket = Bucket(origin.rstrip("/"))
+    bucket.preflight()
+    is_file = bucket.address.endswith(source.suffixes)
+    names = [""] if is_file else [name for name in bucket.names() if "/" not in name]
+    names = [name for name in names if is_file or name.endswith(source.suffixes)]
+    if not names:
+        raise ValueError(f"{origin} holds no {' or '.join(source.suffixes)} file.")
+    return [partial(_read_open, source, bucket, name) for name in sorted(names)]
+
+
+def _read_open(source: StreamSource, bucket: Bucket, name: str) -> Recording:
+    address = f"{bucket.address}/{name}" if name else bucket.address
+    with bucket.open(name) as opened:
+        return source.read_open(opened, name=address, version=opened.version)
+
+
 def _recordings(
-    source: Source,
-    files: tuple[Path, ...],
+    readers: Sequence[Callable[[], Recording]],
     *,
     rate_hz: float | None,
     trial_frames: int | None,
     say: Callable[[str], None],
 ) -> Iterator[Recording]:
     begun = time.monotonic()
-    for i, file in enumerate(files, start=1):
-        recording = source.read(file)
+    for i, read in enumerate(readers, start=1):
+        recording = read()
         if rate_hz is not None:
             recording = resample(recording, rate_hz=rate_hz)
         if trial_frames is not None:
             recording = split_trials_every(recording, n_frames=trial_frames)
-        left = (time.monotonic() - begun) / i * (len(files) - i)
+        left = (time.monotonic() - begun) / i * (len(readers) - i)
         say(
-            f"{i}/{len(files)} {recording.name}: {len(recording.trial_T)} frames of "
+            f"{i}/{len(readers)} {recording.name}: {len(recording.trial_T)} frames of "
             f"{len(recording.units)} units at {recording.rate_hz:g} Hz, about {left:.0f} s left"
         )
         yield recording
