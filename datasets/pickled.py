@@ -12,6 +12,7 @@ import io
 import pickletools
 import re
 import struct
+import tokenize
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+DAMAGED_NPY = (EOFError, OSError, SyntaxError, TypeError, ValueError, tokenize.TokenError)
+"""What NumPy raises where a ``.npy`` file is damaged: its header is read as Python is."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -62,7 +66,7 @@ def read_object_array(file: Path, /) -> list[dict[str, object]]:
             version = np.lib.format.read_magic(opened)
             header = np.lib.format.read_array_header_1_0 if version == (1, 0) else _refuse
             _, _, dtype = header(opened)
-        except (OSError, EOFError, SyntaxError, TypeError, ValueError) as error:
+        except DAMAGED_NPY as error:
             raise ValueError(f"this is no whole .npy file: {error}.") from error
         data = opened.read()
     if not dtype.hasobject:

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from calsweep.datasets.pickled import plain, read_object_array
+from calsweep.datasets.pickled import DAMAGED_NPY, plain, read_object_array
 from calsweep.datasets.plane import Plane, join_planes, plane_order
 from calsweep.datasets.recording import Recording
 from calsweep.datasets.source import (
@@ -291,7 +291,7 @@ def _load(file: Path) -> NDArray[np.generic]:
         raise ValueError(f"there is no {file.name}.")
     try:
         array: NDArray[np.generic] = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, EOFError, ValueError, SyntaxError, TypeError) as error:
+    except DAMAGED_NPY as error:
         raise ValueError(f"{file.name} is no whole array of numbers: {error}.") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "iubf":
         raise ValueError(f"{file.name} must hold numbers, but does not.")

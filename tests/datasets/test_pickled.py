@@ -123,6 +123,23 @@ def test_every_flipped_byte_is_told_or_harmless(protocol):
                 [plain(value) for value in read.values()]
 
 
+def test_every_flipped_byte_of_a_header_is_told_or_harmless(tmp_path):
+    file = tmp_path / "ops.npy"
+    np.save(file, {"fs": 10.0})
+    whole = file.read_bytes()
+    told = 0
+    for at in range(128):
+        for flip in (0x01, 0x02, 0x80, 0xFF):
+            raw = bytearray(whole)
+            raw[at] ^= flip
+            file.write_bytes(raw)
+            try:
+                read_object_array(file)
+            except ValueError:
+                told += 1
+    assert told > 200
+
+
 @pytest.mark.parametrize("n_bytes", [0, 5, 30, 100, 130, 150])
 def test_truncated_file_is_told(tmp_path, n_bytes):
     file = tmp_path / "ops.npy"
