@@ -57,7 +57,8 @@ class Recording:
     trial_T
         Shape ``(time,)``, whole numbers. A window never crosses a change of this number.
     source_sha256
-        Name of each source file to its SHA-256.
+        Name of each source file to its SHA-256; for one that was read in part, from object storage,
+        in its place the ETag and size that it had.
     images
         Of all frames; an array will do.
     may_miss

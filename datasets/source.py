@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,29 @@ class Axes(Enum):
 
     TIME_UNIT = "time-unit"
     UNIT_TIME = "unit-time"
+
+
+@runtime_checkable
+class StreamSource(Source, Protocol):
+    """A source that can read an open file, and so parts of one at an ``s3://`` address."""
+
+    suffixes: ClassVar[tuple[str, ...]]
+    """Endings of its files' names."""
+
+    def read_open(self, opened: io.RawIOBase, /, *, name: str, version: str) -> Recording:
+        """Read the recording of one open file.
+
+        Parameters
+        ----------
+        opened
+            To read and seek in; it stays open.
+        name
+            Address of the file, for messages and for the recording's name.
+        version
+            What tells its bytes from others, for `Recording.source_sha256`: a SHA-256 would need
+            all of them.
+        """
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,13 +189,13 @@ def sha256_of(file: Path, /) -> str:
 
 
 @contextmanager
-def naming(file: Path, /, *refused: type[Exception]) -> Iterator[None]:
+def naming(file: Path | str, /, *refused: type[Exception]) -> Iterator[None]:
     """Raise what goes wrong inside as a `ValueError` that names the file.
 
     Parameters
     ----------
     file
-        File or folder of the recording.
+        File or folder of the recording, or its address.
     refused
         Errors that the format's library raises for a damaged file, beside `ValueError`.
 

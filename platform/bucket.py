@@ -22,11 +22,16 @@ from urllib.parse import urlsplit
 
 from calsweep.datasets.store import Store
 from calsweep.platform.address import StorageRefused
+from calsweep.platform.block_file import BlockFile
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+    from mypy_boto3_s3.type_defs import (
+        CompletedPartTypeDef,
+        GetObjectOutputTypeDef,
+        HeadObjectOutputTypeDef,
+    )
     from tenacity import RetryCallState
 
 CONNECT_TIMEOUT_S = 5.0
@@ -93,6 +98,34 @@ class Bucket:
         with self._answering():
             return self._retried(lambda give_up: self._get(name, give_up=give_up))
 
+    def open(self, name: str, /) -> BlockFile:
+        """Open a file to read parts of it; each part is asked for as `read` asks for the whole.
+
+        Once it is replaced, no more is read of it: parts of two files are never mixed.
+
+        Parameters
+        ----------
+        name
+            Of the file; empty if the address is that of a file itself.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none of this name.
+        """
+        with self._answering():
+            there = self._retried(lambda _: self._head(name))
+        etag, n_bytes = there["ETag"], there["ContentLength"]
+
+        def read_range(start: int, stop: int) -> bytes:
+            with self._answering():
+                return self._retried(
+                    lambda give_up: self._get_range(name, start, stop, etag=etag, give_up=give_up)
+                )
+
+        version = f"not taken, streamed: ETag {etag}, {n_bytes} bytes"
+        return BlockFile(read_range, n_bytes=n_bytes, version=version)
+
     def names(self) -> list[str]:
         """List the files."""
         with self._answering():
@@ -125,7 +158,7 @@ class Bucket:
             return _client(self._address, silence_s=self._silence_s)
 
     def _key(self, name: str) -> str:
-        return f"{self._prefix}/{name}"
+        return f"{self._prefix}/{name}" if name else self._prefix
 
     @contextlib.contextmanager
     def _answering(self) -> Iterator[None]:
@@ -152,12 +185,42 @@ class Bucket:
         return attempts(call, give_up)
 
     def _get(self, name: str, *, give_up: float) -> bytes:
-        from botocore.exceptions import ReadTimeoutError
-
         try:
             answer = self._client.get_object(Bucket=self._bucket, Key=self._key(name))
         except self._client.exceptions.NoSuchKey as error:
-            raise FileNotFoundError(f"There is no file {self._address}/{name}.") from error
+            raise self._missing(name) from error
+        return self._body(answer, give_up=give_up)
+
+    def _get_range(self, name: str, start: int, stop: int, *, etag: str, give_up: float) -> bytes:
+        answer = self._client.get_object(
+            Bucket=self._bucket,
+            Key=self._key(name),
+            Range=f"bytes={start}-{stop - 1}",
+            IfMatch=etag,
+        )
+        if not answer.get("ContentRange", "").startswith(f"bytes {start}-{stop - 1}/"):
+            answer["Body"].close()  # the whole file may be on its way
+            raise StorageRefused(self._address, "the service gives no parts of files.")
+        return self._body(answer, give_up=give_up)
+
+    def _head(self, name: str) -> HeadObjectOutputTypeDef:
+        from botocore.exceptions import ClientError
+
+        try:
+            return self._client.head_object(Bucket=self._bucket, Key=self._key(name))
+        except ClientError as error:
+            if _code(error) in {"404", "NoSuchKey"}:
+                raise self._missing(name) from error
+            raise
+
+    def _missing(self, name: str) -> FileNotFoundError:
+        return FileNotFoundError(
+            f"There is no file {'/'.join(filter(None, (self._address, name)))}."
+        )
+
+    def _body(self, answer: GetObjectOutputTypeDef, *, give_up: float) -> bytes:
+        from botocore.exceptions import ReadTimeoutError
+
         pieces = []
         with contextlib.closing(answer["Body"]) as body:
             for piece in body.iter_chunks(_PIECE_BYTES):
@@ -174,14 +237,10 @@ class Bucket:
         return [key.removeprefix(f"{self._prefix}/") for key in found]
 
     def _has(self, file: Path, *, sha256: str) -> bool:
-        from botocore.exceptions import ClientError
-
         try:
-            there = self._client.head_object(Bucket=self._bucket, Key=self._key(file.name))
-        except ClientError as error:
-            if _code(error) in {"404", "NoSuchKey"}:
-                return False
-            raise
+            there = self._head(file.name)
+        except FileNotFoundError:
+            return False
         same_size = there["ContentLength"] == file.stat().st_size
         return same_size and there["Metadata"].get(_SHA256) == sha256
 
@@ -343,6 +402,8 @@ def _kind(error: BaseException) -> str:
 def _answer(error: ClientError, *, bucket: str) -> str:
     code = _code(error)
     call = error.operation_name
+    if code in {"412", "PreconditionFailed"}:
+        return "a file was replaced while it was read: begin again."
     if code in {"404", "NoSuchBucket"}:
         return f"there is no bucket {bucket!r}: create it first."
     if code in _REFUSED:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from calsweep.datasets.manifest import Manifest
 from calsweep.datasets.recording import Recording
 from calsweep.datasets.resample import resample
 from calsweep.datasets.shard import SHARD_MB, write_dataset
-from calsweep.datasets.source import Source
+from calsweep.datasets.source import Source, StreamSource
 from calsweep.datasets.step import Step
 from calsweep.datasets.trial import split_trials_every
 from calsweep.datasets.truth import Simulator, Truth
+from calsweep.platform.address import StorageRefused, is_remote, local_path
+from calsweep.platform.bucket import Bucket
 from calsweep.platform.storage import publish, workspace
 
 
@@ -21,7 +24,7 @@ def ingest(
     source: Source,
     /,
     *,
-    origin: Path,
+    origin: Path | str,
     address: str,
     steps: Sequence[Step] = (),
     rate_hz: float | None = None,
@@ -37,7 +40,8 @@ def ingest(
     source
         Reads the files.
     origin
-        A folder of files, or one file.
+        A folder of files, or one file; for a source that can stream also at ``s3://BUCKET/NAME``,
+        where no more is fetched of a file than the recording needs.
     address
         Where the dataset is to be: a path or ``s3://BUCKET/NAME``.
     steps
@@ -60,11 +64,10 @@ def ingest(
     FileExistsError
         If something is at the address already.
     StorageRefused
-        If the address cannot be written to, or `origin` lies there.
+        If the address cannot be written to, `origin` lies there or cannot be reached.
     """
     recordings = _recordings(
-        source,
-        source.files(origin),
+        _readers(source, origin=origin),
         steps=steps,
         rate_hz=rate_hz,
         trial_frames=trial_frames,
@@ -140,9 +143,39 @@ def _put(
     return manifest
 
 
+def _readers(source: Source, *, origin: Path | str) -> Sequence[Callable[[], Recording]]:
+    """Give what reads each recording, in order of the files' names."""
+    if is_remote(str(origin)):
+        return _streaming(source, origin=str(origin))
+    local_path(origin)  # refuses an address of another service
+    return [partial(source.read, file) for file in source.files(Path(origin))]
+
+
+def _streaming(source: Source, *, origin: str) -> Sequence[Callable[[], Recording]]:
+    if not isinstance(source, StreamSource):
+        reason = (
+            "files of this format are read whole, on this machine: fetch them first, as with "
+            "`aws s3 cp --recursive`."
+        )
+        raise StorageRefused(origin, reason)
+    bucket = Bucket(origin.rstrip("/"))
+    bucket.preflight()
+    is_file = bucket.address.endswith(source.suffixes)
+    names = [""] if is_file else [name for name in bucket.names() if "/" not in name]
+    names = [name for name in names if is_file or name.endswith(source.suffixes)]
+    if not names:
+        raise ValueError(f"{origin} holds no {' or '.join(source.suffixes)} file.")
+    return [partial(_read_open, source, bucket, name) for name in sorted(names)]
+
+
+def _read_open(source: StreamSource, bucket: Bucket, name: str) -> Recording:
+    address = f"{bucket.address}/{name}" if name else bucket.address
+    with bucket.open(name) as opened:
+        return source.read_open(opened, name=address, version=opened.version)
+
+
 def _recordings(
-    source: Source,
-    files: tuple[Path, ...],
+    readers: Sequence[Callable[[], Recording]],
     *,
     steps: Sequence[Step],
     rate_hz: float | None,
@@ -150,16 +183,16 @@ def _recordings(
     say: Callable[[str], None],
 ) -> Iterator[Recording]:
     begun = time.monotonic()
-    for i, file in enumerate(files, start=1):
-        recording = source.read(file)
+    for i, read in enumerate(readers, start=1):
+        recording = read()
         for step in steps:
             recording = step.apply(recording)
         if rate_hz is not None:
             recording = resample(recording, rate_hz=rate_hz)
         if trial_frames is not None:
             recording = split_trials_every(recording, n_frames=trial_frames)
-        left = (time.monotonic() - begun) / i * (len(files) - i)
-        say(f"{i}/{len(files)} {recording.name}: {_size(recording)}, about {left:.0f} s left")
+        left = (time.monotonic() - begun) / i * (len(readers) - i)
+        say(f"{i}/{len(readers)} {recording.name}: {_size(recording)}, about {left:.0f} s left")
         yield recording
 
 

@@ -83,7 +83,7 @@ def publish(
 
 @contextlib.contextmanager
 def workspace(
-    address: str, /, *, replace: bool = False, origin: Path | None = None
+    address: str, /, *, replace: bool = False, origin: Path | str | None = None
 ) -> Iterator[Path]:
     """Give a new folder to write a dataset in; whatever is left of it at the end is removed.
 
@@ -104,6 +104,7 @@ def workspace(
         If the address cannot be written to.
     """
     if is_remote(address):
+        _check_remote_origin(address, origin=origin)
         bucket = Bucket(address)
         bucket.preflight()
         _check_bucket(bucket, replace=replace)
@@ -134,13 +135,21 @@ def _no_dataset(address: str, what: str) -> str:
     )
 
 
-def _check_origin(place: Path, address: str, *, origin: Path | None) -> None:
-    if origin is None:
+def _check_origin(place: Path, address: str, *, origin: Path | str | None) -> None:
+    if origin is None or is_remote(str(origin)):
         return
-    path = origin.expanduser().resolve()
+    path = Path(origin).expanduser().resolve()
     if place == path or place in path.parents:
-        reason = f"{origin}, which is read from, lies there: choose another address."
-        raise StorageRefused(address, reason)
+        raise StorageRefused(address, _read_from(origin))
+
+
+def _check_remote_origin(address: str, *, origin: Path | str | None) -> None:
+    if f"{origin}/".startswith(f"{address.rstrip('/')}/"):
+        raise StorageRefused(address, _read_from(origin))
+
+
+def _read_from(origin: Path | str | None) -> str:
+    return f"{origin}, which is read from, lies there: choose another address."
 
 
 def _check_place(place: Path, address: str, *, replace: bool) -> None:

@@ -39,6 +39,7 @@ class FaultProxy:
         self.silence_s = silence_s
         self.requests: list[tuple[str, str]] = []
         self.faults: Counter[str] = Counter()
+        self.n_bytes = 0  # of bodies that were handed on to who asked
         self.lock = threading.Lock()
         proxy = self
 
@@ -124,5 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
         if share < 1 and len(data) > 1:
             data = data[: int(len(data) * share)]
             self.close_connection = True
+        with self.owner.lock:
+            self.owner.n_bytes += len(data)
         self.wfile.write(data)
         self.wfile.flush()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -48,7 +47,7 @@ def ingest() -> None:
 
 
 _ARGUMENTS = (
-    click.Argument(["origin"], metavar="FROM", type=click.Path(path_type=Path)),
+    click.Argument(["origin"], metavar="FROM"),
     click.Argument(["address"], metavar="TO"),
 )
 _COMMON = (
@@ -77,7 +76,7 @@ def _command(name: str, entry: SourceEntry) -> click.Command:
     kind = entry.load()
 
     def run(
-        origin: Path,
+        origin: str,
         address: str,
         resample_hz: float | None,
         trial_frames: int | None,
@@ -106,7 +105,7 @@ def _command(name: str, entry: SourceEntry) -> click.Command:
     )
 
 
-def _run(source: Source, origin: Path, address: str, **options: Any) -> None:
+def _run(source: Source, origin: str, address: str, **options: Any) -> None:
     manifest = ingest_files(source, origin=origin, address=address, say=click.echo, **options)
     click.echo(
         f"{address}: {len(manifest.recordings)} recordings of {len(manifest.subjects)} subjects, "

@@ -7,14 +7,17 @@ import json
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import h5py
 import numpy as np
+import pynwb
 import pytest
 import scipy.io
 import scipy.sparse
 import tifffile
+from pynwb.ophys import DfOverF, ImageSegmentation, OpticalChannel
 
 from calsweep.datasets.catalog import sources
 from calsweep.datasets.shard import write_dataset
@@ -138,6 +141,51 @@ def write_caiman(folder, *, activity=ACTIVITY_TN, leave_out=False, **more):
     return file
 
 
+def write_nwb(folder, *, activity=ACTIVITY_TN, leave_out=False):
+    nwb = pynwb.NWBFile(
+        session_description="simulated", identifier="1",
+        session_start_time=datetime(2024, 1, 1, tzinfo=UTC),
+    )  # fmt: skip
+    green = OpticalChannel(name="green", description="", emission_lambda=510.0)
+    imaging = nwb.create_imaging_plane(
+        name="imaging", optical_channel=green, description="", device=nwb.create_device(name="a"),
+        excitation_lambda=920.0, indicator="GCaMP6f", location="V1",
+    )  # fmt: skip
+    ophys = nwb.create_processing_module("ophys", "traces")
+    segmentation, dff = ImageSegmentation(), DfOverF()
+    ophys.add([segmentation, dff])
+    plane = segmentation.create_plane_segmentation(
+        name="plane0", description="", imaging_plane=imaging
+    )
+    for i in range(2):
+        plane.add_roi(pixel_mask=[(i, 1, 1.0)])
+    rois = plane.create_roi_table_region(region=[0, 1], description="all")
+    if not leave_out:
+        dff.create_roi_response_series(
+            name="plane0", data=activity, rois=rois, unit="n.a.", rate=30.0
+        )
+    behavior = nwb.create_processing_module("behavior", "what it did")
+    behavior.add(pynwb.TimeSeries(name="run", data=RUN_T, unit="n/a", rate=30.0))
+    behavior.add(pynwb.TimeSeries(name="speed_cm_s", data=SPEED_T, unit="cm/s", rate=30.0))
+    with pynwb.NWBHDF5IO(folder / "m1_d1.nwb", "w") as opened:
+        opened.write(nwb)
+    return folder / "m1_d1.nwb"
+
+
+def write_suite2p(folder, *, activity=ACTIVITY_TN, leave_out=False):
+    plane = folder / "m1_d1" / "suite2p" / "plane0"
+    plane.mkdir(parents=True)
+    traces_NT = activity.T.astype(np.float32)
+    arrays = {"F": traces_NT, "Fneu": traces_NT * 0, "spks": traces_NT, "iscell": np.ones((2, 2))}
+    for name, array in arrays.items():
+        if not (leave_out and name == "iscell"):
+            np.save(plane / f"{name}.npy", array)
+    np.save(plane / "ops.npy", {"fs": 30.0, "nplanes": 1, "Ly": 4, "Lx": 4})
+    np.save(plane / "stat.npy", np.array([{"med": [0.0, 1.0]}, {"med": [2.0, 1.0]}]))
+    (folder / "m1_d1.csv").write_text(TABLE)
+    return folder / "m1_d1"
+
+
 EXAMPLES = {
     "caiman": Example(
         write=write_caiman,
@@ -179,6 +227,17 @@ EXAMPLES = {
         missing="m1_d1_11.npz: there is no array `label`. Arrays: image.",
         has_images=True,
         spoil=lambda folder: folder / "m1_d1_10.npz",
+    ),
+    "nwb": Example(
+        write=write_nwb,
+        units=("roi0", "roi1"),
+        missing="there is no RoiResponseSeries in it: no activity of ROIs.",
+    ),
+    "suite2p": Example(
+        write=write_suite2p,
+        units=("roi0", "roi1"),
+        missing="plane0: there is no iscell.npy.",
+        spoil=lambda folder: folder / "suite2p" / "plane0" / "F.npy",
     ),
     "tiff": Example(
         write=write_tiff,

@@ -161,3 +161,40 @@ def test_removed_upload_leaves_no_parts(s3, wire, monkeypatch, tmp_path):
     proxy.choose = lambda *_: ""
     Bucket(ADDRESS).delete(["large.bin"])
     assert s3.list_multipart_uploads(Bucket="calsweep-test").get("Uploads", []) == []
+
+
+def test_part_of_a_file_is_read_through_faults(s3, wire):
+    put(s3)
+    faults = [fault for fault in FAULTS if fault != "silence"]
+    proxy = wire(lambda _, __, n: faults[n // 2 % len(faults)] if n % 2 == 0 else "")
+    with Bucket(ADDRESS).open("a.bin") as opened:
+        for at in (1_000_000, 5, 600_000):
+            opened.seek(at)
+            assert opened.read(1_000) == DATA[at : at + 1_000]
+        assert opened.seek(0, os.SEEK_END) == len(DATA)
+        assert opened.version.endswith(f"{len(DATA)} bytes")
+    assert sum(proxy.faults.values()) >= 4
+
+
+def test_fault_that_stays_while_parts_are_read_is_told(s3, wire):
+    put(s3)
+    proxy = wire(lambda *_: "")
+    opened = Bucket(ADDRESS, deadline_s=1.0).open("a.bin")
+    proxy.choose = lambda *_: "503"
+    with pytest.raises(StorageRefused, match="answered ServiceUnavailable to GetObject"):
+        opened.read(10)
+
+
+def test_file_that_is_replaced_while_it_is_read_is_told(s3):
+    put(s3)
+    opened = Bucket(ADDRESS).open("a.bin")
+    assert opened.read(4) == DATA[:4]
+    put(s3, data=DATA[::-1])
+    opened.seek(900_000)
+    with pytest.raises(StorageRefused, match="a file was replaced while it was read"):
+        opened.read(4)
+
+
+def test_file_to_open_that_is_not_there_is_told(s3):
+    with pytest.raises(FileNotFoundError, match="s3://calsweep-test/m1/none.bin"):
+        Bucket(ADDRESS).open("none.bin")

@@ -5,6 +5,7 @@ import os
 import shlex
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -13,10 +14,13 @@ import pytest
 
 from calsweep.datasets.catalog import sources
 from calsweep.datasets.dataset import read_manifest
+from calsweep.datasets.shard import read_shard
 from calsweep.datasets.store import FolderStore
+from calsweep.platform.bucket import Bucket
 from calsweep.platform.command import main
 from calsweep.platform.commands.dataclass_option import values_of
 from calsweep.platform.commands.ingest import ingest
+from tests.faults import FaultProxy
 
 RNG = np.random.default_rng(0)
 
@@ -266,3 +270,132 @@ def test_help_of_ingest_imports_no_format():
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert shown.stdout.splitlines()[-1] == "[]"
+
+
+def write_nwb(file, *, seed=0, **fields):
+    """Write a session with a large series of no use, as raw data are in an NWB file."""
+    import pynwb
+    from pynwb.ophys import DfOverF, ImageSegmentation, OpticalChannel
+
+    file.parent.mkdir(exist_ok=True)
+    nwb = pynwb.NWBFile(
+        session_description="simulated", identifier="1",
+        session_start_time=datetime(2024, 1, 1, tzinfo=UTC), **fields,
+    )  # fmt: skip
+    green = OpticalChannel(name="green", description="", emission_lambda=510.0)
+    plane = nwb.create_imaging_plane(
+        name="imaging", optical_channel=green, description="", device=nwb.create_device(name="a"),
+        excitation_lambda=920.0, indicator="GCaMP6f", location="V1",
+    )  # fmt: skip
+    rng = np.random.default_rng(seed)
+    raw = rng.integers(0, 2**16, size=(600, 200, 200), dtype=np.uint16)
+    nwb.add_acquisition(
+        pynwb.ophys.TwoPhotonSeries(
+            name="raw", data=raw, imaging_plane=plane, rate=30.0, unit="n.a."
+        )
+    )
+    ophys = nwb.create_processing_module("ophys", "traces")
+    segmentation, dff = ImageSegmentation(), DfOverF()
+    ophys.add(segmentation)
+    ophys.add(dff)
+    rois = segmentation.create_plane_segmentation(
+        name="plane0", description="", imaging_plane=plane
+    )
+    for i in range(50):
+        rois.add_roi(pixel_mask=[(i, j, 1.0) for j in range(10)])
+    region = rois.create_roi_table_region(region=list(range(50)), description="all")
+    traces = rng.normal(size=(6000, 50)).astype(np.float32)
+    dff.create_roi_response_series(name="dff", data=traces, rois=region, unit="n.a.", rate=10.0)
+    behavior = nwb.create_processing_module("behavior", "what it did")
+    running = (np.arange(6000) // 500 % 2).astype(int)
+    behavior.add(pynwb.TimeSeries(name="running", data=running, unit="n/a", rate=10.0))
+    with pynwb.NWBHDF5IO(file, "w") as opened:
+        opened.write(nwb)
+    return traces
+
+
+def upload(s3, folder):
+    for file in folder.iterdir():
+        s3.upload_file(str(file), "calsweep-test", f"{folder.name}/{file.name}")
+
+
+def test_nwb_files_are_streamed_and_what_is_not_needed_stays_there(
+    s3, calsweep, tmp_path, monkeypatch
+):
+    traces = write_nwb(tmp_path / "sessions" / "m1_a.nwb")
+    write_nwb(tmp_path / "sessions" / "m2_a.nwb", seed=1)
+    upload(s3, tmp_path / "sessions")
+    proxy = FaultProxy(os.environ["CALSWEEP_TEST_S3"], lambda *_: "")
+    with proxy.running():
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        code, out, err = calsweep("ingest", "nwb", "s3://calsweep-test/sessions/", "m")
+    assert (code, err) == (0, "")
+    assert "m: 2 recordings of 2 subjects, 12000 frames of 50 units at 10 Hz." in out
+    store = FolderStore(tmp_path / "m")
+    manifest = read_manifest(store)
+    first = read_shard(manifest.shards[0], store=store)
+    assert np.array_equal(np.asarray(first["unit.roi0"])[:6000], traces[:, 0])
+    size = (tmp_path / "sessions" / "m1_a.nwb").stat().st_size
+    source = manifest.recordings[0].source_sha256["m1_a.nwb"]
+    assert source.startswith("not taken, streamed: ETag ")
+    assert source.endswith(f"{size} bytes")
+    n_gets = sum(method == "GET" for method, _ in proxy.requests)
+    assert size > 48e6
+    assert proxy.n_bytes < 5e6  # of 99e6; the traces alone are 2.4e6
+    assert n_gets < 20
+
+
+def test_one_nwb_file_on_s3_is_told_when_it_is_bad_and_leaves_nothing(s3, calsweep, tmp_path):
+    s3.put_object(Bucket="calsweep-test", Key="a.nwb", Body=b"\x89HDF\r\n\x1a\n" + b"\0" * 900)
+    code, _, err = calsweep("ingest", "nwb", "s3://calsweep-test/a.nwb", "m")
+    assert code == 2
+    assert "calsweep: s3://calsweep-test/a.nwb: this is no whole NWB file" in err
+    code, _, err = calsweep("ingest", "nwb", "s3://calsweep-test/b.nwb", "m")
+    assert (code, err) == (2, "calsweep: There is no file s3://calsweep-test/b.nwb.\n")
+    code, _, err = calsweep("ingest", "nwb", "s3://calsweep-test/none/", "m")
+    assert (code, err) == (2, "calsweep: s3://calsweep-test/none/ holds no .nwb file.\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_service_that_fails_while_a_file_is_streamed_is_told_as_such(
+    s3, calsweep, tmp_path, monkeypatch
+):
+    write_nwb(tmp_path / "sessions" / "m1_a.nwb")
+    upload(s3, tmp_path / "sessions")
+    proxy = FaultProxy(
+        os.environ["CALSWEEP_TEST_S3"],
+        lambda *_: "503" if n_parts(proxy) > 3 else "",
+    )
+    monkeypatch.setattr(Bucket.__init__, "__kwdefaults__", {"deadline_s": 1.0, "silence_s": 4.0})
+    with proxy.running():
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        code, _, err = calsweep("ingest", "nwb", "s3://calsweep-test/sessions/m1_a.nwb", "m")
+    assert code == 2
+    assert "the service answered ServiceUnavailable to GetObject: try again" in err
+    assert len(err.strip().splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["sessions"]
+
+
+def n_parts(proxy):
+    return sum(method == "GET" and ".nwb" in path for method, path in proxy.requests)
+
+
+def test_source_that_reads_whole_files_refuses_an_s3_origin(calsweep, tmp_path):
+    code, _, err = calsweep("ingest", "npz", "s3://lab/sessions", "m")
+    assert code == 2
+    assert err == (
+        "calsweep: s3://lab/sessions cannot be used: files of this format are read whole, on this "
+        "machine: fetch them first, as with `aws s3 cp --recursive`.\n"
+    )
+    code, _, err = calsweep("ingest", "npz", "gs://lab/sessions", "m")
+    assert code == 2
+    assert "gs://lab/sessions cannot be used" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_recordings_on_s3_are_never_replaced_by_their_dataset(s3, calsweep):
+    s3.put_object(Bucket="calsweep-test", Key="own/a.nwb", Body=b"years")
+    for address in ("s3://calsweep-test/own", "s3://calsweep-test/own/"):
+        code, _, err = calsweep("ingest", "nwb", "s3://calsweep-test/own/a.nwb", address)
+        assert code == 2
+        assert "s3://calsweep-test/own/a.nwb, which is read from, lies there" in err
