@@ -8,6 +8,7 @@ once an epoch, and batches mix recordings, without more than a few shards in mem
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ N_CHANNELS = 3
 """The frame before, the frame, the frame after."""
 
 _N_AT_ONCE = 8
+_BATCHES_AHEAD = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,9 +225,23 @@ class ImageStream:
             order_W[i : i + self.batch_size] for i in range(0, len(order_W), self.batch_size)
         ][first_batch:]
         shards = [self._shards_needed(windows_W) for windows_W in batches]
-        with _Reader(self, shards) as reader:
-            for windows_W, needed in zip(batches, shards, strict=True):
-                yield self._batch(windows_W, reader.open(needed))
+        # One thread puts the next batches together while the caller works on this one.
+        with _Reader(self, shards) as reader, ThreadPoolExecutor(1) as ahead:
+            pairs = zip(batches, shards, strict=True)
+            waiting = deque(
+                ahead.submit(self._batch, *pair, reader)
+                for pair in itertools.islice(pairs, _BATCHES_AHEAD)
+            )
+            try:
+                while waiting:
+                    batch = waiting.popleft().result()
+                    waiting.extend(
+                        ahead.submit(self._batch, *pair, reader)
+                        for pair in itertools.islice(pairs, 1)
+                    )
+                    yield batch
+            finally:
+                ahead.shutdown(cancel_futures=True)
 
     def _shards_needed(self, windows_W: NDArray[np.int64]) -> list[int]:
         first_W, last_W = map(self._shard_with, self._reach(self.starts_W[windows_W]))
@@ -233,7 +249,7 @@ class ImageStream:
         return sorted({shard for first, last in pairs for shard in range(first, last + 1)})
 
     def _batch(
-        self, windows_W: NDArray[np.int64], shards: dict[int, NDArray[np.generic]]
+        self, windows_W: NDArray[np.int64], shards: Sequence[int], reader: _Reader
     ) -> ImageBatch:
         needed_WLC = self._needed(self.starts_W[windows_W])
         frames_F, index = np.unique(needed_WLC, return_inverse=True)
@@ -241,7 +257,7 @@ class ImageStream:
         assert images is not None  # noqa: S101 - checked when the stream was made
         frames_FHX = np.empty((len(frames_F), images.height, images.width), dtype=images.dtype)
         cuts = np.searchsorted(frames_F, self._borders)
-        for shard, images_RHX in shards.items():
+        for shard, images_RHX in reader.open(shards).items():
             here = slice(cuts[shard], cuts[shard + 1])
             np.take(images_RHX, frames_F[here] - self._borders[shard], axis=0, out=frames_FHX[here])
         return ImageBatch(

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
 
 from calsweep.datasets.align import align, even_times
@@ -116,10 +118,30 @@ def read_columns(file: Path, /) -> dict[str, NDArray[np.float64]]:
         reader = csv.reader(opened)
         names = tuple(cell.strip() for cell in next(reader, []))
         _check_header(names)
+        plain = _plain_columns(file, names=names)
+        if plain is not None:
+            return plain
         rows = [_row(cells, names=names, line=reader.line_num) for cells in reader if cells]
     if not rows:
         raise ValueError("the table has no rows.")
     return dict(zip(names, np.array(rows, dtype=np.float64).T.copy(), strict=True))
+
+
+def _plain_columns(file: Path, *, names: tuple[str, ...]) -> dict[str, NDArray[np.float64]] | None:
+    """Read a table that holds rows of plain numbers, as most do; of others nothing is told here."""
+    try:
+        table = pa_csv.read_csv(
+            file,
+            read_options=pa_csv.ReadOptions(column_names=list(names), skip_rows=1),
+            convert_options=pa_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.float64()), null_values=[""]
+            ),
+        )
+    except (pa.ArrowException, ValueError):
+        return None
+    if not table.num_rows:
+        return None
+    return {name: table.column(name).to_numpy().copy() for name in names}
 
 
 def _check_header(names: tuple[str, ...]) -> None:

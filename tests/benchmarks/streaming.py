@@ -59,8 +59,9 @@ def main() -> None:
     os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "testing")
     os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
     if options.arm:
-        print(json.dumps(measure(options.arm, options.folder, cache_mb=options.cache_mb)))
-        return
+        got = measure(options.arm, options.folder, cache_mb=options.cache_mb)
+        print(json.dumps(got), flush=True)
+        os._exit(0)  # threads of `datasets` abort the end of a process
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "images"
         make(folder, megabytes=options.megabytes, shard_mb=options.shard_mb)
