@@ -20,6 +20,7 @@ from ray.tune.search import Searcher
 
 from calsweep.datasets.fold import FoldPlan
 from calsweep.platform.fold_task import FoldTask, fold_seed
+from calsweep.platform.interruption import Interruption
 from calsweep.platform.plain import to_plain
 from calsweep.platform.record import BASELINE, FoldRecord, Record, TrialState
 from calsweep.platform.resources import Resources
@@ -115,24 +116,26 @@ def search(
     remove_stops(plan.folder / "folds")
     # As many trials as keep every device busy, and one more to take over where one ends.
     n_side_by_side = 1 + math.ceil(n_parallel / len(plan.folds.folds))
-    tuner = tune.Tuner(
-        _trainable(plan),
-        tune_config=tune.TuneConfig(
-            search_alg=Suggester(settings, source, auditor, lag=n_side_by_side),
-            num_samples=n_trials,
-            max_concurrent_trials=n_side_by_side,
-            reuse_actors=True,
-        ),
-        run_config=tune.RunConfig(
-            name="tune",
-            storage_path=str(plan.folder),
-            verbose=0,
-            # What a trial has reached lies in the sweep's record.
-            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            callbacks=[RecordKeeper(record, progress)],
-        ),
-    )
-    tuner.fit()
+    with Interruption() as interruption:
+        tuner = tune.Tuner(
+            _trainable(plan),
+            tune_config=tune.TuneConfig(
+                search_alg=Suggester(settings, source, auditor, lag=n_side_by_side),
+                num_samples=n_trials,
+                max_concurrent_trials=n_side_by_side,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=str(plan.folder),
+                verbose=0,
+                # What a trial has reached lies in the sweep's record.
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                callbacks=[RecordKeeper(record, progress, interruption)],
+            ),
+        )
+        tuner.fit()
+        interruption.check()
 
 
 def _trainable(plan: TrialPlan) -> Any:
@@ -299,14 +302,19 @@ class RecordKeeper(tune.Callback):
     It must be quick: Ray Tune waits for it. MLflow is fed from the record elsewhere.
     """
 
-    def __init__(self, record: Record, progress: Progress) -> None:
+    def __init__(self, record: Record, progress: Progress, interruption: Interruption) -> None:
         self._record = record
         self._progress = progress
+        self._interruption = interruption
         self._n_ended = 0
 
     def __getstate__(self) -> dict[str, Any]:
         """Keep nothing in Ray Tune's own files."""
         return {}
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """End the search if Ctrl-C was pressed and Ray did not let it through."""
+        self._interruption.check()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Write that a trial began."""

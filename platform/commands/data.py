@@ -135,7 +135,8 @@ def _possible(timeline: Timeline, variant: str, *, k: int, length: int) -> str:
         return f"not possible: {error}"
     n_folds = f"{len(plan.folds)} fold{'s' if len(plan.folds) > 1 else ''}"
     groups = " | ".join(", ".join(group[:4]) + ", ..." * (len(group) > 4) for group in plan.groups)
-    shown = f" ({groups})" if plan.groups and plan.holds_out is HeldOut.ANIMALS else ""
+    is_short = 0 < len(plan.groups) <= 6
+    shown = f" ({groups})" if is_short and plan.holds_out is HeldOut.ANIMALS else ""
     leaky = f", {verdict.standing.value.upper()}" if verdict.leaks else ""
     return (
         f"{n_folds}{shown}, holds out {plan.holds_out.value}{leaky}, plan {plan.content_hash[:12]}"

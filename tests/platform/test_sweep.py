@@ -312,8 +312,8 @@ def test_interrupted_sweep_says_so_and_is_no_success(mice, tmp_path):
     while time.monotonic() < deadline and n_folds(tmp_path / "sweeps/small/folds") < 3:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, out + err
     assert "the same command goes on from there" in err
     trained = n_folds(tmp_path / "sweeps/small/folds")
     assert 3 <= trained < 60
