@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from calsweep.datasets.cache import Cache
 from calsweep.datasets.manifest import MANIFEST_FILE, Manifest
+from calsweep.datasets.npy_file import HEADER_BYTES, npy_file
 from calsweep.datasets.shard import BEHAVIOR, read_shard, units_of
 from calsweep.datasets.store import Store
 from calsweep.datasets.timeline import Timeline
@@ -180,13 +180,12 @@ def open_dataset(store: Store, /, *, cache: Cache) -> Dataset:
 
 _ACTIVITY = "activity.npy"
 _TRIAL = "trial.npy"
-_HEADER_BYTES = 128  # of NumPy's files
 
 
 def _n_bytes(manifest: Manifest) -> int:
     """Bytes of the decoded arrays: float32 of units, int32 of trials, eight of each behavior."""
     per_frame = 4 * len(manifest.units) + 4 + 8 * len(manifest.behaviors)
-    return manifest.n_frames * per_frame + _HEADER_BYTES * (2 + len(manifest.behaviors))
+    return manifest.n_frames * per_frame + HEADER_BYTES * (2 + len(manifest.behaviors))
 
 
 def _behavior_file(manifest: Manifest, name: str) -> str:
@@ -235,25 +234,9 @@ def _decode(manifest: Manifest, *, store: Store, folder: Path) -> None:
         }
         for shard in manifest.shards:
             table = read_shard(shard, store=store)
-            units_of(table, units=manifest.units).tofile(activity)
-            table.column("trial").to_numpy().tofile(trial)
+            activity.append(units_of(table, units=manifest.units))
+            trial.append(table.column("trial").to_numpy())
             for name, file in behavior.items():
-                table.column(BEHAVIOR + name).to_numpy().tofile(file)
+                file.append(table.column(BEHAVIOR + name).to_numpy())
             del table
     pa.default_memory_pool().release_unused()  # a process that goes on to train needs it
-
-
-@contextlib.contextmanager
-def npy_file(path: Path, /, *, shape: tuple[int, ...], dtype: str) -> Iterator[BinaryIO]:
-    """Open a new ``.npy`` file to append rows to.
-
-    Rows are written, not mapped, so that they do not count as memory of the process.
-    """
-    header = {
-        "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
-        "fortran_order": False,
-        "shape": shape,
-    }
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_2_0(file, header)
-        yield file

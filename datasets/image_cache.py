@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from calsweep.datasets.cache import Cache, NoRoom
 from calsweep.datasets.manifest import ImageFormat, ShardEntry
+from calsweep.datasets.npy_file import HEADER_BYTES, npy_file
 from calsweep.datasets.shard import images_of, read_shard
 from calsweep.datasets.store import Store
 
 # R row of a shard, H height, W width
-
-_HEADER_BYTES = 128  # of NumPy's files
 
 
 def cached_images(
@@ -53,10 +52,10 @@ def cached_images(
 
     def build(path: Path) -> None:
         fetched.append(images_of(read_shard(entry, store=store), images=images))
-        with path.open("wb") as file:
-            np.save(file, fetched[0])
+        with npy_file(path, shape=fetched[0].shape, dtype=images.dtype) as rows:
+            rows.append(fetched[0])
 
-    n_bytes = entry.n_rows * images.n_bytes + _HEADER_BYTES
+    n_bytes = entry.n_rows * images.n_bytes + HEADER_BYTES
     try:
         with cache.entry(f"images/{entry.sha256}.npy", n_bytes=n_bytes, build=build) as place:
             images_RHW: NDArray[np.generic] = np.load(place, mmap_mode="r")

@@ -154,13 +154,18 @@ def units_of(table: pa.Table, /, *, units: Iterable[str]) -> NDArray[np.float32]
 
 
 def images_of(table: pa.Table, /, *, images: ImageFormat) -> NDArray[np.generic]:
-    """Give the images of a shard's frames, shape ``(row, height, width)``, without a copy."""
-    column = table.column(IMAGE).combine_chunks()
-    data = column.buffers()[1]
+    """Give the images of a shard's frames, shape ``(row, height, width)``."""
+    chunks = [_pixels(chunk, images=images) for chunk in table.column(IMAGE).chunks]
+    return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
+
+
+def _pixels(chunk: pa.Array[Any], *, images: ImageFormat) -> NDArray[np.generic]:
+    """Give images of neighboring frames without a copy."""
+    data = chunk.buffers()[1]
     assert data is not None  # noqa: S101 - a column of bytes has them
     pixels = np.frombuffer(memoryview(data), dtype=np.dtype(images.dtype).newbyteorder("<"))
     images_RHW: NDArray[np.generic] = pixels.reshape(-1, images.height, images.width)
-    return images_RHW[column.offset : column.offset + len(column)]
+    return images_RHW[chunk.offset : chunk.offset + len(chunk)]
 
 
 def _read(entry: ShardEntry, *, store: Store) -> pa.Table:

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calsweep.datasets.cache import Cache
-from calsweep.datasets.dataset import Dataset, npy_file
+from calsweep.datasets.dataset import Dataset
 from calsweep.datasets.fold import Fold, FoldPlan, PartName, Stretch, check_target
 from calsweep.datasets.fold_protocol import AnimalGroups, Folds, Reach
 from calsweep.datasets.manifest import Manifest
 from calsweep.datasets.mask import Mask, UnitMask, mask_scaling
+from calsweep.datasets.npy_file import HEADER_BYTES, npy_file
 from calsweep.datasets.split import FoldData, Part
 from calsweep.datasets.timeline import (
     PartWindows,
@@ -273,9 +274,9 @@ def prepare(dataset: Dataset, transforms: Transforms, /, *, cache: Cache) -> NDA
     def build(file: Path) -> None:
         with npy_file(file, shape=dataset.activity_TN.shape, dtype="float32") as rows:
             for entry in dataset.manifest.recordings:
-                steps.apply(dataset.copy_recording(entry.name)).tofile(rows)
+                rows.append(steps.apply(dataset.copy_recording(entry.name)))
 
-    n_bytes = dataset.activity_TN.nbytes + 128  # of NumPy's header
+    n_bytes = dataset.activity_TN.nbytes + HEADER_BYTES
     with cache.entry(f"prepared/{name}.npy", n_bytes=n_bytes, build=build) as place:
         # What is mapped stays, wherever the file goes.
         frames_TN: NDArray[np.float32] = np.load(place, mmap_mode="r")

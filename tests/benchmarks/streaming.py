@@ -14,6 +14,7 @@ Each arm runs in a process of its own, which tells the most memory it had.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -106,7 +107,9 @@ def make(folder: Path, *, megabytes: int, shard_mb: float) -> None:
         flush=True,
     )
     if os.environ["AWS_ENDPOINT_URL"]:
-        boto3.client("s3").create_bucket(Bucket="calsweep-bench")
+        client = boto3.client("s3")
+        with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou):
+            client.create_bucket(Bucket="calsweep-bench")
         copy = folder.with_name("copy")
         shutil.copytree(folder, copy)
         publish(copy, address=ADDRESS, replace=True)
