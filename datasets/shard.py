@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ UNIT = "unit."
 BEHAVIOR = "behavior."
 IMAGE = "image"
 SHARD_MB = 32.0
+_N_WRITERS = 2
 
 
 class DamagedShard(ValueError):
@@ -54,7 +56,7 @@ def write_dataset(
 ) -> Manifest:
     """Write recordings as Parquet shards and a manifest into a new folder.
 
-    One recording is held in memory at a time, of its images no more than a shard.
+    One recording is held in memory at a time, of its images no more than three shards.
 
     Parameters
     ----------
@@ -101,14 +103,15 @@ def write_dataset(
     if any(folder.iterdir()):
         raise FileExistsError(f"A dataset is written into an empty folder, but {folder} is not.")
     contents = _Contents()
-    frames = _Writer("frames", _frames_table, folder=folder, shard_mb=shard_mb)
-    images = _Writer("images", _images_table, folder=folder, shard_mb=shard_mb)
-    for recording in contents.check(recordings):
-        frames.add(recording)
-        if recording.images is not None:
-            images.add(recording)
-            images.cut()  # a fold streams whole recordings
-    manifest = contents.manifest(frames.close(), images.close())
+    with ThreadPoolExecutor(_N_WRITERS) as pool:
+        frames = _Writer("frames", _frames_table, folder=folder, shard_mb=shard_mb, pool=pool)
+        images = _Writer("images", _images_table, folder=folder, shard_mb=shard_mb, pool=pool)
+        for recording in contents.check(recordings):
+            frames.add(recording)
+            if recording.images is not None:
+                images.add(recording)
+                images.cut()  # a fold streams whole recordings
+        manifest = contents.manifest(frames.close(), images.close())
     (folder / MANIFEST_FILE).write_text(manifest.to_json())
     return manifest
 
@@ -374,14 +377,23 @@ Table = Callable[[Recording, slice], pa.Table]
 
 
 class _Writer:
-    """Cuts and gathers frames of recordings into full shards."""
+    """Cuts and gathers frames of recordings into full shards, written while the next is read."""
 
-    def __init__(self, kind: str, table: Table, *, folder: Path, shard_mb: float) -> None:
+    def __init__(
+        self,
+        kind: str,
+        table: Table,
+        *,
+        folder: Path,
+        shard_mb: float,
+        pool: ThreadPoolExecutor,
+    ) -> None:
         self._kind = kind
         self._table = table
         self._folder = folder
         self._shard_bytes = shard_mb * 1e6
-        self._entries: list[ShardEntry] = []
+        self._pool = pool
+        self._entries: list[Future[ShardEntry]] = []
         self._tables: list[pa.Table] = []
         self._spans: list[Span] = []
 
@@ -410,12 +422,17 @@ class _Writer:
     def close(self) -> tuple[ShardEntry, ...]:
         """Write what is left and give all shards."""
         self.cut()
-        return tuple(self._entries)
+        return tuple(entry.result() for entry in self._entries)
 
     def _write(self) -> None:
-        table = pa.concat_tables(self._tables)
-        spans = tuple(self._spans)
+        table, spans = pa.concat_tables(self._tables), tuple(self._spans)
         self._tables, self._spans = [], []
+        for entry in self._entries[-_N_WRITERS:-1]:
+            entry.result()  # no more shards wait in memory than are being written
+        index = len(self._entries)
+        self._entries.append(self._pool.submit(self._put, table, spans, index))
+
+    def _put(self, table: pa.Table, spans: tuple[Span, ...], index: int) -> ShardEntry:
         sink = pa.BufferOutputStream()
         # Without page checksums a flipped bit would be read as data.
         pq.write_table(
@@ -428,12 +445,10 @@ class _Writer:
         )
         data = sink.getvalue()
         sha256 = hashlib.sha256(data).hexdigest()
-        file = f"{self._kind}-{len(self._entries):05d}-{sha256[:16]}.parquet"
+        file = f"{self._kind}-{index:05d}-{sha256[:16]}.parquet"
         (self._folder / file).write_bytes(data)
-        self._entries.append(
-            ShardEntry(
-                file=file, sha256=sha256, n_bytes=len(data), n_rows=table.num_rows, spans=spans
-            )
+        return ShardEntry(
+            file=file, sha256=sha256, n_bytes=len(data), n_rows=table.num_rows, spans=spans
         )
 
 
