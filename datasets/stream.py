@@ -118,8 +118,8 @@ class ImageStream:
     batch_size: int
     seed: int
     n_lanes: int = 4
-    n_readers: int = 2
-    read_ahead: int = 4
+    n_readers: int = 3
+    read_ahead: int = 6
 
     def __post_init__(self) -> None:
         if self.manifest.images is None:
