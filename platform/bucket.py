@@ -179,7 +179,7 @@ class Bucket:
         attempts = tenacity.Retrying(
             stop=tenacity.stop_before_delay(self._deadline_s),
             wait=tenacity.wait_random_exponential(multiplier=0.2, max=5),
-            retry=_may_pass,
+            retry=_Patience(),
             reraise=True,
         )
         return attempts(call, give_up)
@@ -342,17 +342,24 @@ _PASSING = {
 _N_REFUSALS = 3  # some services answer 403 where they are only busy
 
 
-def _may_pass(state: RetryCallState) -> bool:
-    """Say whether an error may be another one, or none, when asked again."""
-    from botocore import exceptions as boto
+class _Patience:
+    """Says after each error of one call whether to ask again; refusals are counted apart."""
 
-    error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, boto.ClientError):
-        code = _code(error)
-        is_refusal = code in _REFUSED or code == "AccessDenied"
-        return code in _PASSING or (is_refusal and state.attempt_number < _N_REFUSALS)
-    passing = (boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError)
-    return isinstance(error, passing)
+    def __init__(self) -> None:
+        self._n_refusals = 0
+
+    def __call__(self, state: RetryCallState) -> bool:
+        from botocore import exceptions as boto
+
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, boto.ClientError):
+            code = _code(error)
+            if code in _REFUSED or code == "AccessDenied":
+                self._n_refusals += 1
+                return self._n_refusals < _N_REFUSALS
+            return code in _PASSING
+        passing = (boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError)
+        return isinstance(error, passing)
 
 
 def _code(error: ClientError) -> str:

@@ -92,6 +92,14 @@ def test_one_in_five_requests_fails_and_all_arrives(s3, wire):
     assert sum(proxy.faults.values()) >= 6
 
 
+def test_refusal_after_other_faults_is_not_the_last_word(s3, wire):
+    put(s3)
+    met = ["503", "SlowDown", "403", "reset", "403"]
+    proxy = wire(lambda _, __, n: met[n] if n < len(met) else "")
+    assert Bucket(ADDRESS).read("a.bin") == DATA
+    assert len(proxy.requests) == 6
+
+
 def test_missing_file_is_no_fault(s3, wire):
     proxy = wire(lambda *_: "")
     with pytest.raises(FileNotFoundError, match="s3://calsweep-test/m1/none.bin"):
