@@ -7,10 +7,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from calsweep.trainables.decoder import Decoder
-from calsweep.trainables.losses import binary_cross_entropy, log_odds
+from calsweep.trainables.decoder import Decoder, Problem
+from calsweep.trainables.losses import (
+    Criterion,
+    class_probability,
+    cross_entropy,
+    initial_bias,
+)
 
-# R run, T time, N unit, K windows per run
+# R run, T time, N unit, K windows per run, O outputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,55 +24,50 @@ class Linear:
 
     Examples
     --------
-    >>> module = Linear().build(n_units=50, window_length=31)
+    >>> module = Linear().build(Problem(frame_shape=(50,), window_length=31))
     >>> module(torch.zeros(2, 38, 50)).shape
-    torch.Size([2, 8])
+    torch.Size([2, 8, 1])
     """
 
-    def build(
-        self, *, n_units: int, window_length: int, n_outputs: int = 1, base_rate: float = 0.5
-    ) -> nn.Module:
+    def build(self, problem: Problem, /) -> nn.Module:
         """Build the module."""
-        return LinearModule(
-            n_units=n_units,
-            window_length=window_length,
-            n_outputs=n_outputs,
-            base_rate=base_rate,
-        )
+        return LinearModule(problem)
 
     def loss(
-        self, logits_RK: Tensor, labels_RK: Tensor, weights_RK: Tensor, *, label_smoothing: float
+        self,
+        outputs_RKO: Tensor,
+        labels_RK: Tensor,
+        weights_RK: Tensor,
+        *,
+        frames: Tensor,  # noqa: ARG002 - the protocol's
+        criterion: Criterion,
     ) -> Tensor:
-        """Sum the binary cross-entropy of windows, each by its weight."""
-        return binary_cross_entropy(
-            logits_RK, labels_RK, weights_RK, label_smoothing=label_smoothing
-        )
+        """Sum the cross-entropy of windows, each by its weight."""
+        return cross_entropy(outputs_RKO, labels_RK, weights_RK, criterion=criterion)
 
-    def probability(self, logits_RK: Tensor) -> Tensor:
-        """Give the logistic function of the logits."""
-        return torch.sigmoid(logits_RK)
+    def probability(self, outputs_RKO: Tensor) -> Tensor:
+        """Give the probability of each class."""
+        return class_probability(outputs_RKO)
 
 
 class LinearModule(nn.Module):
     """A window's weights as one kernel that slides over the run.
 
-    Weights begin at zero, the bias at the base rate: the problem is convex, and so the seed decides
+    Weights begin at zero, the bias at the shares of classes: the problem is convex, and so the seed decides
     nothing but the order.
     """
 
-    def __init__(
-        self, *, n_units: int, window_length: int, n_outputs: int, base_rate: float
-    ) -> None:
+    def __init__(self, problem: Problem, /) -> None:
         super().__init__()
-        self.kernel = nn.Conv1d(n_units, n_outputs, window_length)
+        self.kernel = nn.Conv1d(problem.n_units, problem.n_outputs, problem.window_length)
         nn.init.zeros_(self.kernel.weight)
-        if self.kernel.bias is not None:
-            nn.init.constant_(self.kernel.bias, log_odds(base_rate))
+        with torch.no_grad():
+            self.kernel.bias.copy_(initial_bias(problem.class_shares))
 
     def forward(self, frames_RTN: Tensor) -> Tensor:
-        """Give the logits of every window, shape ``(run, window)``."""
+        """Give the logits of every window, shape ``(run, window, output)``."""
         logits_RKO: Tensor = self.kernel(frames_RTN.transpose(1, 2)).transpose(1, 2)
-        return logits_RKO.squeeze(2)
+        return logits_RKO
 
 
 _: type[Decoder] = Linear

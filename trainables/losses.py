@@ -1,41 +1,89 @@
-"""Losses of decoders, summed over weighted windows."""
+"""Losses of decoders, summed over weighted windows, and the probabilities that belong to them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
-# R run, K windows per run
+# R run, K windows per run, O outputs, C classes
 
 
-def log_odds(base_rate: float, /) -> float:
-    """Give the logit of a share of class 1, within what a finite logit can say.
+@dataclass(frozen=True, kw_only=True)
+class Criterion:
+    """How the error of a window counts.
+
+    Attributes
+    ----------
+    label_smoothing
+        ``s`` moves the label of each of ``C`` classes from 0 and 1 to ``s / C`` and
+        ``1 - s + s / C``, as Keras does.
+    class_weights
+        Factor of each class; empty for none.
+    focal_gamma
+        Exponent of the focal loss: the loss of a window counts by ``(1 - p)**gamma``, where ``p``
+        is the probability it gave the label. 0 is plain cross-entropy.
+    focal_alpha
+        Factor of the focal loss.
+
+    References
+    ----------
+    Lin et al. (2017), *ICCV*: focal loss.
+    """
+
+    label_smoothing: float = 0.0
+    class_weights: tuple[float, ...] = ()
+    focal_gamma: float = 0.0
+    focal_alpha: float = 1.0
+
+
+def inverse_frequency(class_shares: Sequence[float], /) -> tuple[float, ...]:
+    """Give weights in inverse proportion to the shares of classes, whose mean over windows is 1.
 
     Examples
     --------
-    >>> log_odds(0.5), round(log_odds(0.8), 3)
-    (0.0, 1.386)
+    >>> inverse_frequency([0.8, 0.1, 0.1])
+    (0.4166666666666667, 3.333333333333333, 3.333333333333333)
     """
-    share = min(max(base_rate, 1e-6), 1 - 1e-6)
-    return math.log(share / (1 - share))
+    return tuple(1 / (len(class_shares) * share) for share in class_shares)
 
 
-def binary_cross_entropy(
-    logits_RK: Tensor, labels_RK: Tensor, weights_RK: Tensor, *, label_smoothing: float = 0.0
+def initial_bias(class_shares: Sequence[float], /) -> Tensor:
+    """Give the biases of logits that stand for the shares of classes; of two classes, one bias.
+
+    Examples
+    --------
+    >>> initial_bias([0.2, 0.8])
+    tensor([1.3863])
+    >>> torch.softmax(initial_bias([0.8, 0.1, 0.1]), 0)
+    tensor([0.8000, 0.1000, 0.1000])
+    """
+    shares = [min(max(share, 1e-6), 1 - 1e-6) for share in class_shares]
+    if len(shares) == 2:
+        return torch.tensor([math.log(shares[1] / (1 - shares[1]))])
+    return torch.tensor(shares).log()
+
+
+def cross_entropy(
+    logits_RKO: Tensor, labels_RK: Tensor, weights_RK: Tensor, /, *, criterion: Criterion
 ) -> Tensor:
-    """Sum the binary cross-entropy of windows, each by its weight.
+    """Sum the cross-entropy of windows, each by its weight.
 
     A sum and not a mean, because only the caller knows the weight of the whole batch, of which
     these windows may be one device's share.
 
     Parameters
     ----------
-    logits_RK, labels_RK, weights_RK
-        Of equal shape; labels are 0 or 1. A window of weight 0 does not count.
-    label_smoothing
-        ``s`` moves labels from 0 and 1 to ``s / 2`` and ``1 - s / 2``, as Keras does.
+    logits_RKO
+        One logit of class 1, or one logit a class.
+    labels_RK, weights_RK
+        Class and weight of each window. A window of weight 0 does not count.
+    criterion
+        Label smoothing, class weights, focal loss.
 
     Returns
     -------
@@ -44,12 +92,45 @@ def binary_cross_entropy(
 
     Examples
     --------
-    >>> import torch
-    >>> logits, labels = torch.zeros(1, 2), torch.tensor([[0, 1]])
-    >>> binary_cross_entropy(logits, labels, torch.tensor([[1.0, 1.0]])).item()  # 2 ln 2
+    >>> logits, labels = torch.zeros(1, 2, 1), torch.tensor([[0, 1]])
+    >>> weights = torch.tensor([[1.0, 1.0]])
+    >>> cross_entropy(logits, labels, weights, criterion=Criterion()).item()  # 2 ln 2
     1.3862943649291992
     """
-    targets_RK = labels_RK.to(logits_RK.dtype) * (1.0 - label_smoothing) + label_smoothing / 2
-    return functional.binary_cross_entropy_with_logits(
-        logits_RK, targets_RK, weights_RK.to(logits_RK.dtype), reduction="sum"
+    weights = weights_RK.to(logits_RKO.dtype)
+    if criterion.class_weights:
+        weights = weights * weights.new_tensor(criterion.class_weights)[labels_RK]
+    if criterion.focal_gamma:
+        weights = weights * _focal_factor(logits_RKO, labels_RK, criterion)
+    if logits_RKO.shape[-1] == 1:
+        s = criterion.label_smoothing
+        targets_RK = labels_RK.to(logits_RKO.dtype) * (1.0 - s) + s / 2
+        return functional.binary_cross_entropy_with_logits(
+            logits_RKO.squeeze(-1), targets_RK, weights, reduction="sum"
+        )
+    entropy = functional.cross_entropy(
+        logits_RKO.flatten(0, -2),
+        labels_RK.flatten(),
+        reduction="none",
+        label_smoothing=criterion.label_smoothing,
     )
+    return (entropy * weights.flatten()).sum()
+
+
+def class_probability(logits_RKO: Tensor, /) -> Tensor:
+    """Give the probability of each class: logistic for one logit, softmax for several.
+
+    Examples
+    --------
+    >>> class_probability(torch.zeros(1, 1, 1)).tolist()
+    [[[0.5, 0.5]]]
+    """
+    if logits_RKO.shape[-1] == 1:
+        p = torch.sigmoid(logits_RKO)
+        return torch.cat([1 - p, p], dim=-1)
+    return torch.softmax(logits_RKO, dim=-1)
+
+
+def _focal_factor(logits_RKO: Tensor, labels_RK: Tensor, criterion: Criterion) -> Tensor:
+    of_label = class_probability(logits_RKO).gather(-1, labels_RK[..., None].long()).squeeze(-1)
+    return criterion.focal_alpha * (1 - of_label).pow(criterion.focal_gamma)

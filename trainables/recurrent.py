@@ -7,8 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from calsweep.trainables.decoder import Decoder
-from calsweep.trainables.losses import binary_cross_entropy, log_odds
+from calsweep.trainables.decoder import Decoder, Problem
+from calsweep.trainables.losses import (
+    Criterion,
+    class_probability,
+    cross_entropy,
+    initial_bias,
+)
 from calsweep.trainables.recurrence import Cell, last_state
 
 # R run, T time, N unit, K windows per run, L window length, G gate rows, H hidden, O outputs
@@ -34,9 +39,9 @@ class Recurrent:
 
     Examples
     --------
-    >>> module = Recurrent(cell=Cell.GRU).build(n_units=50, window_length=31)
+    >>> module = Recurrent(cell=Cell.GRU).build(Problem(frame_shape=(50,), window_length=31))
     >>> module(torch.zeros(2, 38, 50)).shape
-    torch.Size([2, 8])
+    torch.Size([2, 8, 1])
     """
 
     cell: Cell
@@ -47,27 +52,28 @@ class Recurrent:
         if self.n_hidden < 1:
             raise ValueError(f"`n_hidden >= 1` must hold, but got {self.n_hidden=}.")
 
-    def build(
-        self, *, n_units: int, window_length: int, n_outputs: int = 1, base_rate: float = 0.5
-    ) -> nn.Module:
+    def build(self, problem: Problem, /) -> nn.Module:
         """Build the module with fresh weights from torch's random state."""
-        module = RecurrentModule(
-            self, n_units=n_units, window_length=window_length, n_outputs=n_outputs
-        )
-        nn.init.constant_(module.readout.bias, log_odds(base_rate))
+        module = RecurrentModule(self, problem)
+        with torch.no_grad():
+            module.readout.bias.copy_(initial_bias(problem.class_shares))
         return module
 
     def loss(
-        self, logits_RK: Tensor, labels_RK: Tensor, weights_RK: Tensor, *, label_smoothing: float
+        self,
+        outputs_RKO: Tensor,
+        labels_RK: Tensor,
+        weights_RK: Tensor,
+        *,
+        frames: Tensor,  # noqa: ARG002 - the protocol's
+        criterion: Criterion,
     ) -> Tensor:
-        """Sum the binary cross-entropy of windows, each by its weight."""
-        return binary_cross_entropy(
-            logits_RK, labels_RK, weights_RK, label_smoothing=label_smoothing
-        )
+        """Sum the cross-entropy of windows, each by its weight."""
+        return cross_entropy(outputs_RKO, labels_RK, weights_RK, criterion=criterion)
 
-    def probability(self, logits_RK: Tensor) -> Tensor:
-        """Give the logistic function of the logits."""
-        return torch.sigmoid(logits_RK)
+    def probability(self, outputs_RKO: Tensor) -> Tensor:
+        """Give the probability of each class."""
+        return class_probability(outputs_RKO)
 
 
 class RecurrentModule(nn.Module):
@@ -78,20 +84,18 @@ class RecurrentModule(nn.Module):
     steps into one call, which saves more there than the shared product would.
     """
 
-    def __init__(
-        self, config: Recurrent, *, n_units: int, window_length: int, n_outputs: int
-    ) -> None:
+    def __init__(self, config: Recurrent, problem: Problem, /) -> None:
         super().__init__()
         self.cell = config.cell
-        self.window_length = window_length
+        self.window_length = problem.window_length
         self.layer = _LAYER[config.cell](
-            n_units, config.n_hidden, batch_first=True, bidirectional=config.bidirectional
+            problem.n_units, config.n_hidden, batch_first=True, bidirectional=config.bidirectional
         )
-        self.readout = nn.Linear(config.n_hidden * (1 + config.bidirectional), n_outputs)
+        self.readout = nn.Linear(config.n_hidden * (1 + config.bidirectional), problem.n_outputs)
         _initialize(self)
 
     def forward(self, frames_RTN: Tensor) -> Tensor:
-        """Give the logits of every window, shape ``(run, window)``."""
+        """Give the logits of every window, shape ``(run, window, output)``."""
         if frames_RTN.device.type == "cpu":
             return self.forward_shared(frames_RTN)
         return self.forward_windows(frames_RTN)
@@ -103,7 +107,7 @@ class RecurrentModule(nn.Module):
         states = [self._direction(frames, n_runs, suffix) for suffix in self._suffixes]
         state_HC = torch.cat(states) if len(states) > 1 else states[0]
         logits_OC = torch.addmm(self.readout.bias[:, None], self.readout.weight, state_HC)
-        return logits_OC.view(len(logits_OC), -1, n_runs).permute(2, 1, 0).squeeze(2)
+        return logits_OC.view(len(logits_OC), -1, n_runs).permute(2, 1, 0)
 
     def forward_windows(self, frames_RTN: Tensor) -> Tensor:
         """Lay the windows out and give them to torch's layer."""
@@ -111,7 +115,7 @@ class RecurrentModule(nn.Module):
         _, last = self.layer(windows_RKNL.flatten(0, 1).transpose(1, 2))
         state = last[0] if self.cell is Cell.LSTM else last
         logits: Tensor = self.readout(state.transpose(0, 1).flatten(1))
-        return logits.view(*windows_RKNL.shape[:2], -1).squeeze(2)
+        return logits.view(*windows_RKNL.shape[:2], -1)
 
     @property
     def _suffixes(self) -> tuple[str, ...]:
