@@ -8,9 +8,8 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from calsweep.datasets.recording import is_label
+from calsweep.datasets.recording import MISSING_LABEL, is_label
 
-MISSING_LABEL = -1
 """Stands for a label in a frame that behavior does not reach."""
 
 WRAPPING_UNITS = ("deg", "rad")

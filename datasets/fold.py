@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calsweep.datasets.manifest import MAX_CLASSES, Manifest, RecordingEntry
+from calsweep.datasets.recording import MISSING_LABEL
 
 # G group, C class and count of animals
 
@@ -219,12 +220,14 @@ def check_stretches(plan: FoldPlan, /, *, manifest: Manifest) -> None:
 
 
 def check_target(manifest: Manifest, /, *, target: str) -> None:
-    """Check that a behavior can be decoded: it is there, and its classes are 0 and 1.
+    """Check that a behavior can be decoded: it is there, and its classes are 0, 1 and so on.
+
+    -1 is no class but says that the behavior is not known; such frames are decoded by no window.
 
     Raises
     ------
     ValueError
-        If it is not known, is a measure, has one class, or has others than 0 and 1.
+        If it is not known, is a measure, has one class, or its classes are numbered otherwise.
     """
     there = ", ".join(manifest.labels) or "none"
     if target not in manifest.behaviors:
@@ -239,20 +242,27 @@ def check_target(manifest: Manifest, /, *, target: str) -> None:
         )
     if not all(entry.label_counts[target] for entry in manifest.recordings):
         raise ValueError(
-            f"`target` must have the classes 0 and 1, but {target!r} has more than {MAX_CLASSES} "
-            f"values. Labels of the dataset: {there}."
+            f"`target` must have at most {MAX_CLASSES} classes, but {target!r} has more values. "
+            f"Labels of the dataset: {there}."
         )
-    classes = sorted({c for entry in manifest.recordings for c in entry.label_counts[target]})
-    if not set(classes) <= {0, 1}:
+    values = {c for entry in manifest.recordings for c in entry.label_counts[target]}
+    classes = sorted(values - {MISSING_LABEL})
+    if not set(classes) <= set(range(max(len(classes), 2))):
         raise ValueError(
-            f"`target` must have the classes 0 and 1, but {target!r} has {_some(classes)}. "
-            "Make a behavior of 0 and 1 for the class of interest before ingesting."
+            f"`target` must have classes numbered from 0, but {target!r} has {_some(classes)}. "
+            "Number its classes 0, 1, ... without a gap before ingesting."
         )
     if len(classes) < 2:
         raise ValueError(
-            f"`target` must have both classes, 0 and 1, but {target!r} is {classes[0]} in all "
+            f"`target` must have two classes or more, but {target!r} is {_some(classes)} in all "
             f"{manifest.n_frames} frames. Choose another; labels of the dataset: {there}."
         )
+
+
+def n_classes(manifest: Manifest, /, *, target: str) -> int:
+    """Count the classes of a behavior that can be decoded (`check_target`)."""
+    values = {c for entry in manifest.recordings for c in entry.label_counts[target]}
+    return len(values - {MISSING_LABEL})
 
 
 def animal_folds(manifest: Manifest, /, *, target: str, k: int = 5) -> FoldPlan:
@@ -346,10 +356,11 @@ def _groups(manifest: Manifest, *, target: str, k: int) -> tuple[tuple[str, ...]
     return tuple(sorted(groups))
 
 
-def _counts(manifest: Manifest, subject: str, *, target: str) -> tuple[int, int, int]:
-    """Give an animal's frames of class 0 and of class 1, and 1 for the animal."""
+def _counts(manifest: Manifest, subject: str, *, target: str) -> tuple[int, ...]:
+    """Give an animal's frames of each class, and 1 for the animal."""
     mine = [e.label_counts[target] for e in manifest.recordings if e.subject == subject]
-    return sum(c.get(0, 0) for c in mine), sum(c.get(1, 0) for c in mine), 1
+    classes = range(n_classes(manifest, target=target))
+    return (*(sum(counts.get(c, 0) for counts in mine) for c in classes), 1)
 
 
 def _balance(weights: NDArray[np.float64], *, k: int) -> list[int]:
@@ -406,7 +417,7 @@ def _changes(group_of: list[int], *, k: int) -> Iterator[tuple[int, int]]:
 
 
 def check_classes(manifest: Manifest, groups: Sequence[Sequence[str]], /, *, target: str) -> None:
-    """Check that every group of animals has both classes of the target.
+    """Check that every group of animals has two classes of the target or more.
 
     Raises
     ------
@@ -415,11 +426,11 @@ def check_classes(manifest: Manifest, groups: Sequence[Sequence[str]], /, *, tar
     """
     for group in groups:
         counts = np.sum([_counts(manifest, subject, target=target) for subject in group], axis=0)
-        if min(counts[:2]) == 0:
-            only = 1 if counts[0] == 0 else 0
+        there = np.flatnonzero(counts[:-1]).tolist()
+        if len(there) < 2:
             raise ValueError(
-                f"every group of animals must have both classes of {target!r}, but the group "
-                f"({', '.join(group)}) is {only} in all {counts[only]} frames. "
+                f"every group of animals must have two classes of {target!r}, but the group "
+                f"({', '.join(group)}) is {_some(there)} in all {counts[:-1].sum()} frames. "
                 "Choose another target, a smaller `datasets.folds.k_groups`, or leave the animal "
                 "out."
             )

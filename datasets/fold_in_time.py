@@ -245,7 +245,7 @@ def _deal(timeline: Timeline, pieces: Sequence[Stretch], *, k: int) -> list[int]
     """
     counts_PC = np.array([(*timeline.count(piece), 1) for piece in pieces], dtype=np.float64)
     weights_PC = counts_PC / np.maximum(counts_PC.sum(axis=0) / k, 1)
-    sums_GC = np.zeros((k, 3))
+    sums_GC = np.zeros((k, weights_PC.shape[1]))
     group_P = [0] * len(pieces)
     for _, mine in itertools.groupby(range(len(pieces)), key=lambda p: pieces[p].recording):
         members = list(mine)

@@ -172,9 +172,9 @@ class LeaveOneRecordingOut:
                     )
                 )
         for entry in kept:
-            if len([n for n in entry.label_counts[timeline.target].values() if n]) < 2:
+            if sum(n > 0 for c, n in entry.label_counts[timeline.target].items() if c >= 0) < 2:
                 raise ValueError(
-                    f"every recording must have both classes of {timeline.target!r} to be left "
+                    f"every recording must have two classes of {timeline.target!r} to be left "
                     f"out, but {entry.name} has one. Choose another target, or leave it out of "
                     "the dataset."
                 )

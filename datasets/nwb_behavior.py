@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calsweep.datasets.align import MISSING_LABEL, Outside, align
+from calsweep.datasets.align import Outside, align
 from calsweep.datasets.nwb_activity import clock_of, is_named, path_of
+from calsweep.datasets.recording import MISSING_LABEL
 from calsweep.datasets.source import label_or_measure, whole_if_whole
 from calsweep.datasets.trial import trials_from
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 # T time, N unit, D dimension in space, H height, W width
 
+MISSING_LABEL = -1  # a frame where a behavior is not known; no window decodes it
 PIXEL_TYPES = ("uint8", "int8", "uint16", "int16", "float32")
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,18 +17,18 @@ class Part:
 
     Attributes
     ----------
-    frames_TN
-        Activity of the whole dataset, shape ``(time, unit)``, float32, C order; all parts share
-        it.
+    frames
+        Of the whole dataset, all parts share it: traces of shape ``(time, unit)``, float32, or
+        images of shape ``(time, height, width)`` of any kind of number; C order.
     starts_W
         First frame of each window, increasing; neighboring windows start one frame apart.
     targets_W
         Frame whose label each window decodes.
     labels_W
-        Class of each window, 0 or 1.
+        Class of each window, from 0.
     """
 
-    frames_TN: NDArray[np.float32]
+    frames: NDArray[np.generic]
     starts_W: NDArray[np.int64]
     targets_W: NDArray[np.int64]
     labels_W: NDArray[np.int64]
@@ -35,7 +36,13 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Scaling:
-    """An affine map of each unit, ``(frames - offset) * scale``, applied to batches as drawn."""
+    """An affine map, ``(frames - offset) * scale``, applied to batches as drawn.
+
+    Attributes
+    ----------
+    offset_N, scale_N
+        Of each unit, or each pixel of an image.
+    """
 
     offset_N: NDArray[np.float32]
     scale_N: NDArray[np.float32]
@@ -43,10 +50,45 @@ class Scaling:
 
 @dataclass(frozen=True, kw_only=True)
 class FoldData:
-    """The three parts of one fold and the scaling fitted on its training part."""
+    """The three parts of one fold.
+
+    Attributes
+    ----------
+    train, validation, test
+        Their windows.
+    scaling
+        Fitted on the training part.
+    window_length
+        Frames in a window.
+    n_classes
+        Classes of the target.
+    spans
+        Name of a recording to its frames, by which messages name recordings.
+    """
 
     train: Part
     validation: Part
     test: Part
     scaling: Scaling
     window_length: int
+    n_classes: int = 2
+    spans: Mapping[str, slice] = field(default_factory=dict)
+
+    @property
+    def frame_shape(self) -> tuple[int, ...]:
+        """Of a frame: ``(unit,)`` or ``(height, width)``."""
+        return self.train.frames.shape[1:]
+
+    @property
+    def class_shares(self) -> tuple[float, ...]:
+        """Share of each class among the labels of the training part."""
+        counts_C = np.bincount(self.train.labels_W, minlength=self.n_classes)
+        return tuple((counts_C / counts_C.sum()).tolist())
+
+    def recordings_of(self, frames: NDArray[np.int64], /) -> tuple[str, ...]:
+        """Name the recordings that frames of the dataset lie in."""
+        return tuple(
+            name
+            for name, span in self.spans.items()
+            if np.any((frames >= span.start) & (frames < span.stop))
+        )

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calsweep.datasets.fold import Fold, PartName, Stretch, WindowDraw
+from calsweep.datasets.fold import Fold, PartName, Stretch, WindowDraw, n_classes
 from calsweep.datasets.manifest import Manifest
+from calsweep.datasets.recording import MISSING_LABEL
 from calsweep.datasets.window import Window, window_starts
 
 # T time, W window
@@ -36,11 +37,15 @@ class Timeline:
     labels: Mapping[str, NDArray[np.generic]]
     trials: Mapping[str, NDArray[np.int32]]
 
-    def count(self, stretch: Stretch, /) -> tuple[int, int]:
-        """Count the frames of class 0 and of class 1 in a stretch."""
+    @property
+    def n_classes(self) -> int:
+        """Classes of the behavior."""
+        return n_classes(self.manifest, target=self.target)
+
+    def count(self, stretch: Stretch, /) -> tuple[int, ...]:
+        """Count the frames of each class in a stretch."""
         label_T = self.labels[stretch.recording][stretch.start_frame : stretch.stop_frame]
-        n_ones = int(np.count_nonzero(label_T))
-        return len(label_T) - n_ones, n_ones
+        return _count(label_T, n=self.n_classes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +58,11 @@ class PartWindows:
         Name of a recording to the first frame of each of its windows, counted in the recording,
         increasing.
     n_windows
-        Windows of class 0 and of class 1.
+        Windows of each class.
     """
 
     starts: Mapping[str, NDArray[np.int64]]
-    n_windows: tuple[int, int]
+    n_windows: tuple[int, ...]
 
 
 def fold_windows(
@@ -84,12 +89,12 @@ def fold_windows(
 
 
 def check_parts(fold: Fold, timeline: Timeline, /, *, window: Window) -> None:
-    """Check that each part of a fold has windows of both classes.
+    """Check that each part of a fold has windows of the classes it needs.
 
     Raises
     ------
     ValueError
-        If one has no window, or windows of one class.
+        If training windows lack a class, or another part has fewer than two.
     """
     for name, windows in fold_windows(fold, timeline, window=window).items():
         recordings = ", ".join(dict.fromkeys(stretch.recording for stretch in fold.part(name)))
@@ -99,25 +104,29 @@ def check_parts(fold: Fold, timeline: Timeline, /, *, window: Window) -> None:
 
 
 def check_windows_of_part(
-    n_windows: tuple[int, int], /, *, part: PartName, target: str, recordings: str
+    n_windows: tuple[int, ...], /, *, part: PartName, target: str, recordings: str
 ) -> None:
-    """Check that a part has windows of both classes.
+    """Check that a part has windows of the classes it needs: training of all, the others of two.
 
     Raises
     ------
     ValueError
         If it has not.
     """
-    if min(n_windows) > 0:
+    there = [c for c, n in enumerate(n_windows) if n]
+    if len(there) >= (len(n_windows) if part is PartName.TRAIN else 2):
         return
     n_all = sum(n_windows)
-    what = (
-        f"{target!r} is {int(n_windows[1] > 0)} in all {n_all} windows"
-        if n_all
-        else f"no window of {target!r} fits into the stretches"
-    )
+    if len(there) > 1:
+        missing = ", ".join(str(c) for c, n in enumerate(n_windows) if not n)
+        what = f"{target!r} is never {missing} in the {n_all} windows"
+    elif there:
+        what = f"{target!r} is {there[0]} in all {n_all} windows"
+    else:
+        what = f"no window of {target!r} fits into the stretches"
+    needed = "both classes" if len(n_windows) == 2 else "two classes, the training part all of them"
     raise ValueError(
-        f"each part of a fold must have both classes, but {what} of the {part.value} part "
+        f"each part of a fold must have {needed}, but {what} of the {part.value} part "
         f"({recordings}). Choose another target, a shorter window or other folds: "
         "`calsweep data check` says which a dataset allows."
     )
@@ -130,24 +139,31 @@ def _starts(
     for stretch in sorted(stretches):
         trial_T = timeline.trials[stretch.recording][stretch.start_frame : stretch.stop_frame]
         starts_W = stretch.start_frame + window_starts(trial_T, window=window)
+        label_W = timeline.labels[stretch.recording][starts_W + window.target_offset]
+        starts_W = starts_W[label_W != MISSING_LABEL]
         found.setdefault(stretch.recording, []).append(starts_W)
     return {name: np.concatenate(starts) for name, starts in found.items()}
 
 
 def _classes(
     starts: Mapping[str, NDArray[np.int64]], timeline: Timeline, window: Window
-) -> NDArray[np.bool_]:
-    """Give whether each window decodes class 1, recording after recording."""
+) -> NDArray[np.int64]:
+    """Give the class that each window decodes, recording after recording."""
     offset = window.target_offset
-    return np.concatenate([timeline.labels[name][s + offset] != 0 for name, s in starts.items()])
+    labels = [timeline.labels[name][s + offset] for name, s in starts.items()]
+    return np.concatenate(labels).astype(np.int64)
+
+
+def _count(label_T: NDArray[np.generic], *, n: int) -> tuple[int, ...]:
+    known_T = label_T[label_T != MISSING_LABEL].astype(np.int64)
+    return tuple(np.bincount(known_T, minlength=n).tolist())
 
 
 def _counted(
     starts: Mapping[str, NDArray[np.int64]], timeline: Timeline, window: Window
 ) -> PartWindows:
-    is_one_W = _classes(starts, timeline, window)
-    n_ones = int(np.count_nonzero(is_one_W))
-    return PartWindows(starts=starts, n_windows=(len(is_one_W) - n_ones, n_ones))
+    class_W = _classes(starts, timeline, window)
+    return PartWindows(starts=starts, n_windows=_count(class_W, n=timeline.n_classes))
 
 
 def _drawn(
@@ -157,11 +173,11 @@ def _drawn(
     window: Window,
 ) -> dict[PartName, PartWindows]:
     """Draw windows without replacement, each class by itself."""
-    is_one_W = _classes(starts, timeline, window)
+    class_W = _classes(starts, timeline, window)
     rng = np.random.default_rng(draw.seed)
-    part_W = np.zeros(len(is_one_W), dtype=np.int8)  # 0 trains, 1 validates, 2 tests
-    for of_class_W in (~is_one_W, is_one_W):
-        order = rng.permutation(np.flatnonzero(of_class_W))
+    part_W = np.zeros(len(class_W), dtype=np.int8)  # 0 trains, 1 validates, 2 tests
+    for c in range(timeline.n_classes):
+        order = rng.permutation(np.flatnonzero(class_W == c))
         n_test = round(draw.test_share * len(order))
         n_validation = round(draw.validation_share * len(order))
         part_W[order[:n_test]] = 2

@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 
 from calsweep.datasets.cache import Cache
 from calsweep.datasets.dataset import Dataset
-from calsweep.datasets.fold import Fold, FoldPlan, PartName, Stretch, check_target
+from calsweep.datasets.fold import (
+    Fold,
+    FoldPlan,
+    PartName,
+    Stretch,
+    check_target,
+    n_classes,
+)
 from calsweep.datasets.fold_protocol import AnimalGroups, Folds, Reach
 from calsweep.datasets.manifest import Manifest
 from calsweep.datasets.mask import Mask, UnitMask, mask_scaling
@@ -50,7 +57,7 @@ class View:
     address
         Where the dataset lies: a folder, or ``s3://bucket/prefix``.
     target
-        Behavior to decode; its classes are 0 and 1.
+        Behavior to decode; its classes are 0, 1 and so on.
     window
         Length and shift.
     transforms
@@ -147,7 +154,7 @@ def plan_folds(timeline: Timeline, views: Sequence[View], /) -> FoldPlan:
     Raises
     ------
     ValueError
-        If the dataset does not allow them, or a part has windows of one class only.
+        If the dataset does not allow them, or a part lacks windows of a class that it needs.
     """
     start = views[0]
     widest = Reach(
@@ -185,8 +192,8 @@ def split_fold(dataset: Dataset, view: View, fold: Fold, /, *, seed: int, cache:
     Raises
     ------
     ValueError
-        If a recording holds no window, the windows of a part have one class only, or the mask does
-        not suit the dataset.
+        If a recording holds no window, a part lacks windows of a class that it needs, or the mask
+        does not suit the dataset.
     """
     check_windows(dataset.manifest, view)
     frames_TN = prepare(dataset, view.transforms, cache=cache)
@@ -205,6 +212,8 @@ def split_fold(dataset: Dataset, view: View, fold: Fold, /, *, seed: int, cache:
         test=test,
         scaling=mask_scaling(scaling, seen_N=view.mask.seen(dataset.manifest)),
         window_length=view.window.length,
+        n_classes=n_classes(dataset.manifest, target=view.target),
+        spans=dataset.spans,
     )
 
 
@@ -299,7 +308,7 @@ def _part(
     starts_W = np.concatenate([spans[r].start + windows.starts[r] for r in in_order])
     targets_W = starts_W + view.window.target_offset
     labels_W = dataset.behavior[view.target][targets_W].astype(np.int64)
-    return Part(frames_TN=frames_TN, starts_W=starts_W, targets_W=targets_W, labels_W=labels_W)
+    return Part(frames=frames_TN, starts_W=starts_W, targets_W=targets_W, labels_W=labels_W)
 
 
 def _permuted(part: Part, *, rng: np.random.Generator) -> Part:

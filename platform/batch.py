@@ -40,9 +40,17 @@ class Runs:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Runs of frames with what is asked of their windows; padding has weight 0."""
+    """Runs of frames with what is asked of their windows.
 
-    frames_RTN: Tensor
+    Attributes
+    ----------
+    frames
+        Scaled, shape ``(run, time, *frame_shape)``.
+    labels_RK, weights_RK
+        Class and weight of each window; padding has weight 0.
+    """
+
+    frames: Tensor
     labels_RK: Tensor
     weights_RK: Tensor
 
@@ -143,8 +151,8 @@ def draw(
     windows_RK = runs.first_R[:, None] + np.minimum(np.arange(run_length), n_R[:, None] - 1)
     weights_RK = np.arange(run_length) < runs.n_windows_R[:, None]
     return Batch(
-        frames_RTN=take_frames(
-            part.frames_TN,
+        frames=take_frames(
+            part.frames,
             start_R,
             n_R + window_length - 1,
             n_frames=run_length + window_length - 1,
@@ -165,7 +173,7 @@ def _shuffled_pass(part: Part, *, training: Training, seed: int, number: int) ->
 
 
 def take_frames(
-    frames_TN: NDArray[np.float32],
+    frames: NDArray[np.generic],
     start_R: NDArray[np.int64],
     n_real_R: NDArray[np.int64],
     *,
@@ -176,7 +184,8 @@ def take_frames(
     """Take runs of frames, scaled; beyond its real frames, a run repeats the last."""
     # Time before run, as `calsweep.trainables.recurrence` lays its columns out.
     frames_TR = start_R + np.minimum(np.arange(n_frames)[:, None], n_real_R - 1)
-    taken_TRN = torch.from_numpy(frames_TN[frames_TR]).to(device)
+    # Whole numbers go to the device as they are: they are smaller.
+    taken_TR = torch.from_numpy(frames[frames_TR]).to(device).float()
     offset_N = torch.from_numpy(scaling.offset_N).to(device)
     scale_N = torch.from_numpy(scaling.scale_N).to(device)
-    return taken_TRN.sub_(offset_N).mul_(scale_N).transpose(0, 1)
+    return taken_TR.sub_(offset_N).mul_(scale_N).transpose(0, 1)

@@ -47,7 +47,8 @@ def fold_table(plan: FoldPlan, timeline: Timeline, /, *, window: Window) -> Tabl
     Returns
     -------
     table
-        A bar of all frames; how the windows are shared, and the share of class 1 in each part.
+        A bar of all frames; how the windows are shared; the share of other classes than 0 in each
+        part.
     """
     table = Table(title=escape(f"{plan.name}: {n_folds(plan)}"))
     table.add_column("fold", justify="right")
@@ -56,7 +57,8 @@ def fold_table(plan: FoldPlan, timeline: Timeline, /, *, window: Window) -> Tabl
         table.add_column("validates", justify="right")
     table.add_column("frames", no_wrap=True)
     table.add_column("train/val/test %", justify="right", no_wrap=True)
-    table.add_column(f"class 1 % of {escape(timeline.target)}", justify="right", no_wrap=True)
+    others = "class 1" if timeline.n_classes == 2 else f"classes 1-{timeline.n_classes - 1}"
+    table.add_column(f"{others} % of {escape(timeline.target)}", justify="right", no_wrap=True)
     for fold in plan.folds:
         windows = fold_windows(fold, timeline, window=window)
         groups = (str(fold.test_group), str(fold.validation_group)) if plan.groups else ()
@@ -67,7 +69,7 @@ def fold_table(plan: FoldPlan, timeline: Timeline, /, *, window: Window) -> Tabl
             *groups,
             _bar(fold, timeline, windows, window=window),
             " / ".join(f"{sum(count) / n_all:.0%}".rstrip("%") for count in counts),
-            " / ".join(f"{count[1] / sum(count):.0%}".rstrip("%") for count in counts),
+            " / ".join(f"{1 - count[0] / sum(count):.0%}".rstrip("%") for count in counts),
         )
     return table
 

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from torch import nn
 
 from calsweep.datasets.cache import beside
 from calsweep.datasets.dataset import Dataset, open_dataset
 from calsweep.datasets.split import FoldData
 from calsweep.datasets.view import split_fold
+from calsweep.platform.checkpoint import Checkpoint
+from calsweep.platform.errors import first_line
 from calsweep.platform.fold_task import FoldTask
 from calsweep.platform.loop import TrainedFold, train_fold
 from calsweep.platform.model import FoldModel
 from calsweep.platform.plain import from_plain
+from calsweep.platform.probability import to_columns
 from calsweep.platform.record import FoldRecord, code_version, process_name
 from calsweep.platform.score import Epoch
 from calsweep.platform.settings import Settings, open_cache
 from calsweep.platform.storage import locate
+from calsweep.platform.trainee import Shares
+from calsweep.platform.training import Training
+
+_FEWER = 4
 
 
 class CodeChanged(ValueError):
@@ -61,15 +70,16 @@ def run_fold(
     /,
     *,
     device: str = "cpu",
-    rank: int = 0,
-    world_size: int = 1,
+    shares: Shares = Shares(),  # noqa: B008 - frozen
+    checkpoint_s: float = 30.0,
     wrap: Callable[[nn.Module], nn.Module] | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> None:
     """Train one fold and leave its figures, predictions and model in the sweep's folder.
 
-    Several processes may train it together; the first writes. The last arguments are those of
-    `train_fold`.
+    Several processes may train it together; the first writes. If it was killed, training goes on
+    from the last checkpoint, written every `checkpoint_s` seconds at most. The other arguments are
+    those of `train_fold`.
 
     Raises
     ------
@@ -84,20 +94,57 @@ def run_fold(
     view = settings.datasets
     dataset = _dataset(view.address, task.dataset_hash, task.cache)
     data = split_fold(dataset, view, task.fold, seed=task.seed, cache=open_cache(task.cache))
-    trained = train_fold(
-        settings.trainables,
-        data=data,
-        training=settings.training,
-        seed=task.seed,
-        device=device,
-        rank=rank,
-        world_size=world_size,
-        wrap=wrap,
-        on_epoch=on_epoch,
-    )
-    if rank == 0 and not task.place.exists():
-        task.folder.mkdir(parents=True, exist_ok=True)
-        _save(task, settings, trained, dataset=dataset, data=data)
+    checkpoint = Checkpoint(path=task.folder / f".{task.key}.checkpoint", every_s=checkpoint_s)
+
+    def train(training: Training) -> TrainedFold:
+        return train_fold(
+            settings.trainables,
+            data=data,
+            training=training,
+            seed=task.seed,
+            device=device,
+            shares=shares,
+            wrap=wrap,
+            on_epoch=on_epoch,
+            checkpoint=checkpoint,
+        )
+
+    trained, notes = _with_less_memory(train, settings.training, alone=shares.world_size == 1)
+    if shares.rank == 0:
+        if not task.place.exists():
+            task.folder.mkdir(parents=True, exist_ok=True)
+            _save(task, settings, trained, notes, dataset=dataset, data=data)
+        checkpoint.remove()
+
+
+def _with_less_memory(
+    train: Callable[[Training], TrainedFold], training: Training, *, alone: bool
+) -> tuple[TrainedFold, tuple[str, ...]]:
+    """Train; where memory does not suffice, once more with smaller pieces of a batch, and say so.
+
+    Processes that train together would have to agree on it, so they are left to fail.
+    """
+    notes: tuple[str, ...] = ()
+    if alone:
+        try:
+            return train(training), notes
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            notes = (
+                f"memory did not suffice ({first_line(error)}); trained again with each batch in "
+                f"{_FEWER} times as many pieces",
+            )
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    smaller = replace(training, accumulation=training.accumulation * _FEWER) if notes else training
+    return train(smaller), notes
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # On a CPU torch has no type for it.
+    is_of_cpu = "not enough memory" in str(error) or "can't allocate memory" in str(error)
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or is_of_cpu
 
 
 @lru_cache(maxsize=2)
@@ -113,6 +160,7 @@ def _save(
     task: FoldTask,
     settings: Settings,
     trained: TrainedFold,
+    notes: tuple[str, ...],
     *,
     dataset: Dataset,
     data: FoldData,
@@ -124,11 +172,12 @@ def _save(
         rate_hz=dataset.manifest.rate_hz,
         scaling=data.scaling,
         state=trained.state_dict,
+        n_classes=data.n_classes,
     )
     try:
         with beside(task.place) as partial:
             partial.mkdir()
-            _record(task, trained).write(partial)
+            _record(task, trained, notes).write(partial)
             _write_predictions(partial / "predictions.parquet", trained, dataset=dataset, data=data)
             model.save(partial / "model")
     except OSError:
@@ -136,7 +185,7 @@ def _save(
             raise
 
 
-def _record(task: FoldTask, trained: TrainedFold) -> FoldRecord:
+def _record(task: FoldTask, trained: TrainedFold, notes: tuple[str, ...]) -> FoldRecord:
     return FoldRecord(
         key=task.key,
         fold=task.fold.index,
@@ -150,13 +199,14 @@ def _record(task: FoldTask, trained: TrainedFold) -> FoldRecord:
         n_windows=trained.n_windows_trained,
         train_seconds=trained.train_seconds,
         process=process_name(),
+        notes=notes,
     )
 
 
 def _write_predictions(
     path: Path, trained: TrainedFold, *, dataset: Dataset, data: FoldData
 ) -> None:
-    """Write one row a test window: which frame it decodes, the label there, the probability."""
+    """Write one row a test window: the frame it decodes, the label there, the probabilities."""
     targets_W = data.test.targets_W
     names = list(dataset.spans)
     starts = np.array([span.start for span in dataset.spans.values()])
@@ -168,7 +218,7 @@ def _write_predictions(
             ),
             "frame": pa.array(targets_W - starts[recording_W], pa.int64()),
             "label": pa.array(data.test.labels_W, pa.int8()),
-            "probability": pa.array(trained.test_probability_W, pa.float32()),
+            **{k: pa.array(p) for k, p in to_columns(trained.test_probability_WC).items()},
         }
     )
     pq.write_table(table, path, compression="zstd", write_page_checksum=True)

@@ -26,11 +26,12 @@ from calsweep.datasets.split import Scaling
 from calsweep.datasets.view import View
 from calsweep.datasets.window import window_starts
 from calsweep.platform.errors import first_line
-from calsweep.platform.loop import predict
+from calsweep.platform.inference import predict
 from calsweep.platform.plain import from_plain, to_plain
-from calsweep.trainables.decoder import Decoder
+from calsweep.platform.probability import to_columns
+from calsweep.trainables.decoder import Decoder, Problem
 
-FORMAT = 1
+FORMAT = 2
 
 
 class UnitsDiffer(ValueError):
@@ -67,6 +68,8 @@ class FoldModel:
         Fitted on its training part.
     state
         Weights by name.
+    n_classes
+        Classes that it tells apart.
     """
 
     decoder: Decoder
@@ -75,6 +78,7 @@ class FoldModel:
     rate_hz: float
     scaling: Scaling
     state: Mapping[str, torch.Tensor]
+    n_classes: int = 2
 
     def save(self, folder: Path, /) -> None:
         """Write the model into a new folder."""
@@ -89,6 +93,7 @@ class FoldModel:
             "view": to_plain(self.view),
             "units": list(self.units),
             "rate_hz": self.rate_hz,
+            "n_classes": self.n_classes,
         }
         (folder / "model.json").write_text(json.dumps(described, indent=1))
 
@@ -115,6 +120,7 @@ class FoldModel:
                 view=from_plain(described["view"]),
                 units=tuple(described["units"]),
                 rate_hz=described["rate_hz"],
+                n_classes=described["n_classes"],
                 scaling=scaling,
                 state={name.removeprefix("weight."): value for name, value in tensors.items()},
             )
@@ -128,7 +134,7 @@ class FoldModel:
     def probabilities(
         self, activity_TN: NDArray[np.float32], /, *, trial_T: NDArray[np.int32]
     ) -> NDArray[np.float32]:
-        """Give the probability of the behavior at each frame of one recording.
+        """Give the probability of each class at each frame of one recording.
 
         Parameters
         ----------
@@ -139,25 +145,31 @@ class FoldModel:
 
         Returns
         -------
-        probability_T
-            Shape ``(time,)``, at the frame that a window decodes; NaN where no whole window is.
+        probability_TC
+            Shape ``(time, class)``, at the frame that a window decodes; NaN where no whole window
+            is.
         """
         starts_W = window_starts(trial_T, window=self.view.window)
-        probability_T = np.full(len(activity_TN), np.nan, dtype=np.float32)
+        probability_TC = np.full((len(activity_TN), self.n_classes), np.nan, dtype=np.float32)
         if len(starts_W):
-            probability_T[starts_W + self.view.window.target_offset] = predict(
+            probability_TC[starts_W + self.view.window.target_offset] = predict(
                 self.module(),
-                frames_TN=self.view.transforms.apply(activity_TN),
+                frames=self.view.transforms.apply(activity_TN),
                 starts_W=starts_W,
                 scaling=self.scaling,
                 window_length=self.view.window.length,
                 probability=self.decoder.probability,
             )
-        return probability_T
+        return probability_TC
 
     def module(self) -> nn.Module:
         """Build the decoder's module with the trained weights."""
-        module = self.decoder.build(n_units=len(self.units), window_length=self.view.window.length)
+        problem = Problem(
+            frame_shape=(len(self.units),),
+            window_length=self.view.window.length,
+            class_shares=(1 / self.n_classes,) * self.n_classes,
+        )
+        module = self.decoder.build(problem)
         module.load_state_dict(dict(self.state))
         return module
 
@@ -187,7 +199,7 @@ class FrameModel:
         model_input: pd.DataFrame,
         params: Mapping[str, Any] | None = None,  # noqa: ARG002 - MLflow's signature
     ) -> pd.DataFrame:
-        """Give the probability of the behavior for each row.
+        """Give the probability of the behavior, or of each of its classes, for each row.
 
         Parameters
         ----------
@@ -200,19 +212,20 @@ class FrameModel:
         Returns
         -------
         probability
-            One column of this name, one row a frame; NaN where no whole window is.
+            One column of this name, or with more than two classes ``probability_0`` and so on; one
+            row a frame; NaN where no whole window is.
         """
         rows = model_input.reset_index(drop=True)
-        probability = np.full(len(rows), np.nan, dtype=np.float32)
+        probability_TC = np.full((len(rows), self.model.n_classes), np.nan, dtype=np.float32)
         recordings = rows.get("recording", pd.Series("", index=rows.index)).fillna("")
         for _, part in rows.groupby(recordings, sort=False):
             trials = part.get("trial", pd.Series(0, index=part.index)).fillna(0)
             trial_T = pd.factorize(trials)[0]  # any numbers or names tell trials apart
-            probability[part.index] = self.model.probabilities(
+            probability_TC[part.index] = self.model.probabilities(
                 part[list(self.model.units)].to_numpy(np.float32),
                 trial_T=trial_T.astype(np.int32),
             )
-        return pd.DataFrame({"probability": probability}, index=model_input.index)
+        return pd.DataFrame(to_columns(probability_TC), index=model_input.index)
 
 
 def _load_pyfunc(path: str) -> FrameModel:

@@ -13,16 +13,9 @@ import pyarrow.parquet as pq
 from calsweep.datasets.dataset import Dataset
 from calsweep.platform.address import local_path, nearest_folder
 from calsweep.platform.model import FoldModel
+from calsweep.platform.probability import columns, to_columns
 
 RATE_TOLERANCE = 0.01
-
-SCHEMA = pa.schema(
-    {
-        "recording": pa.dictionary(pa.int32(), pa.string()),
-        "frame": pa.int64(),
-        "probability": pa.float32(),
-    }
-)
 
 
 class RateDiffers(ValueError):
@@ -47,7 +40,7 @@ def predict_dataset(model: FoldModel, dataset: Dataset, /) -> Iterator[pa.Table]
     ------
     table
         One a recording, with the columns ``recording``, ``frame`` (from the recording's start) and
-        ``probability``.
+        ``probability``, or with more than two classes ``probability_0`` and so on.
 
     Raises
     ------
@@ -56,20 +49,21 @@ def predict_dataset(model: FoldModel, dataset: Dataset, /) -> Iterator[pa.Table]
     UnitsDiffer
         If units of the model are missing.
     """
+    schema = _schema(model.n_classes)
     rate_hz = dataset.manifest.rate_hz
     if abs(rate_hz / model.rate_hz - 1) > RATE_TOLERANCE:
         raise RateDiffers(model.rate_hz, rate_hz)
     columns = model.columns(dataset.manifest.units)
     for name, span in dataset.spans.items():
         activity_TN = dataset.copy_recording(name)[:, columns]
-        probability_T = model.probabilities(activity_TN, trial_T=dataset.trial_T[span])
-        frames = np.flatnonzero(~np.isnan(probability_T))
+        probability_TC = model.probabilities(activity_TN, trial_T=dataset.trial_T[span])
+        frames = np.flatnonzero(~np.isnan(probability_TC[:, 0]))
         columns_out = {
-            "recording": pa.array([name] * len(frames), SCHEMA.field("recording").type),
+            "recording": pa.array([name] * len(frames), schema.field("recording").type),
             "frame": pa.array(frames),
-            "probability": pa.array(probability_T[frames]),
+            **to_columns(probability_TC[frames]),
         }
-        yield pa.table(columns_out, schema=SCHEMA)
+        yield pa.table(columns_out, schema=schema)
 
 
 def write_predictions(model: FoldModel, dataset: Dataset, out: Path, /) -> int:
@@ -93,8 +87,9 @@ def write_predictions(model: FoldModel, dataset: Dataset, out: Path, /) -> int:
     partial = nearest_folder(place) / f".{place.name}.{uuid.uuid4().hex[:8]}.partial"
     n_frames = 0
     try:
+        schema = _schema(model.n_classes)
         with pq.ParquetWriter(
-            partial, SCHEMA, compression="zstd", write_page_checksum=True
+            partial, schema, compression="zstd", write_page_checksum=True
         ) as file:
             for table in predict_dataset(model, dataset):
                 file.write_table(table)
@@ -104,3 +99,10 @@ def write_predictions(model: FoldModel, dataset: Dataset, out: Path, /) -> int:
     finally:
         partial.unlink(missing_ok=True)
     return n_frames
+
+
+def _schema(n_classes: int) -> pa.Schema:
+    probabilities = {name: pa.float32() for name in columns(n_classes)}
+    return pa.schema(
+        {"recording": pa.dictionary(pa.int32(), pa.string()), "frame": pa.int64(), **probabilities}
+    )

@@ -73,6 +73,8 @@ class FoldRecord:
         Seconds inside training and scoring.
     process
         Host and process that trained.
+    notes
+        What a reader must know of how it was trained.
     """
 
     key: str
@@ -87,6 +89,7 @@ class FoldRecord:
     n_windows: int
     train_seconds: float
     process: str
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, folder: Path, /) -> FoldRecord:
@@ -101,7 +104,8 @@ class FoldRecord:
             for row in plain.pop("curve")
         )
         validation, test = Score(**plain.pop("validation")), Score(**plain.pop("test"))
-        return cls(curve=curve, validation=validation, test=test, **plain)
+        notes = tuple(plain.pop("notes"))
+        return cls(curve=curve, validation=validation, test=test, notes=notes, **plain)
 
     def write(self, folder: Path, /) -> None:
         """Write the figures into the fold's folder."""

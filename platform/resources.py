@@ -19,6 +19,9 @@ class Resources:
         How often a fold is begun again after its process died.
     deadline_s
         Seconds after which a fold that has not come back is given up.
+    checkpoint_s
+        Seconds of training after which a fold keeps where it stands, to go on there if its process
+        dies.
     """
 
     num_workers: int = 1
@@ -26,6 +29,7 @@ class Resources:
     gpus: float = 0.0
     retries: int = 2
     deadline_s: float = 6 * 3600.0
+    checkpoint_s: float = 30.0
 
     def __post_init__(self) -> None:
         if self.num_workers < 1 or self.cpus < 1:
@@ -33,8 +37,8 @@ class Resources:
                 f"at least one worker and one CPU are needed, "
                 f"but got {self.num_workers=}, {self.cpus=}."
             )
-        if self.gpus < 0 or self.retries < 0 or self.deadline_s <= 0:
+        if min(self.gpus, self.retries, self.checkpoint_s) < 0 or self.deadline_s <= 0:
             raise ValueError(
-                "`gpus >= 0`, `retries >= 0` and `deadline_s > 0` must hold, "
-                f"but got {self.gpus=}, {self.retries=}, {self.deadline_s=}."
+                "`gpus >= 0`, `retries >= 0`, `checkpoint_s >= 0` and `deadline_s > 0` must hold, "
+                f"but got {self.gpus=}, {self.retries=}, {self.checkpoint_s=}, {self.deadline_s=}."
             )

@@ -7,11 +7,27 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """Figures over all windows of a part: mean loss without label smoothing, AUC, accuracy."""
+    """Figures over all windows of a part.
+
+    Attributes
+    ----------
+    loss
+        Mean cross-entropy or what else the decoder learns by, without label smoothing or weights.
+    auc
+        Area under the ROC curve; of more than two classes the mean over those that occur, each
+        against the others.
+    accuracy
+        Share of windows whose most probable class is right.
+    precision, recall, f1
+        Of class 1; of more than two classes the mean over them.
+    """
 
     loss: float
     auc: float
     accuracy: float
+    precision: float
+    recall: float
+    f1: float
 
 
 @dataclass(frozen=True, kw_only=True)

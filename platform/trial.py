@@ -163,6 +163,7 @@ def _train_worker(config: Mapping[str, Any]) -> None:
     import torch
 
     from calsweep.platform.fold_run import run_fold
+    from calsweep.platform.trainee import Shares
 
     task: FoldTask = config["task"]
     resources: Resources = config["resources"]
@@ -177,8 +178,8 @@ def _train_worker(config: Mapping[str, Any]) -> None:
     run_fold(
         task,
         device="cuda" if resources.gpus else "cpu",
-        rank=context.get_world_rank(),
-        world_size=context.get_world_size(),
+        shares=Shares(rank=context.get_world_rank(), world_size=context.get_world_size()),
+        checkpoint_s=resources.checkpoint_s,
         wrap=ray.train.torch.prepare_model if context.get_world_size() > 1 else None,
         on_epoch=lambda _: stop_if_told(),
     )

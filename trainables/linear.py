@@ -53,8 +53,8 @@ class Linear:
 class LinearModule(nn.Module):
     """A window's weights as one kernel that slides over the run.
 
-    Weights begin at zero, the bias at the shares of classes: the problem is convex, and so the seed decides
-    nothing but the order.
+    Weights begin at zero, biases at the shares of classes: the problem is convex, and so the seed
+    decides nothing but the order.
     """
 
     def __init__(self, problem: Problem, /) -> None:
@@ -62,6 +62,7 @@ class LinearModule(nn.Module):
         self.kernel = nn.Conv1d(problem.n_units, problem.n_outputs, problem.window_length)
         nn.init.zeros_(self.kernel.weight)
         with torch.no_grad():
+            assert self.kernel.bias is not None  # noqa: S101 - it is asked for by default
             self.kernel.bias.copy_(initial_bias(problem.class_shares))
 
     def forward(self, frames_RTN: Tensor) -> Tensor:

@@ -79,6 +79,7 @@ def last_state(
     ... ).shape
     torch.Size([4, 6])
     """
+    inputs = inputs.to(weight_GH.dtype)  # under autocast, products are lower and states are not
     if torch.is_grad_enabled():
         state: Tensor = _Recurrence.apply(  # type: ignore[no-untyped-call]
             inputs, weight_GH, cell, n_runs, window_length, reverse

@@ -66,7 +66,7 @@ def part_of(frames_TN: np.ndarray, labels_T: np.ndarray, recordings: np.ndarray)
     starts_W = recordings[:, : 1 - LENGTH].reshape(-1)
     targets_W = starts_W + LENGTH // 2
     return Part(
-        frames_TN=frames_TN, starts_W=starts_W, targets_W=targets_W, labels_W=labels_T[targets_W]
+        frames=frames_TN, starts_W=starts_W, targets_W=targets_W, labels_W=labels_T[targets_W]
     )
 
 
@@ -120,7 +120,7 @@ def score(module: RecurrentModule, windows: torch.Tensor) -> torch.Tensor:
 
 def copied(data: FoldData, part: Part) -> tuple[torch.Tensor, torch.Tensor]:
     """Copy every window of a part, scaled, with its label."""
-    scaled_TN = (part.frames_TN - data.scaling.offset_N) * data.scaling.scale_N
+    scaled_TN = (part.frames - data.scaling.offset_N) * data.scaling.scale_N
     windows = scaled_TN[part.starts_W[:, None] + np.arange(LENGTH)]
     return torch.from_numpy(windows), torch.from_numpy(part.labels_W).float()
 
@@ -194,7 +194,7 @@ def measure_memory() -> None:
     before = peak_bytes()
     data = noise_of_the_size_of_w(tiny.scaling)
     train_fold(GRU, data=data, training=Training(epochs=1, epoch_fraction=0.02), seed=0)
-    taken, n_bytes = peak_bytes() - before, data.train.frames_TN.nbytes
+    taken, n_bytes = peak_bytes() - before, data.train.frames.nbytes
     print(
         f"memory of a fold: {taken / 1e6:.0f} MB for {n_bytes / 1e6:.0f} MB of frames, "
         f"windows and labels included: {taken / n_bytes:.2f} times"

@@ -15,7 +15,7 @@ def make_timeline(recordings, *, units=("region1",), positions=None):
         n_frames = len(labels[name])
         trials[name] = np.asarray(trial_T[0] if trial_T else np.zeros(n_frames), dtype=np.int32)
         borders = np.flatnonzero(np.diff(trials[name], prepend=-1, append=-1))
-        counts = np.bincount(labels[name], minlength=2)
+        classes, counts = np.unique(labels[name], return_counts=True)
         entries.append(
             RecordingEntry(
                 subject=subject,
@@ -23,7 +23,7 @@ def make_timeline(recordings, *, units=("region1",), positions=None):
                 n_frames=n_frames,
                 n_trials=len(borders) - 1,
                 longest_trial_frames=int(np.diff(borders).max()),
-                label_counts={"run": {c: int(n) for c, n in enumerate(counts) if n}},
+                label_counts={"run": dict(zip(classes.tolist(), counts.tolist(), strict=True))},
                 positions=positions or (),
                 position_unit="um" if positions else "",
             )

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calsweep.datasets.fold import HeldOut, animal_folds, check_target
+from calsweep.datasets.fold import HeldOut, animal_folds, check_target, n_classes
 from calsweep.datasets.manifest import Manifest, RecordingEntry, ShardEntry, Span
 from calsweep.datasets.npz import NpzSource
 from calsweep.datasets.resample import resample
@@ -122,14 +122,35 @@ def test_target_must_be_a_label_of_two_classes():
     check_target(there, target="run")
 
 
-def test_target_may_not_have_other_classes(tmp_path):
+def manifest_of_counts(**counts):
     entry = RecordingEntry(
         subject="m1", name="r", n_frames=3, n_trials=1, longest_trial_frames=3,
-        label_counts={"run": {1: 1, 2: 1, 4: 1}},
+        label_counts=counts,
     )  # fmt: skip
     plain = manifest([("m1", "r", 1, 2)])
-    with pytest.raises(ValueError, match="classes 0 and 1, but 'run' has 1, 2, 4"):
-        check_target(Manifest(**{**vars(plain), "recordings": (entry,)}), target="run")
+    return Manifest(**{**vars(plain), "recordings": (entry,)})
+
+
+@pytest.mark.parametrize("counts", [{1: 1, 2: 1, 4: 1}, {-2: 3, 0: 1, 1: 5}, {0: 1, 2: 8}])
+def test_classes_must_be_numbered_from_0(counts):
+    some = ", ".join(map(str, sorted(counts)))
+    with pytest.raises(ValueError, match=f"numbered from 0, but 'run' has {some}"):
+        check_target(manifest_of_counts(run=counts), target="run")
+
+
+@pytest.mark.parametrize("counts", [{-1: 4, 1: 5}, {0: 9}])
+def test_one_class_is_refused_and_missing_labels_are_none(counts):
+    with pytest.raises(ValueError, match=f"two classes or more, but 'run' is {max(counts)} in all"):
+        check_target(manifest_of_counts(run=counts), target="run")
+
+
+@pytest.mark.parametrize(
+    ("counts", "n"), [({0: 4, 1: 5}, 2), ({-1: 1, 0: 3, 1: 3, 2: 2}, 3), ({0: 1, 1: 1, 2: 7}, 3)]
+)
+def test_classes_are_counted_without_what_is_not_known(counts, n):
+    there = manifest_of_counts(run=counts)
+    check_target(there, target="run")
+    assert n_classes(there, target="run") == n
 
 
 @pytest.mark.skipif(not REAL, reason="CALSWEEP_REAL_DATA does not name the folder of recordings")

@@ -164,7 +164,7 @@ def test_masked_units_are_zero_after_scaling_and_others_as_without(dataset, tmp_
         )
         check_windows(dataset.manifest, view)
         data = split_fold(dataset, view, fold, seed=0, cache=Cache(tmp_path))
-        return (data.test.frames_TN - data.scaling.offset_N) * data.scaling.scale_N
+        return (data.test.frames - data.scaling.offset_N) * data.scaling.scale_N
 
     masked_TN, whole_TN = scaled(mask), scaled(UnitMask())
     assert (masked_TN[:, ~seen_N] == 0).all()

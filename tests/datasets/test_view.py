@@ -68,13 +68,13 @@ def test_parts_hold_the_windows_of_their_recordings(dataset, fold, tmp_path):
 
 def test_parts_share_one_array_and_copy_no_frames(dataset, fold, tmp_path):
     data = split_fold(dataset, VIEW, fold, seed=0, cache=Cache(tmp_path / "cache"))
-    assert np.shares_memory(data.train.frames_TN, data.test.frames_TN)
-    assert np.shares_memory(data.train.frames_TN, data.validation.frames_TN)
-    assert isinstance(data.train.frames_TN, np.memmap)
-    assert data.train.frames_TN.shape == dataset.activity_TN.shape
+    assert np.shares_memory(data.train.frames, data.test.frames)
+    assert np.shares_memory(data.train.frames, data.validation.frames)
+    assert isinstance(data.train.frames, np.memmap)
+    assert data.train.frames.shape == dataset.activity_TN.shape
     raw = dataclasses.replace(VIEW, transforms=Transforms(scaling=ZScore()))
     data = split_fold(dataset, raw, fold, seed=0, cache=Cache(tmp_path / "cache"))
-    assert np.shares_memory(data.train.frames_TN, dataset.activity_TN)
+    assert np.shares_memory(data.train.frames, dataset.activity_TN)
 
 
 def test_steps_never_cross_recordings(dataset, tmp_path):
@@ -95,7 +95,7 @@ def test_prepared_frames_are_kept_by_content(dataset, tmp_path):
 
 def test_scaling_is_fitted_on_training_frames(dataset, fold, tmp_path):
     data = split_fold(dataset, VIEW, fold, seed=0, cache=Cache(tmp_path / "cache"))
-    frames_TN = data.train.frames_TN[80:]
+    frames_TN = data.train.frames[80:]
     assert np.array_equal(data.scaling.offset_N, frames_TN.min(axis=0))
     spread = frames_TN.max(axis=0) - frames_TN.min(axis=0)
     assert np.allclose(data.scaling.scale_N, 1 / spread)

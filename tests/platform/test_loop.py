@@ -12,15 +12,13 @@ import torch
 
 from calsweep.datasets.split import FoldData, Part, Scaling
 from calsweep.platform.batch import cut_runs, draw, epoch_batches, share_of
-from calsweep.platform.loop import (
-    PREDICTED_AT_ONCE,
-    Diverged,
-    build_module,
-    predict,
-    train_fold,
-)
+from calsweep.platform.inference import PREDICTED_AT_ONCE, predict
+from calsweep.platform.loop import build_module, train_fold
+from calsweep.platform.trainee import Diverged
 from calsweep.platform.training import Training
+from calsweep.trainables.decoder import Problem
 from calsweep.trainables.linear import Linear
+from calsweep.trainables.losses import Criterion
 from calsweep.trainables.recurrence import Cell
 from calsweep.trainables.recurrent import Recurrent
 
@@ -42,7 +40,7 @@ def part_of(frames_TN, labels_T, *segments):
     starts_W = np.concatenate([np.arange(a, b - LENGTH + 1) for a, b in segments])
     targets_W = starts_W + LENGTH // 2
     return Part(
-        frames_TN=frames_TN, starts_W=starts_W, targets_W=targets_W, labels_W=labels_T[targets_W]
+        frames=frames_TN, starts_W=starts_W, targets_W=targets_W, labels_W=labels_T[targets_W]
     )
 
 
@@ -134,22 +132,22 @@ class TestDraw:
         data = fold_data()
         runs = cut_runs(data.train.starts_W, run_length=4, rng=np.random.default_rng(0))
         batch = draw_from(data, runs)
-        scaled_TN = (data.train.frames_TN - data.scaling.offset_N) * data.scaling.scale_N
+        scaled_TN = (data.train.frames - data.scaling.offset_N) * data.scaling.scale_N
         for r, (first, n) in enumerate(zip(runs.first_R, runs.n_windows_R, strict=True)):
             assert batch.weights_RK[r].tolist() == [True] * n + [False] * (4 - n)
             for k in range(n):
                 start = data.train.starts_W[first + k]
-                window = batch.frames_RTN[r, k : k + LENGTH].numpy()
+                window = batch.frames[r, k : k + LENGTH].numpy()
                 np.testing.assert_array_equal(window, scaled_TN[start : start + LENGTH])
                 assert batch.labels_RK[r, k] == data.train.labels_W[first + k]
 
     def test_no_frame_beyond_a_border_is_read(self):
         data = fold_data()
-        poisoned = data.train.frames_TN.copy()
+        poisoned = data.train.frames.copy()
         poisoned[200:] = np.nan
-        data = replace(data, train=replace(data.train, frames_TN=poisoned))
+        data = replace(data, train=replace(data.train, frames=poisoned))
         batch = draw_from(data, cut_runs(data.train.starts_W, run_length=64), run_length=64)
-        assert batch.frames_RTN.isfinite().all()
+        assert batch.frames.isfinite().all()
 
     def test_runs_do_not_cross_segments(self):
         starts_W = np.array([0, 1, 2, 3, 4, 9, 20, 21])
@@ -173,7 +171,7 @@ class TestTraining:
         )
         assert first.curve == second.curve
         assert all(torch.equal(w, second.state_dict[k]) for k, w in first.state_dict.items())
-        assert np.array_equal(first.test_probability_W, second.test_probability_W)
+        assert np.array_equal(first.test_probability_WC, second.test_probability_WC)
         assert (first.validation, first.test) == (second.validation, second.test)
 
     def test_another_seed_gives_another_result(self):
@@ -223,7 +221,7 @@ class TestTraining:
         flipped = replace(data, test=replace(data.test, labels_W=1 - data.test.labels_W))
         first, second = (train_fold(GRU, data=d, training=QUICK, seed=0) for d in (data, flipped))
         assert first.curve == second.curve
-        assert np.array_equal(first.test_probability_W, second.test_probability_W)
+        assert np.array_equal(first.test_probability_WC, second.test_probability_WC)
         assert first.test.auc == pytest.approx(1 - second.test.auc)
 
     def test_first_loss_is_that_of_smoothed_labels(self):
@@ -291,7 +289,11 @@ def gradients(module, data, runs, *, n_windows, world_size=1):
     module = copy.deepcopy(module)
     batch = draw_from(data, runs)
     loss = GRU.loss(
-        module(batch.frames_RTN), batch.labels_RK, batch.weights_RK, label_smoothing=0.01
+        module(batch.frames),
+        batch.labels_RK,
+        batch.weights_RK,
+        frames=batch.frames,
+        criterion=Criterion(label_smoothing=0.01),
     )
     (loss * (world_size / n_windows)).backward()
     return [p.grad for p in module.parameters()]
@@ -302,29 +304,27 @@ class TestPredict:
         data = fold_data()
         module = build_module(GRU, data=data, seed=0)
         part = data.train
-        probability_W = predict(
+        probability_WC = predict(
             module,
-            frames_TN=part.frames_TN,
+            frames=part.frames,
             starts_W=part.starts_W,
             scaling=data.scaling,
             window_length=LENGTH,
             probability=GRU.probability,
         )
-        scaled_TN = torch.from_numpy(
-            (part.frames_TN - data.scaling.offset_N) * data.scaling.scale_N
-        )
+        scaled_TN = torch.from_numpy((part.frames - data.scaling.offset_N) * data.scaling.scale_N)
         with torch.no_grad():
             alone = [module(scaled_TN[None, s : s + LENGTH]).sigmoid() for s in part.starts_W]
-        np.testing.assert_allclose(probability_W, torch.cat(alone)[:, 0], rtol=1e-5)
+        np.testing.assert_allclose(probability_WC[:, 1], torch.cat(alone)[:, 0, 0], rtol=1e-5)
 
     def test_runs_longer_than_go_at_once(self):
         frames_TN = np.random.default_rng(0).normal(size=(2500, 2)).astype(np.float32)
         starts_W = np.arange(2500 - LENGTH + 1)
         assert len(starts_W) > 2 * PREDICTED_AT_ONCE
         torch.manual_seed(0)
-        module = GRU.build(n_units=2, window_length=LENGTH)
+        module = GRU.build(Problem(frame_shape=(2,), window_length=LENGTH))
         settings = {
-            "frames_TN": frames_TN,
+            "frames": frames_TN,
             "scaling": Scaling(offset_N=np.zeros(2, np.float32), scale_N=np.ones(2, np.float32)),
             "window_length": LENGTH,
             "probability": GRU.probability,
@@ -334,11 +334,11 @@ class TestPredict:
         np.testing.assert_allclose(whole[::7], sparse, rtol=1e-5)
 
     def test_window_beyond_the_frames_is_refused(self):
-        module = Linear().build(n_units=2, window_length=3)
+        module = Linear().build(Problem(frame_shape=(2,), window_length=3))
         with pytest.raises(ValueError, match="must lie within the 5 frames, but they reach"):
             predict(
                 module,
-                frames_TN=np.zeros((5, 2), np.float32),
+                frames=np.zeros((5, 2), np.float32),
                 starts_W=np.array([2, 3]),
                 scaling=Scaling(offset_N=np.zeros(2, np.float32), scale_N=np.ones(2, np.float32)),
                 window_length=3,
@@ -357,7 +357,7 @@ class TestBadInput:
 
     def test_part_without_windows_is_refused(self):
         data = fold_data()
-        none = part_of(data.test.frames_TN, np.zeros(400, int), (0, LENGTH - 1))
+        none = part_of(data.test.frames, np.zeros(400, int), (0, LENGTH - 1))
         with pytest.raises(ValueError, match="the test part needs at least one window"):
             train_fold(GRU, data=replace(data, test=none), training=QUICK, seed=0)
 
@@ -369,7 +369,7 @@ class TestBadInput:
     def test_validation_of_one_class_is_refused(self):
         data = fold_data()
         ones = replace(data.validation, labels_W=np.ones_like(data.validation.labels_W))
-        with pytest.raises(ValueError, match="needs windows of both classes"):
+        with pytest.raises(ValueError, match="needs windows of two classes"):
             train_fold(GRU, data=replace(data, validation=ones), training=QUICK, seed=0)
 
     def test_epoch_without_a_batch_is_refused(self):
@@ -380,7 +380,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("setting", "message"),
         [
-            ({"epochs": 0}, "`epochs >= 1` must hold, but got self.epochs=0"),
+            ({"epochs": 0}, "`epochs >= 1` must hold, but got 0"),
             ({"batch_size": 100, "run_length": 8}, "positive multiple of `run_length`"),
             ({"run_length": 0}, "positive multiple of `run_length`"),
             ({"learning_rate": 0.0}, "`learning_rate > 0` must hold"),
