@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from calsweep.datasets.cache import Cache
+from calsweep.datasets.image_frames import ImageFrames
 from calsweep.datasets.manifest import MANIFEST_FILE, Manifest
 from calsweep.datasets.npy_file import HEADER_BYTES, npy_file
 from calsweep.datasets.shard import BEHAVIOR, read_shard, units_of
@@ -53,6 +54,8 @@ class Dataset:
         Name of each recording to its frames.
     folder
         Where the mapped arrays lie.
+    store, cache
+        Where its shards are, and where images of them are kept.
     """
 
     manifest: Manifest
@@ -61,11 +64,23 @@ class Dataset:
     trial_T: NDArray[np.int32]
     spans: Mapping[str, slice]
     folder: Path
+    store: Store
+    cache: Cache
 
     def copy_recording(self, name: str, /) -> NDArray[np.float32]:
         """Give a copy of the activity of one recording; nothing stays mapped for it."""
         frames_TN: NDArray[np.float32] = np.load(self.folder / _ACTIVITY, mmap_mode="r")
         return np.array(frames_TN[self.spans[name]])
+
+    def images(self) -> ImageFrames:
+        """Give its images, fetched as they are needed.
+
+        Raises
+        ------
+        ValueError
+            If it has none.
+        """
+        return ImageFrames(self.manifest, store=self.store, cache=self.cache)
 
     def timeline(self, target: str, /) -> Timeline:
         """Give labels of a behavior, and trials, recording by recording; nothing is copied."""
@@ -148,7 +163,7 @@ def read_timelines(store: Store, /) -> dict[str, Timeline]:
 def open_dataset(store: Store, /, *, cache: Cache) -> Dataset:
     """Open a dataset; the first to do so on a machine verifies and decodes its shards.
 
-    Images stay where they are (`calsweep.datasets.stream`).
+    Images stay where they are until they are asked for (`Dataset.images`).
 
     Parameters
     ----------
@@ -175,7 +190,7 @@ def open_dataset(store: Store, /, *, cache: Cache) -> Dataset:
     folder = cache.keep(
         f"datasets/{manifest.content_hash}", n_bytes=_n_bytes(manifest), build=decode
     )
-    return _map(manifest, folder=folder)
+    return _map(manifest, folder=folder, store=store, cache=cache)
 
 
 _ACTIVITY = "activity.npy"
@@ -200,7 +215,7 @@ def _spans(manifest: Manifest) -> dict[str, slice]:
     return spans
 
 
-def _map(manifest: Manifest, *, folder: Path) -> Dataset:
+def _map(manifest: Manifest, *, folder: Path, store: Store, cache: Cache) -> Dataset:
     return Dataset(
         manifest=manifest,
         activity_TN=np.load(folder / _ACTIVITY, mmap_mode="r"),
@@ -211,6 +226,8 @@ def _map(manifest: Manifest, *, folder: Path) -> Dataset:
         trial_T=np.load(folder / _TRIAL, mmap_mode="r"),
         spans=_spans(manifest),
         folder=folder,
+        store=store,
+        cache=cache,
     )
 
 

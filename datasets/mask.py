@@ -218,7 +218,7 @@ class CutOut:
     Attributes
     ----------
     compartment
-        Number of the square, from 0: its row first, then its column.
+        Number of the square, from 0: its row first, then its column; ``None`` cuts nothing out.
     size_px, stride_px
         Its side, and from one square to the next.
 
@@ -230,12 +230,12 @@ class CutOut:
     (1024, True, True, False)
     """
 
-    compartment: int
+    compartment: int | None = None
     size_px: int = 32
     stride_px: int = 16
 
     def __post_init__(self) -> None:
-        if self.compartment < 0 or not 1 <= self.stride_px <= self.size_px:
+        if (self.compartment or 0) < 0 or not 1 <= self.stride_px <= self.size_px:
             raise ValueError(
                 "`compartment >= 0` and `1 <= stride_px <= size_px` must hold, but got "
                 f"{self.compartment=}, {self.stride_px=}, {self.size_px=}."
@@ -244,7 +244,7 @@ class CutOut:
     @property
     def label(self) -> str:
         """What is seen, in a few words for tables."""
-        return f"all but compartment {self.compartment}"
+        return "" if self.compartment is None else f"all but compartment {self.compartment}"
 
     @property
     def fitted_on(self) -> tuple[PartName, ...]:
@@ -272,6 +272,9 @@ class CutOut:
             If images are smaller than the square, no multiple of the stride, or have fewer
             compartments.
         """
+        masked_HW = np.zeros((images.height, images.width), dtype=bool)
+        if self.compartment is None:
+            return masked_HW
         n = self.n_compartments(images)
         if self.compartment >= n:
             raise ValueError(
@@ -279,7 +282,6 @@ class CutOut:
                 f"pixels, but got {self.compartment=}."
             )
         row, column = divmod(self.compartment, images.width // self.stride_px)
-        masked_HW = np.zeros((images.height, images.width), dtype=bool)
         rows = (row * self.stride_px + np.arange(self.size_px)) % images.height
         columns = (column * self.stride_px + np.arange(self.size_px)) % images.width
         masked_HW[np.ix_(rows, columns)] = True
@@ -292,6 +294,24 @@ class CutOut:
                 f"images must be larger than the square ({self.size_px} pixels) and a multiple of "
                 f"`stride_px` ({self.stride_px}), but are {images.height} x {images.width} pixels."
             )
+
+
+def seen_pixels(mask: Mask, images: ImageFormat, /) -> NDArray[np.bool_]:
+    """Give whether a decoder of images sees each pixel, shape ``(height, width)``.
+
+    Raises
+    ------
+    ValueError
+        If the mask is of units, or does not suit the images.
+    """
+    if isinstance(mask, CutOut):
+        return ~mask.masked(images)
+    if mask != UnitMask():
+        raise ValueError(
+            f"a mask of images cuts squares out, but {mask.label!r} names units: take "
+            "`datasets/masks=cut_out`, or decode traces."
+        )
+    return np.ones((images.height, images.width), dtype=bool)
 
 
 def mask_scaling(scaling: Scaling, /, *, seen_N: NDArray[np.bool_]) -> Scaling:

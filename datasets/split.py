@@ -4,11 +4,84 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 # T frames of the dataset, N units, W windows
+
+
+class FrameArray(Protocol):
+    """Frames of a dataset, read by number: an array, or images whose shards are fetched."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(time, *frame_shape)``."""
+        ...
+
+    @property
+    def ndim(self) -> int:
+        """Axes."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, frames: Any, /) -> Any:
+        """Read frames by number, in the shape of the numbers, or a stretch of them."""
+        ...
+
+
+class FrameStretch:
+    """Neighboring frames of more, numbered from 0.
+
+    Examples
+    --------
+    >>> FrameStretch(np.arange(10), slice(4, 8))[np.array([0, 3])].tolist()
+    [4, 7]
+    """
+
+    def __init__(self, frames: FrameArray, span: slice, /) -> None:
+        self._frames = frames
+        self._span = span
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(time, *frame_shape)``."""
+        return len(self), *self._frames.shape[1:]
+
+    @property
+    def ndim(self) -> int:
+        """Axes."""
+        return self._frames.ndim
+
+    def __len__(self) -> int:
+        return int(self._span.stop - self._span.start)
+
+    def __getitem__(self, frames: Any, /) -> Any:
+        """Read frames by number, in the shape of the numbers, or a stretch of them."""
+        if isinstance(frames, slice):
+            frames = np.arange(*frames.indices(len(self)))
+        return self._frames[self._span.start + frames]
+
+
+@runtime_checkable
+class ShardedFrames(FrameArray, Protocol):
+    """Frames that lie in shards: reading near each other is cheaper than reading anywhere."""
+
+    @property
+    def shard_borders(self) -> NDArray[np.int64]:
+        """First frame of each shard, and the number of frames."""
+        ...
+
+    @property
+    def shard_recordings(self) -> NDArray[np.int64]:
+        """Number of the recording that each shard begins with."""
+        ...
+
+    def prefetch(self, frames: NDArray[np.int64], /) -> None:
+        """Begin to fetch the shards of frames that are needed soon."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +101,7 @@ class Part:
         Class of each window, from 0.
     """
 
-    frames: NDArray[np.generic]
+    frames: FrameArray
     starts_W: NDArray[np.int64]
     targets_W: NDArray[np.int64]
     labels_W: NDArray[np.int64]
@@ -75,9 +148,10 @@ class FoldData:
     spans: Mapping[str, slice] = field(default_factory=dict)
 
     @property
-    def frame_shape(self) -> tuple[int, ...]:
+    def frame_shape(self) -> tuple[int] | tuple[int, int]:
         """Of a frame: ``(unit,)`` or ``(height, width)``."""
-        return self.train.frames.shape[1:]
+        n, *more = self.train.frames.shape[1:]
+        return (n, more[0]) if more else (n,)
 
     @property
     def class_shares(self) -> tuple[float, ...]:

@@ -181,6 +181,41 @@ class ZScore:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PixelScale:
+    """Subtract the mean image and divide by the spread of all pixels, as W does with images.
+
+    Attributes
+    ----------
+    over
+        Which frames mean and spread are of. Over the training part, what a mouse's cortex looks
+        like stays in its images.
+    """
+
+    over: Scope = Scope.TRAINING
+
+    @property
+    def look(self) -> Look:
+        """How far it looks around a frame."""
+        return _look(self.over)
+
+    @property
+    def fitted_on(self) -> tuple[PartName, ...]:
+        """The parts of a fold that it is fitted on."""
+        return _fitted_on(self.over)
+
+    def fit(self, parts: Sequence[NDArray[np.float32]], /) -> Scaling:  # noqa: ARG002
+        """Refuse: traces have no pixels."""
+        raise ValueError(
+            "images are scaled by their pixels, but traces are decoded here: scale units with "
+            "MinMax or ZScore (`datasets.transforms.scaling._target_`)."
+        )
+
+    def note(self) -> str:
+        """Say what this step does that a reader of results should know; may be nothing."""
+        return _scope_note("mean image subtracted", self.over)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Transforms:
     """The steps from recorded activity to what a decoder sees, in this order.
 
@@ -193,7 +228,7 @@ class Transforms:
     detrend
         Removes slow drift; ``None`` leaves it.
     scaling
-        Brings units to one scale; ``None`` leaves them.
+        Brings units, or pixels, to one scale; ``None`` leaves them.
 
     Examples
     --------
@@ -203,9 +238,9 @@ after the window (not causal)',)
     """
 
     detrend: Detrend | None = None
-    scaling: MinMax | ZScore | None = None
+    scaling: MinMax | ZScore | PixelScale | None = None
 
-    def __iter__(self) -> Iterator[Detrend | MinMax | ZScore]:
+    def __iter__(self) -> Iterator[Detrend | MinMax | ZScore | PixelScale]:
         return iter([step for step in (self.detrend, self.scaling) if step is not None])
 
     @property

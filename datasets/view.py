@@ -24,10 +24,12 @@ from calsweep.datasets.fold import (
     n_classes,
 )
 from calsweep.datasets.fold_protocol import AnimalGroups, Folds, Reach
+from calsweep.datasets.image_frames import ImageFrames, images_of_dataset
 from calsweep.datasets.manifest import Manifest
-from calsweep.datasets.mask import Mask, UnitMask, mask_scaling
+from calsweep.datasets.mask import Mask, UnitMask, mask_scaling, seen_pixels
 from calsweep.datasets.npy_file import HEADER_BYTES, npy_file
-from calsweep.datasets.split import FoldData, Part
+from calsweep.datasets.pixel_scale import ScaledFrames, moments
+from calsweep.datasets.split import FoldData, FrameArray, Part, Scaling
 from calsweep.datasets.timeline import (
     PartWindows,
     Timeline,
@@ -35,7 +37,7 @@ from calsweep.datasets.timeline import (
     check_windows_of_part,
     fold_windows,
 )
-from calsweep.datasets.transform import Fitted, Transforms
+from calsweep.datasets.transform import Fitted, PixelScale, Scope, Transforms
 from calsweep.datasets.window import Window
 
 # T time, N unit, W window
@@ -48,6 +50,13 @@ class Labels(Enum):
     PERMUTED = "permuted"
 
 
+class Inputs(Enum):
+    """What of a recording a decoder sees."""
+
+    TRACES = "traces"
+    IMAGES = "images"
+
+
 @dataclass(frozen=True, kw_only=True)
 class View:
     """How a dataset is presented to a decoder: the typed settings of the group ``datasets``.
@@ -58,6 +67,8 @@ class View:
         Where the dataset lies: a folder, or ``s3://bucket/prefix``.
     target
         Behavior to decode; its classes are 0, 1 and so on.
+    inputs
+        What a decoder sees.
     window
         Length and shift.
     transforms
@@ -65,7 +76,7 @@ class View:
     folds
         How recordings are divided into parts.
     mask
-        Which units the decoder sees; the others are zero.
+        Which units or pixels the decoder sees; the others are zero.
     labels
         Whether labels are those observed. Permuted ones train and validate, those observed test:
         a decoder then has to stay at chance.
@@ -78,6 +89,7 @@ class View:
 
     address: str
     target: str
+    inputs: Inputs = Inputs.TRACES
     window: Window = field(default_factory=Window)
     transforms: Transforms = field(default_factory=Transforms)
     folds: Folds = field(default_factory=AnimalGroups)
@@ -110,8 +122,10 @@ def check_windows(manifest: Manifest, view: View, /) -> None:
         recording holds no window.
     """
     check_target(manifest, target=view.target)
-    _check_activity(manifest)
-    view.mask.seen(manifest)
+    if view.inputs is Inputs.TRACES:
+        _check_activity(manifest)
+    _check_steps(view)
+    check_mask(manifest, view)
     needed = view.window.reach_frames
     short = [entry for entry in manifest.recordings if entry.longest_trial_frames < needed]
     if not short:
@@ -124,6 +138,33 @@ def check_windows(manifest: Manifest, view: View, /) -> None:
         f"with shift {view.window.shift} needs {needed}. "
         "Set `datasets.window.length` or `datasets.window.shift` smaller, or leave it out."
     )
+
+
+def check_mask(manifest: Manifest, view: View, /) -> NDArray[np.bool_]:
+    """Give which units, or pixels, a decoder sees.
+
+    Raises
+    ------
+    ValueError
+        If the mask does not suit the dataset, or there are no images to decode.
+    """
+    if view.inputs is Inputs.IMAGES:
+        return seen_pixels(view.mask, images_of_dataset(manifest))
+    return view.mask.seen(manifest)
+
+
+def _check_steps(view: View) -> None:
+    steps = view.transforms
+    if view.inputs is Inputs.TRACES:
+        if isinstance(steps.scaling, PixelScale):
+            steps.scaling.fit([])
+        return
+    wrong = [s for s in steps if not isinstance(s, PixelScale)]
+    if wrong:
+        raise ValueError(
+            f"images are scaled by PixelScale or not at all, but got {type(wrong[0]).__name__}: "
+            "take `datasets=widefield_images`, or decode traces."
+        )
 
 
 def _check_activity(manifest: Manifest) -> None:
@@ -196,21 +237,29 @@ def split_fold(dataset: Dataset, view: View, fold: Fold, /, *, seed: int, cache:
         does not suit the dataset.
     """
     check_windows(dataset.manifest, view)
-    frames_TN = prepare(dataset, view.transforms, cache=cache)
+    frames: FrameArray
+    if view.inputs is Inputs.IMAGES:
+        frames = prepare_images(dataset, view.transforms, cache=cache)
+    else:
+        frames = prepare(dataset, view.transforms, cache=cache)
     windows = fold_windows(fold, dataset.timeline(view.target), window=view.window)
     train, validation, test = (
-        _part(dataset, view, windows[name], name=name, frames_TN=frames_TN) for name in PartName
+        _part(dataset, view, windows[name], name=name, frames=frames) for name in PartName
     )
     if view.labels is Labels.PERMUTED:
         rng = np.random.default_rng([seed, fold.index])
         train, validation = _permuted(train, rng=rng), _permuted(validation, rng=rng)
     stretches = fitted_stretches(fold, windows, on=view.transforms.fitted_on, window=view.window)
-    scaling = view.transforms.fit([frames_TN[_frames(dataset, s)] for s in stretches])
+    at = [_frames(dataset, stretch) for stretch in stretches]
+    if isinstance(frames, np.ndarray):
+        scaling = view.transforms.fit([frames[part] for part in at])
+    else:
+        scaling = _fit_images(dataset, view.transforms, at, cache=cache)
     return FoldData(
         train=train,
         validation=validation,
         test=test,
-        scaling=mask_scaling(scaling, seen_N=view.mask.seen(dataset.manifest)),
+        scaling=mask_scaling(scaling, seen_N=check_mask(dataset.manifest, view)),
         window_length=view.window.length,
         n_classes=n_classes(dataset.manifest, target=view.target),
         spans=dataset.spans,
@@ -292,13 +341,47 @@ def prepare(dataset: Dataset, transforms: Transforms, /, *, cache: Cache) -> NDA
     return frames_TN
 
 
+def prepare_images(
+    dataset: Dataset, transforms: Transforms, /, *, cache: Cache
+) -> ImageFrames | ScaledFrames:
+    """Give all images after the step that needs one recording alone, read as they are needed."""
+    frames = dataset.images()
+    if transforms.recorded.scaling is None:
+        return frames
+    spans = [(span.start, span.stop) for span in dataset.spans.values()]
+    return ScaledFrames(
+        frames=frames,
+        scalings={
+            (start, stop): moments(
+                frames,
+                [slice(start, stop)],
+                content_hash=dataset.manifest.content_hash,
+                cache=cache,
+            ).scaling()
+            for start, stop in spans
+        },
+    )
+
+
+def _fit_images(
+    dataset: Dataset, transforms: Transforms, stretches: Sequence[slice], *, cache: Cache
+) -> Scaling:
+    scaling, images = transforms.scaling, images_of_dataset(dataset.manifest)
+    if scaling is None or scaling.over is not Scope.TRAINING:
+        shape = (images.height, images.width)
+        return Scaling(offset_N=np.zeros(shape, np.float32), scale_N=np.ones(shape, np.float32))
+    return moments(
+        dataset.images(), stretches, content_hash=dataset.manifest.content_hash, cache=cache
+    ).scaling()
+
+
 def _part(
     dataset: Dataset,
     view: View,
     windows: PartWindows,
     *,
     name: PartName,
-    frames_TN: NDArray[np.float32],
+    frames: FrameArray,
 ) -> Part:
     check_windows_of_part(
         windows.n_windows, part=name, target=view.target, recordings=", ".join(windows.starts)
@@ -308,7 +391,7 @@ def _part(
     starts_W = np.concatenate([spans[r].start + windows.starts[r] for r in in_order])
     targets_W = starts_W + view.window.target_offset
     labels_W = dataset.behavior[view.target][targets_W].astype(np.int64)
-    return Part(frames=frames_TN, starts_W=starts_W, targets_W=targets_W, labels_W=labels_W)
+    return Part(frames=frames, starts_W=starts_W, targets_W=targets_W, labels_W=labels_W)
 
 
 def _permuted(part: Part, *, rng: np.random.Generator) -> Part:

@@ -5,6 +5,7 @@ Windows that share frames can share work, and a batch holds the frames of its ru
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -13,10 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from calsweep.datasets.split import Part, Scaling
+from calsweep.datasets.split import FrameArray, Part, Scaling, ShardedFrames
 from calsweep.platform.training import Training
 
 # T time, N unit, W windows of a part, S segments, R runs of neighboring windows, K windows per run
+
+
+_N_LANES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,13 +171,47 @@ def draw(
 def _shuffled_pass(part: Part, *, training: Training, seed: int, number: int) -> list[Runs]:
     rng = np.random.default_rng([seed, number])
     runs = cut_runs(part.starts_W, run_length=training.run_length, rng=rng)
-    order = rng.permutation(len(runs))
+    order = _order(part, runs, rng)
     n_runs = training.batch_size // training.run_length
     return [runs[order[first : first + n_runs]] for first in range(0, len(runs), n_runs)]
 
 
+def _order(part: Part, runs: Runs, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Shuffle runs; where frames lie in shards, among those of a few shards at a time.
+
+    Recordings are read in a permuted order, several side by side, each from its first shard to its
+    last. So each shard is fetched once, and batches mix recordings.
+    """
+    frames = part.frames
+    if not isinstance(frames, ShardedFrames):
+        return rng.permutation(len(runs))
+    starts_R = part.starts_W[runs.first_R]
+    shard_R = np.searchsorted(frames.shard_borders, starts_R, side="right") - 1
+    runs_of = {int(shard): np.flatnonzero(shard_R == shard) for shard in np.unique(shard_R)}
+    recordings: dict[int, list[int]] = {}
+    for shard in runs_of:
+        recordings.setdefault(int(frames.shard_recordings[shard]), []).append(shard)
+    lanes: list[list[int]] = [[] for _ in range(_N_LANES)]
+    for recording in rng.permutation(list(recordings)):
+        min(lanes, key=len).extend(recordings[recording])  # to the lane that is free first
+    together = itertools.zip_longest(*lanes)
+    return np.concatenate(
+        [
+            rng.permutation(np.concatenate([runs_of[s] for s in group if s is not None]))
+            for group in together
+        ]
+    )
+
+
+def frames_of(part: Part, runs: Runs, /, *, window_length: int) -> NDArray[np.int64]:
+    """Give the first and the last frame of each run."""
+    start_R = part.starts_W[runs.first_R]
+    stop_R = start_R + np.maximum(runs.n_windows_R, 1) + window_length - 2
+    return np.concatenate([start_R, stop_R])
+
+
 def take_frames(
-    frames: NDArray[np.generic],
+    frames: FrameArray,
     start_R: NDArray[np.int64],
     n_real_R: NDArray[np.int64],
     *,

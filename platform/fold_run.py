@@ -165,10 +165,12 @@ def _save(
     dataset: Dataset,
     data: FoldData,
 ) -> None:
+    image_shape = data.frame_shape if len(data.frame_shape) == 2 else None
     model = FoldModel(
         decoder=settings.trainables,
         view=settings.datasets,
-        units=dataset.manifest.units,
+        units=() if image_shape else dataset.manifest.units,
+        image_shape=image_shape,
         rate_hz=dataset.manifest.rate_hz,
         scaling=data.scaling,
         state=trained.state_dict,

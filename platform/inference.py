@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from calsweep.datasets.split import FoldData, Part, Scaling
+from calsweep.datasets.split import FoldData, FrameArray, Part, Scaling
 from calsweep.platform.batch import Runs, cut_runs, segment_lengths, take_frames
 from calsweep.platform.score import Score
 from calsweep.trainables.decoder import Decoder
@@ -40,7 +40,7 @@ def predict(
     module: nn.Module,
     /,
     *,
-    frames: NDArray[np.generic],
+    frames: FrameArray,
     starts_W: NDArray[np.int64],
     scaling: Scaling,
     window_length: int,
@@ -170,7 +170,7 @@ def check_within(starts_W: NDArray[np.int64], /, *, n_frames: int, window_length
 def _outputs(
     module: nn.Module,
     *,
-    frames: NDArray[np.generic],
+    frames: FrameArray,
     starts_W: NDArray[np.int64],
     scaling: Scaling,
     window_length: int,
@@ -199,7 +199,7 @@ def _outputs(
         yield module(taken), taken, together, is_real_RK
 
 
-def _at_once(frames: NDArray[np.generic], *, window_length: int) -> int:
+def _at_once(frames: FrameArray, *, window_length: int) -> int:
     """Give how many windows to predict at once."""
     if frames.ndim == 2:
         return PREDICTED_AT_ONCE

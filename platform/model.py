@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from calsweep.datasets.split import Scaling
+from calsweep.datasets.split import FrameArray, Scaling
 from calsweep.datasets.view import View
 from calsweep.datasets.window import window_starts
 from calsweep.platform.errors import first_line
@@ -61,7 +61,9 @@ class FoldModel:
     view
         How activity is presented to it: transforms and window.
     units
-        Names of the units, in its order.
+        Names of the units, in its order; none if it sees images.
+    image_shape
+        Height and width of the images it sees; ``None`` if it sees units.
     rate_hz
         Frames per second of what it was trained on.
     scaling
@@ -79,6 +81,7 @@ class FoldModel:
     scaling: Scaling
     state: Mapping[str, torch.Tensor]
     n_classes: int = 2
+    image_shape: tuple[int, int] | None = None
 
     def save(self, folder: Path, /) -> None:
         """Write the model into a new folder."""
@@ -94,6 +97,7 @@ class FoldModel:
             "units": list(self.units),
             "rate_hz": self.rate_hz,
             "n_classes": self.n_classes,
+            "image_shape": self.image_shape,
         }
         (folder / "model.json").write_text(json.dumps(described, indent=1))
 
@@ -121,6 +125,7 @@ class FoldModel:
                 units=tuple(described["units"]),
                 rate_hz=described["rate_hz"],
                 n_classes=described["n_classes"],
+                image_shape=_pair(described["image_shape"]),
                 scaling=scaling,
                 state={name.removeprefix("weight."): value for name, value in tensors.items()},
             )
@@ -132,14 +137,16 @@ class FoldModel:
         return model
 
     def probabilities(
-        self, activity_TN: NDArray[np.float32], /, *, trial_T: NDArray[np.int32]
+        self, frames: FrameArray, /, *, trial_T: NDArray[np.int32]
     ) -> NDArray[np.float32]:
         """Give the probability of each class at each frame of one recording.
 
         Parameters
         ----------
-        activity_TN
-            Shape ``(time, unit)``, units in the model's order, as recorded.
+        frames
+            As recorded: of shape ``(time, unit)``, units in the model's order, or images, of shape
+            ``(time, height, width)``, after the steps that need the recording alone
+            (`calsweep.datasets.view.prepare_images`).
         trial_T
             Shape ``(time,)``; windows do not cross a change.
 
@@ -150,11 +157,13 @@ class FoldModel:
             is.
         """
         starts_W = window_starts(trial_T, window=self.view.window)
-        probability_TC = np.full((len(activity_TN), self.n_classes), np.nan, dtype=np.float32)
+        probability_TC = np.full((len(frames), self.n_classes), np.nan, dtype=np.float32)
+        if self.image_shape is None:
+            frames = self.view.transforms.apply(frames[:])
         if len(starts_W):
             probability_TC[starts_W + self.view.window.target_offset] = predict(
                 self.module(),
-                frames=self.view.transforms.apply(activity_TN),
+                frames=frames,
                 starts_W=starts_W,
                 scaling=self.scaling,
                 window_length=self.view.window.length,
@@ -165,7 +174,7 @@ class FoldModel:
     def module(self) -> nn.Module:
         """Build the decoder's module with the trained weights."""
         problem = Problem(
-            frame_shape=(len(self.units),),
+            frame_shape=self.image_shape or (len(self.units),),
             window_length=self.view.window.length,
             class_shares=(1 / self.n_classes,) * self.n_classes,
         )
@@ -215,6 +224,11 @@ class FrameModel:
             One column of this name, or with more than two classes ``probability_0`` and so on; one
             row a frame; NaN where no whole window is.
         """
+        if self.model.image_shape:
+            raise ValueError(
+                "this model reads images, which a table of frames does not hold: use it on a "
+                "dataset with `calsweep predict`."
+            )
         rows = model_input.reset_index(drop=True)
         probability_TC = np.full((len(rows), self.model.n_classes), np.nan, dtype=np.float32)
         recordings = rows.get("recording", pd.Series("", index=rows.index)).fillna("")
@@ -244,6 +258,10 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     if not isinstance(described, dict):
         raise _damaged(folder, "model.json is no table")
     return described, tensors
+
+
+def _pair(plain: list[int] | None) -> tuple[int, int] | None:
+    return None if plain is None else (plain[0], plain[1])
 
 
 def _damaged(folder: Path, what: str) -> ValueError:

@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from calsweep.datasets.dataset import Dataset
+from calsweep.datasets.split import FrameArray, FrameStretch
+from calsweep.datasets.view import prepare_images
 from calsweep.platform.address import local_path, nearest_folder
 from calsweep.platform.model import FoldModel
 from calsweep.platform.probability import columns, to_columns
@@ -48,15 +50,16 @@ def predict_dataset(model: FoldModel, dataset: Dataset, /) -> Iterator[pa.Table]
         If the frame rate is not the one the model was trained on.
     UnitsDiffer
         If units of the model are missing.
+    ValueError
+        If the model reads images of another size, or the dataset has none.
     """
     schema = _schema(model.n_classes)
     rate_hz = dataset.manifest.rate_hz
     if abs(rate_hz / model.rate_hz - 1) > RATE_TOLERANCE:
         raise RateDiffers(model.rate_hz, rate_hz)
-    columns = model.columns(dataset.manifest.units)
-    for name, span in dataset.spans.items():
-        activity_TN = dataset.copy_recording(name)[:, columns]
-        probability_TC = model.probabilities(activity_TN, trial_T=dataset.trial_T[span])
+    for name, frames in _frames(model, dataset):
+        trial_T = dataset.trial_T[dataset.spans[name]]
+        probability_TC = model.probabilities(frames, trial_T=trial_T)
         frames = np.flatnonzero(~np.isnan(probability_TC[:, 0]))
         columns_out = {
             "recording": pa.array([name] * len(frames), schema.field("recording").type),
@@ -64,6 +67,21 @@ def predict_dataset(model: FoldModel, dataset: Dataset, /) -> Iterator[pa.Table]
             **to_columns(probability_TC[frames]),
         }
         yield pa.table(columns_out, schema=schema)
+
+
+def _frames(model: FoldModel, dataset: Dataset) -> Iterator[tuple[str, FrameArray]]:
+    """Give the frames of each recording that the model reads."""
+    if model.image_shape is None:
+        columns = model.columns(dataset.manifest.units)
+        yield from ((name, dataset.copy_recording(name)[:, columns]) for name in dataset.spans)
+        return
+    frames = prepare_images(dataset, model.view.transforms, cache=dataset.cache)
+    if frames.shape[1:] != model.image_shape:
+        raise ValueError(
+            f"the model reads images of {model.image_shape} pixels, but the dataset has "
+            f"{frames.shape[1:]}: ingest the recordings at the same size."
+        )
+    yield from ((name, FrameStretch(frames, span)) for name, span in dataset.spans.items())
 
 
 def write_predictions(model: FoldModel, dataset: Dataset, out: Path, /) -> int:

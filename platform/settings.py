@@ -11,7 +11,7 @@ from typing import Any
 
 from calsweep.datasets.cache import LIMIT_MB, Cache
 from calsweep.datasets.transform import Scope, ZScore
-from calsweep.datasets.view import View
+from calsweep.datasets.view import Inputs, View
 from calsweep.platform.plain import content_hash, overlay, to_plain
 from calsweep.platform.resources import Resources
 from calsweep.platform.training import Training
@@ -120,11 +120,15 @@ class SweepSettings:
     def linear(self) -> Settings:
         """The baseline: its decoder and training in place of those that the search starts from.
 
-        Its units are z-scored. What logistic regression can say does not depend on the scale of a
+        Units are z-scored. What logistic regression can say does not depend on the scale of a
         unit, but how well gradient descent finds it does: min-max scaled, it needs a learning rate
         at which z-scored recordings overfit.
         """
         view = self.datasets
+        if view.inputs is Inputs.IMAGES:
+            return Settings(
+                trainables=self.baseline, datasets=view, training=self.baseline_training
+            )
         over = view.transforms.scaling.over if view.transforms.scaling else Scope.TRAINING
         transforms = replace(view.transforms, scaling=ZScore(over=over))
         return Settings(

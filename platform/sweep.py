@@ -9,7 +9,7 @@ from typing import Any
 
 from calsweep.datasets.dataset import Dataset, open_dataset
 from calsweep.datasets.fold import FoldPlan
-from calsweep.datasets.view import View, check_windows, plan_folds
+from calsweep.datasets.view import View, check_mask, check_windows, plan_folds
 from calsweep.platform.address import is_remote
 from calsweep.platform.auditor import Auditor
 from calsweep.platform.cluster import check_home, cluster
@@ -76,7 +76,7 @@ def run_sweep(settings: SweepSettings, /) -> SweepRecord:
     views = _views(settings)
     check_windows(dataset.manifest, settings.datasets)
     for view in views:
-        view.mask.seen(dataset.manifest)
+        check_mask(dataset.manifest, view)
     folds = plan_folds(dataset.timeline(settings.datasets.target), views)
     auditor = Auditor(folds, dataset.timeline(settings.datasets.target))
     auditor.check(views)

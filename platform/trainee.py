@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,12 +16,14 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.optim import lr_scheduler
 
-from calsweep.datasets.split import FoldData
-from calsweep.platform.batch import Batch, Runs, draw, share_of
+from calsweep.datasets.split import FoldData, ShardedFrames
+from calsweep.platform.batch import Batch, Runs, draw, frames_of, share_of
 from calsweep.platform.training import Precision, Schedule, Training
 from calsweep.trainables.decoder import Decoder
 
 _LOG = logging.getLogger(__name__)
+_DRAWN_AHEAD = 1
+_FETCHED_AHEAD = 64
 _DTYPE = {Precision.BFLOAT16: torch.bfloat16, Precision.FLOAT16: torch.float16}
 
 
@@ -123,8 +127,8 @@ class Trainee:
         mixing = np.random.default_rng([seed, epoch, self._shares.rank, 1])
         self._module.train()
         losses_S = torch.zeros(len(batches), dtype=torch.float64, device=self._device)
-        for step, runs in enumerate(batches):
-            losses_S[step] = self._step(runs, mixing)
+        for step, (runs, pieces) in enumerate(self._drawn(batches)):
+            losses_S[step] = self._step(runs, pieces, mixing)
         if self._shares.world_size > 1 and distributed.is_initialized():
             distributed.all_reduce(losses_S)
         self._check_finite(losses_S, batches, epoch=epoch)
@@ -157,21 +161,18 @@ class Trainee:
             self._schedule.load_state_dict(state["schedule"])
         self._scaler.load_state_dict(state["scaler"])
 
-    def _step(self, runs: Runs, mixing: np.random.Generator) -> Tensor:
+    def _step(self, runs: Runs, pieces: Sequence[Batch], mixing: np.random.Generator) -> Tensor:
         """Take a step and give the summed loss of this process's windows.
 
         DDP averages gradients over processes, so each counts its sum over the mean share of a
         process: the average is then the gradient of the mean over the whole batch.
         """
-        shares = self._shares
-        own = share_of(runs, rank=shares.rank, world_size=shares.world_size)
-        factor = shares.world_size / runs.n_windows
+        factor = self._shares.world_size / runs.n_windows
         self._optimizer.zero_grad()
         losses = torch.zeros((), dtype=torch.float64, device=self._device)
-        pieces = _pieces(own, self._training.accumulation)
         for i, piece in enumerate(pieces):
             with self._synchronized(is_last=i == len(pieces) - 1):
-                loss = self._loss(self._draw(piece), mixing)
+                loss = self._loss(piece, mixing)
                 self._scaler.scale(loss * factor).backward()  # type: ignore[no-untyped-call]
             losses += loss.detach()
         if self._training.clip_norm:
@@ -183,15 +184,39 @@ class Trainee:
             self._schedule.step()
         return losses
 
-    def _draw(self, runs: Runs) -> Batch:
-        return draw(
-            self._data.train,
-            runs,
-            scaling=self._data.scaling,
-            run_length=self._training.run_length,
-            window_length=self._data.window_length,
-            device=self._device,
-        )
+    def _drawn(self, batches: Sequence[Runs]) -> Iterator[tuple[Runs, list[Batch]]]:
+        """Draw this process's share of each batch; images while the batch before is trained on."""
+        frames = self._data.train.frames
+        if not isinstance(frames, ShardedFrames):
+            yield from ((runs, self._draw(runs)) for runs in batches)
+            return
+        with ThreadPoolExecutor(1) as pool:
+            waiting: deque[Future[list[Batch]]] = deque()
+            try:
+                for step, runs in enumerate(batches):
+                    for later in batches[step + len(waiting) : step + 1 + _DRAWN_AHEAD]:
+                        waiting.append(pool.submit(self._draw, later))
+                    for later in batches[step + _FETCHED_AHEAD : step + _FETCHED_AHEAD + 1]:
+                        length = self._data.window_length
+                        frames.prefetch(frames_of(self._data.train, later, window_length=length))
+                    yield runs, waiting.popleft().result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _draw(self, runs: Runs) -> list[Batch]:
+        shares = self._shares
+        own = share_of(runs, rank=shares.rank, world_size=shares.world_size)
+        return [
+            draw(
+                self._data.train,
+                piece,
+                scaling=self._data.scaling,
+                run_length=self._training.run_length,
+                window_length=self._data.window_length,
+                device=self._device,
+            )
+            for piece in _pieces(own, self._training.accumulation)
+        ]
 
     def _loss(self, batch: Batch, mixing: np.random.Generator) -> Tensor:
         if not self._training.mixup:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +21,7 @@ from calsweep.trainables.losses import (
 
 @dataclass(frozen=True, kw_only=True)
 class Linear:
-    """A weight for each unit at each frame of the window, and a bias.
+    """A weight for each unit, or pixel, at each frame of the window, and a bias.
 
     Examples
     --------
@@ -59,14 +60,16 @@ class LinearModule(nn.Module):
 
     def __init__(self, problem: Problem, /) -> None:
         super().__init__()
-        self.kernel = nn.Conv1d(problem.n_units, problem.n_outputs, problem.window_length)
+        n_inputs = math.prod(problem.frame_shape)
+        self.kernel = nn.Conv1d(n_inputs, problem.n_outputs, problem.window_length)
         nn.init.zeros_(self.kernel.weight)
         with torch.no_grad():
             assert self.kernel.bias is not None  # noqa: S101 - it is asked for by default
             self.kernel.bias.copy_(initial_bias(problem.class_shares))
 
-    def forward(self, frames_RTN: Tensor) -> Tensor:
+    def forward(self, frames: Tensor) -> Tensor:
         """Give the logits of every window, shape ``(run, window, output)``."""
+        frames_RTN = frames.flatten(2)
         logits_RKO: Tensor = self.kernel(frames_RTN.transpose(1, 2)).transpose(1, 2)
         return logits_RKO
 

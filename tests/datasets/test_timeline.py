@@ -66,9 +66,7 @@ def test_draw_takes_its_share_of_each_class(footsteps):
 @pytest.mark.parametrize("protocol", [AnimalGroups(k_groups=3), TimeBlocks(k_groups=3)], ids=str)
 def test_groups_are_even_in_each_class(timeline_of, protocol):
     rng = np.random.default_rng(0)
-    recordings = [
-        (f"m{i}", f"r{i}", rng.choice(3, p=[0.6, 0.2, 0.2], size=600)) for i in range(6)
-    ]
+    recordings = [(f"m{i}", f"r{i}", rng.choice(3, p=[0.6, 0.2, 0.2], size=600)) for i in range(6)]
     timeline = timeline_of(recordings)
     plan = protocol.plan(timeline, reach=Reach(window_frames=LENGTH, look_frames=0))
     for fold in plan.folds:

@@ -135,7 +135,7 @@ class TestSteps:
             )
             trainee._optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
             batch = module_batches(data)[0]
-            trainee._step(batch, np.random.default_rng(0))
+            trainee._step(batch, trainee._draw(batch), np.random.default_rng(0))
             moved = [
                 (now - then).flatten() for now, then in zip(layer.parameters(), before, strict=True)
             ]

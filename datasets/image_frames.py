@@ -1,0 +1,145 @@
+"""The images of a dataset as one array of frames, whose shards are fetched as they are needed."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calsweep.datasets.cache import Cache
+from calsweep.datasets.image_cache import cached_images
+from calsweep.datasets.manifest import ImageFormat, Manifest
+from calsweep.datasets.store import Store
+
+# T time, H height, W width, S shard
+
+_OPEN_BYTES = 4e9
+
+
+class ImageFrames:
+    """Frames of all recordings, one recording after the other, read by their numbers.
+
+    A shard is fetched when a frame of it is first asked for, or announced by `prefetch`; decoded
+    ones lie in the machine's cache, which all processes share, as far as there is room.
+
+    Parameters
+    ----------
+    manifest, store
+        Of the dataset.
+    cache
+        Of this machine.
+    n_readers
+        Threads that fetch; what is read does not depend on it.
+
+    Raises
+    ------
+    ValueError
+        If the dataset has no images.
+    """
+
+    def __init__(
+        self, manifest: Manifest, /, *, store: Store, cache: Cache, n_readers: int = 3
+    ) -> None:
+        self.format = images_of_dataset(manifest)
+        self._manifest = manifest
+        self._store = store
+        self._cache = cache
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(n_readers, thread_name_prefix="images")
+        # Those mapped are not given back by the disk, so only some are, by when they were used.
+        self._open: OrderedDict[int, Future[NDArray[np.generic]]] = OrderedDict()
+        rows = [shard.n_rows for shard in manifest.image_shards]
+        names = [entry.name for entry in manifest.recordings]
+        self._n_open = max(4, int(_OPEN_BYTES / (max(rows) * self.format.n_bytes)))
+        self.shard_borders = np.concatenate([[0], np.cumsum(rows)]).astype(np.int64)
+        """First frame of each shard, and the number of frames."""
+        self.shard_recordings = np.array(
+            [names.index(shard.spans[0].recording) for shard in manifest.image_shards]
+        )
+        """Number of the recording that each shard begins with."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(time, height, width)``."""
+        return int(self.shard_borders[-1]), self.format.height, self.format.width
+
+    @property
+    def ndim(self) -> int:
+        """Three."""
+        return 3
+
+    @cached_property
+    def dtype(self) -> np.dtype[Any]:
+        """Of a pixel, as recorded."""
+        return np.dtype(self.format.dtype)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all frames."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, frames: NDArray[np.int64] | slice, /) -> NDArray[np.generic]:
+        """Read frames by number, in the shape of the numbers, or a stretch of them."""
+        if isinstance(frames, slice):
+            frames = np.arange(*frames.indices(len(self)))
+        flat = frames.ravel()
+        taken = np.empty((len(flat), *self.shape[1:]), dtype=self.dtype)
+        shard_of = self.shards_with(flat)
+        for shard in np.unique(shard_of):
+            here = np.flatnonzero(shard_of == shard)
+            images_RHW = self._shard(int(shard)).result()
+            taken[here] = images_RHW[flat[here] - self.shard_borders[shard]]
+        return taken.reshape(*frames.shape, *self.shape[1:])
+
+    def prefetch(self, frames: NDArray[np.int64], /) -> None:
+        """Begin to fetch the shards of frames that are needed soon."""
+        for shard in np.unique(self.shards_with(frames.ravel())):
+            self._shard(int(shard))
+
+    def shards_with(self, frames: NDArray[np.int64], /) -> NDArray[np.int64]:
+        """Give the shard of each frame."""
+        shards: NDArray[np.int64] = np.searchsorted(self.shard_borders, frames, side="right") - 1
+        return shards
+
+    def _shard(self, shard: int) -> Future[NDArray[np.generic]]:
+        with self._lock:  # one thread reads, another announces
+            if shard in self._open:
+                self._open.move_to_end(shard)
+            else:
+                while len(self._open) >= self._n_open:
+                    self._open.popitem(last=False)
+                self._open[shard] = self._pool.submit(self._fetch, shard)
+            return self._open[shard]
+
+    def _fetch(self, shard: int) -> NDArray[np.generic]:
+        return cached_images(
+            self._manifest.image_shards[shard],
+            store=self._store,
+            images=self.format,
+            cache=self._cache,
+        )
+
+
+def images_of_dataset(manifest: Manifest, /) -> ImageFormat:
+    """Give the format of a dataset's images.
+
+    Raises
+    ------
+    ValueError
+        If it has none.
+    """
+    if manifest.images is None:
+        raise ValueError(
+            "a decoder of images needs a dataset with images, but it has traces only: ingest its "
+            "images, or decode traces (datasets=widefield)."
+        )
+    return manifest.images
