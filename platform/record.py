@@ -104,7 +104,7 @@ class FoldRecord:
             for row in plain.pop("curve")
         )
         validation, test = Score(**plain.pop("validation")), Score(**plain.pop("test"))
-        notes = tuple(plain.pop("notes"))
+        notes = tuple(plain.pop("notes", ()))
         return cls(curve=curve, validation=validation, test=test, notes=notes, **plain)
 
     def write(self, folder: Path, /) -> None:

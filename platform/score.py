@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -19,15 +20,16 @@ class Score:
     accuracy
         Share of windows whose most probable class is right.
     precision, recall, f1
-        Of class 1; of more than two classes the mean over them.
+        Of class 1; of more than two classes the mean over them. NaN in records of a version that
+        did not give them.
     """
 
     loss: float
     auc: float
     accuracy: float
-    precision: float
-    recall: float
-    f1: float
+    precision: float = math.nan
+    recall: float = math.nan
+    f1: float = math.nan
 
 
 @dataclass(frozen=True, kw_only=True)
