@@ -157,13 +157,13 @@ class Tasks:
         told = self.split(outputs_RKO)
         logits_RKC = _of_each_class(told.class_logits_RKO)
         losses = [cross_entropy(logits_RKC, labels_RK, weights_RK, criterion=criterion)]
+        by_class_RK, of_side = weights_RK, replace(criterion, class_weights=())
         if criterion.class_weights:
-            weights_RK = weights_RK * outputs_RKO.new_tensor(criterion.class_weights)[labels_RK]
-            criterion = replace(criterion, class_weights=())
+            by_class_RK = weights_RK * outputs_RKO.new_tensor(criterion.class_weights)[labels_RK]
         for s, side in enumerate(self.sides(self._n_classes(outputs_RKO))):
             logits_RK2 = _of_each_class(told.side_logits_RKS[..., s : s + 1])
             is_side_RK = (labels_RK == side).long()
-            losses.append(cross_entropy(logits_RK2, is_side_RK, weights_RK, criterion=criterion))
+            losses.append(cross_entropy(logits_RK2, is_side_RK, by_class_RK, criterion=of_side))
         if self.activity is not Activity.NONE:
             error_RK = told.activity_RKA[..., 0] - told.activity_RKA[..., 1].detach()
             losses.append((error_RK.square() * weights_RK).sum())

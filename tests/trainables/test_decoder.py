@@ -54,15 +54,6 @@ SMALL = {
 LABELS = torch.tensor([[0, 1, 1, 0], [1, 1, 0, 0], [0, 1, 0, 1]])
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Give tensors as small as these one thread; more wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def decoder_of(variant):
     return from_plain(yaml.safe_load(variant.read_text()) | SMALL.get(variant.stem, {}))
 
