@@ -9,56 +9,132 @@ from safetensors.torch import load_file, save_file
 
 import calsweep
 from calsweep.platform.plain import from_plain
+from calsweep.trainables.decoder import Problem
+from calsweep.trainables.linear import Linear
+from calsweep.trainables.losses import Criterion, initial_bias
+from calsweep.trainables.recurrent import Recurrent
 
 VARIANTS = sorted((Path(calsweep.__file__).parent / "trainables").glob("*.yaml"))
-N_UNITS, LENGTH, N_RUNS, N_WINDOWS = 5, 7, 3, 4
+LENGTH, N_RUNS, N_WINDOWS = 7, 3, 4
+# Of a frame, for decoders that do not read traces of units; by the name of the variant.
+FRAME_SHAPES: dict[str, tuple[int, ...]] = {}
+TRACES = (5,)
+# Variants that refuse windows of one frame.
+OF_SEVERAL_FRAMES: set[str] = set()
+# What shrinks large decoders, and makes the outputs of random layers repeat.
+HYBRID = {
+    "n_features": [8, 16],
+    "n_groups": 4,
+    "n_hidden": 8,
+    "n_attention_heads": 4,
+    "conv_dropout": 0.0,
+    "dropout": 0.0,
+}
+SMALL = {
+    "stacked_lstm": {"n_hidden": 8, "n_connected": [8], "dropout": 0.0},
+    "hybrid": HYBRID,
+    "hybrid_published": HYBRID | {"n_head_hidden": 8},
+    "temporal_cnn": {
+        "n_features": [8, 16],
+        "n_taps": [3, 5],
+        "n_connected": [8],
+        "dropout": 0.0,
+    },
+    "attention_lstm": {
+        "n_hidden": 8,
+        "n_attention": 8,
+        "n_connected": [8],
+        "n_class_head": 8,
+        "n_other_head": 8,
+        "dropout": 0.0,
+        "attention_dropout": 0.0,
+        "head_dropout": 0.0,
+    },
+}
+LABELS = torch.tensor([[0, 1, 1, 0], [1, 1, 0, 0], [0, 1, 0, 1]])
 
 
 def decoder_of(variant):
-    return from_plain(yaml.safe_load(variant.read_text()))
+    return from_plain(yaml.safe_load(variant.read_text()) | SMALL.get(variant.stem, {}))
 
 
-def build(variant, *, seed=0, length=LENGTH):
+def build(variant, *, seed=0, length=LENGTH, class_shares=(0.5, 0.5)):
     torch.manual_seed(seed)
-    return decoder_of(variant).build(n_units=N_UNITS, window_length=length)
+    frame_shape = FRAME_SHAPES.get(variant.stem, TRACES)
+    problem = Problem(frame_shape=frame_shape, window_length=length, class_shares=class_shares)
+    return decoder_of(variant).build(problem).eval()
 
 
-def runs_of_frames(*, seed=1, n_windows=N_WINDOWS, length=LENGTH):
+def runs_of_frames(variant, *, seed=1, n_windows=N_WINDOWS, length=LENGTH):
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(N_RUNS, n_windows + length - 1, N_UNITS, generator=generator)
+    shape = FRAME_SHAPES.get(variant.stem, TRACES)
+    return torch.randn(N_RUNS, n_windows + length - 1, *shape, generator=generator)
 
 
 def loss_of(variant, module, frames, labels):
-    weights = torch.ones_like(labels)
-    loss = decoder_of(variant).loss(module(frames), labels, weights, label_smoothing=0.0)
+    loss = decoder_of(variant).loss(
+        module(frames),
+        labels,
+        torch.ones(labels.shape),
+        frames=frames,
+        criterion=Criterion(),
+    )
     return loss / labels.numel()
 
 
-LABELS = torch.tensor([[0.0, 1, 1, 0], [1, 1, 0, 0], [0, 1, 0, 1]])
+def entropy_of(variant, module, frames, labels):
+    """Give the cross-entropy of the classes alone."""
+    probability = decoder_of(variant).probability(module(frames))
+    return -probability.gather(-1, labels[..., None]).log().mean().item()
+
+
+def fit_a_little(variant, module):
+    """Move weights and statistics away from where they begin."""
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    module.train()
+    loss_of(variant, module, runs_of_frames(variant, seed=2), LABELS).backward()
+    optimizer.step()
+    module.eval()
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda path: path.stem)
 class TestDecoder:
     def test_gives_a_logit_for_every_window_of_a_run(self, variant):
-        assert build(variant)(runs_of_frames()).shape == (N_RUNS, N_WINDOWS)
+        outputs = build(variant)(runs_of_frames(variant))
+        assert outputs.shape[:2] == (N_RUNS, N_WINDOWS)
+        assert outputs.shape[2] >= 1
+        assert decoder_of(variant).probability(outputs).shape == (N_RUNS, N_WINDOWS, 2)
+
+    def test_gives_a_logit_for_each_of_several_classes(self, variant):
+        outputs = build(variant, class_shares=(0.5, 0.3, 0.2))(runs_of_frames(variant))
+        assert outputs.shape[:2] == (N_RUNS, N_WINDOWS)
+        assert outputs.shape[2] >= 3
+        expected = torch.softmax(outputs[..., :3], -1)
+        assert torch.equal(decoder_of(variant).probability(outputs), expected)
 
     def test_window_of_one_frame(self, variant):
-        assert build(variant, length=1)(runs_of_frames(length=1)).shape == (N_RUNS, N_WINDOWS)
+        if variant.stem in OF_SEVERAL_FRAMES:
+            with pytest.raises(ValueError, match="window"):
+                build(variant, length=1)
+            return
+        outputs = build(variant, length=1)(runs_of_frames(variant, length=1))
+        assert outputs.shape[:2] == (N_RUNS, N_WINDOWS)
 
-    def test_has_an_axis_for_several_outputs(self, variant):
-        module = decoder_of(variant).build(n_units=N_UNITS, window_length=LENGTH, n_outputs=3)
-        assert module(runs_of_frames()).shape == (N_RUNS, N_WINDOWS, 3)
-
-    @pytest.mark.parametrize("base_rate", [0.2, 0.5, 0.8])
-    def test_begins_at_the_base_rate_where_it_sees_nothing(self, variant, base_rate):
+    @pytest.mark.parametrize("class_shares", [(0.8, 0.2), (0.5, 0.5), (0.7, 0.2, 0.1)])
+    def test_begins_at_the_shares_of_classes(self, variant, class_shares):
+        module = build(variant, class_shares=class_shares)
+        wanted = initial_bias(class_shares)
+        biases = [p for name, p in module.named_parameters() if name.endswith("bias")]
+        assert any(torch.equal(bias, wanted) for bias in biases if bias.shape == wanted.shape)
         decoder = decoder_of(variant)
-        module = decoder.build(n_units=N_UNITS, window_length=LENGTH, base_rate=base_rate)
-        logits = module(torch.zeros(N_RUNS, LENGTH, N_UNITS))
-        torch.testing.assert_close(decoder.probability(logits), torch.full((N_RUNS, 1), base_rate))
+        if isinstance(decoder, Linear | Recurrent):  # others make something of nothing
+            probability = decoder.probability(module(torch.zeros(N_RUNS, LENGTH, *TRACES)))
+            expected = torch.tensor(class_shares).expand(N_RUNS, 1, -1)
+            torch.testing.assert_close(probability, expected)
 
     @pytest.mark.parametrize("grad", [True, False], ids=["training", "prediction"])
-    def test_run_gives_the_logits_of_its_windows_alone(self, variant, grad):
-        module, frames = build(variant), runs_of_frames()
+    def test_run_gives_the_outputs_of_its_windows_alone(self, variant, grad):
+        module, frames = build(variant), runs_of_frames(variant)
         fit_a_little(variant, module)
         with torch.set_grad_enabled(grad):
             together = module(frames)
@@ -66,17 +142,21 @@ class TestDecoder:
         torch.testing.assert_close(together, torch.cat(alone, dim=1), rtol=1e-5, atol=1e-6)
 
     def test_overfits_one_batch(self, variant):
-        module, frames = build(variant), runs_of_frames()
+        module, frames = build(variant), runs_of_frames(variant)
         optimizer = torch.optim.Adam(module.parameters(), lr=0.02)
+        module.train()
         for _ in range(300):
             optimizer.zero_grad()
-            loss = loss_of(variant, module, frames, LABELS)
-            loss.backward()
+            loss_of(variant, module, frames, LABELS).backward()
             optimizer.step()
-        assert loss.item() < 0.05
+            loss = entropy_of(variant, module, frames, LABELS)
+            if loss < 0.05:
+                break
+        assert loss < 0.05
 
     def test_same_seed_gives_same_weights(self, variant):
         first, second = build(variant, seed=3).state_dict(), build(variant, seed=3).state_dict()
+        assert first.keys() == second.keys()
         assert all(torch.equal(first[name], second[name]) for name in first)
 
     def test_weights_go_through_safetensors(self, variant, tmp_path):
@@ -84,31 +164,48 @@ class TestDecoder:
         fit_a_little(variant, module)
         save_file(module.state_dict(), tmp_path / "weights.safetensors")
         other.load_state_dict(load_file(tmp_path / "weights.safetensors"))
-        assert torch.equal(module(runs_of_frames()), other(runs_of_frames()))
+        frames = runs_of_frames(variant)
+        assert torch.equal(module(frames), other(frames))
 
     def test_gradients_reach_all_parameters(self, variant):
         module = build(variant)
         fit_a_little(variant, module)
         module.zero_grad()
-        loss_of(variant, module, runs_of_frames(), LABELS).backward()
+        loss_of(variant, module, runs_of_frames(variant), LABELS).backward()
         assert [n for n, p in module.named_parameters() if not p.grad.abs().sum() > 0] == []
 
     def test_gradient_reaches_the_frames_of_the_window_only(self, variant):
-        module, frames = build(variant), runs_of_frames().requires_grad_()
+        module, frames = build(variant), runs_of_frames(variant).requires_grad_()
         fit_a_little(variant, module)
-        module(frames)[:, 1].sum().backward()
-        assert frames.grad[:, 1 : 1 + LENGTH].abs().sum() > 0
+        module(frames)[:, 1, :1].sum().backward()
+        assert (frames.grad[:, 1 : 1 + LENGTH].flatten(2).abs().sum(2) > 0).all()
         assert frames.grad[:, 0].abs().sum() == frames.grad[:, 1 + LENGTH :].abs().sum() == 0
 
-    def test_probability_is_one_half_at_logit_zero(self, variant):
-        assert decoder_of(variant).probability(torch.zeros(1, 2)).tolist() == [[0.5, 0.5]]
+    @pytest.mark.parametrize("class_shares", [(0.6, 0.4), (0.5, 0.3, 0.2)])
+    def test_probabilities_of_a_window_sum_to_one(self, variant, class_shares):
+        module = build(variant, class_shares=class_shares)
+        probability = decoder_of(variant).probability(100 * module(runs_of_frames(variant)))
+        assert probability.min() >= 0
+        assert probability.max() <= 1
+        torch.testing.assert_close(probability.sum(-1), torch.ones(N_RUNS, N_WINDOWS))
 
+    def test_window_of_weight_zero_does_not_count(self, variant):
+        module, frames = build(variant), runs_of_frames(variant)
+        fit_a_little(variant, module)
+        weights = torch.ones(LABELS.shape)
+        weights[:, -1] = 0
 
-def fit_a_little(variant, module):
-    """Move weights away from where they begin: a linear decoder begins at zero."""
-    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
-    loss_of(variant, module, runs_of_frames(seed=2), LABELS).backward()
-    optimizer.step()
+        def loss(frames, labels, weights):
+            return decoder_of(variant).loss(
+                module(frames), labels, weights, frames=frames, criterion=Criterion()
+            )
+
+        torch.testing.assert_close(
+            loss(frames, LABELS, weights),
+            loss(frames[:, :-1], LABELS[:, :-1], weights[:, :-1]),
+            rtol=1e-5,
+            atol=1e-6,
+        )
 
 
 def test_every_variant_is_found():
@@ -120,4 +217,19 @@ def test_every_variant_is_found():
         "bi_simple_rnn",
         "bi_lstm",
         "bi_gru",
+        "stacked_lstm",
+        "hybrid",
+        "hybrid_published",
+        "temporal_cnn",
+        "attention_lstm",
     }
+
+
+def test_decoder_of_traces_refuses_images():
+    with pytest.raises(ValueError, match=r"reads traces of units, but frames are images of \(8, 8"):
+        Linear().build(Problem(frame_shape=(8, 8), window_length=3))
+
+
+def test_decoder_of_images_is_told_of_traces():
+    with pytest.raises(ValueError, match=r"reads images, but frames are traces of 5 units"):
+        _ = Problem(frame_shape=(5,), window_length=3).image_shape
