@@ -105,9 +105,11 @@ def cross_entropy(
     if logits_RKO.shape[-1] == 1:
         s = criterion.label_smoothing
         targets_RK = labels_RK.to(logits_RKO.dtype) * (1.0 - s) + s / 2
-        return functional.binary_cross_entropy_with_logits(
-            logits_RKO.squeeze(-1), targets_RK, weights, reduction="sum"
+        # Not by its own weights, through which torch lets no gradient.
+        entropy_RK = functional.binary_cross_entropy_with_logits(
+            logits_RKO.squeeze(-1), targets_RK, reduction="none"
         )
+        return (entropy_RK * weights).sum()
     entropy = functional.cross_entropy(
         logits_RKO.flatten(0, -2),
         labels_RK.flatten(),

@@ -12,6 +12,7 @@ from calsweep.platform.plain import from_plain
 from calsweep.trainables.decoder import Problem
 from calsweep.trainables.linear import Linear
 from calsweep.trainables.losses import Criterion, initial_bias
+from calsweep.trainables.recurrence import Cell
 from calsweep.trainables.recurrent import Recurrent
 
 VARIANTS = sorted((Path(calsweep.__file__).parent / "trainables").glob("*.yaml"))
@@ -227,7 +228,7 @@ def test_every_variant_is_found():
 
 def test_decoder_of_traces_refuses_images():
     with pytest.raises(ValueError, match=r"reads traces of units, but frames are images of \(8, 8"):
-        Linear().build(Problem(frame_shape=(8, 8), window_length=3))
+        Recurrent(cell=Cell.GRU).build(Problem(frame_shape=(8, 8), window_length=3))
 
 
 def test_decoder_of_images_is_told_of_traces():
