@@ -24,6 +24,7 @@ KNOWN_TO = {
     "mlflow": {"platform/tracking.py"},
     "boto3": {"platform/bucket.py"},
     "botocore": {"platform/bucket.py"},
+    "monai": {"trainables/efficientnet.py", "trainables/pretrained.py"},
     "oasis": {"datasets/deconvolution.py"},
     "hydra": {"platform/config.py"},
     "omegaconf": {"platform/config.py"},
