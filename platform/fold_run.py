@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,16 +13,16 @@ import pyarrow.parquet as pq
 import torch
 from torch import nn
 
-from calsweep.datasets.cache import beside
+from calsweep.datasets.cache import beside, file_lock
 from calsweep.datasets.dataset import Dataset, open_dataset
 from calsweep.datasets.split import FoldData
 from calsweep.datasets.view import split_fold
 from calsweep.platform.checkpoint import Checkpoint
-from calsweep.platform.errors import first_line
 from calsweep.platform.fold_task import FoldTask
+from calsweep.platform.less_memory import with_less_memory
 from calsweep.platform.loop import TrainedFold, train_fold
 from calsweep.platform.model import FoldModel
-from calsweep.platform.plain import from_plain
+from calsweep.platform.plain import from_plain, to_plain
 from calsweep.platform.probability import to_columns
 from calsweep.platform.record import FoldRecord, code_version, process_name
 from calsweep.platform.score import Epoch
@@ -30,8 +30,10 @@ from calsweep.platform.settings import Settings, open_cache
 from calsweep.platform.storage import locate
 from calsweep.platform.trainee import Shares
 from calsweep.platform.training import Training
+from calsweep.platform.weights import with_local_weights
+from calsweep.trainables.decoder import TwoStep
 
-_FEWER = 4
+_FIRST_STEP_S = 6 * 3600.0
 
 
 class CodeChanged(ValueError):
@@ -90,61 +92,102 @@ def run_fold(
     """
     if code_version() != task.code:
         raise CodeChanged(task.code, code_version())
+    if shares.world_size == 1 and task.place.exists():
+        return  # by another trial, as its first step
+    how = _How(
+        device=device, shares=shares, checkpoint_s=checkpoint_s, wrap=wrap, on_epoch=on_epoch
+    )
     settings: Settings = from_plain(task.settings)
+    if settings.first is None:
+        _run(task, settings, how)
+        return
+    first = _first_step(task, settings.first, how)
+    decoder = settings.trainables
+    assert isinstance(decoder, TwoStep)  # noqa: S101 - or there is no first step
+    note = (
+        f"starts from the {type(settings.first.trainables).__name__} of the same fold "
+        f"(validation AUC {FoldRecord.read(first).validation.auc:.3f})"
+    )
+    state = FoldModel.load(first / "model").state
+    _run(
+        task,
+        settings,
+        how,
+        start=lambda module: decoder.start_from(module, state),
+        notes=(note,),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _How:
+    device: str
+    shares: Shares
+    checkpoint_s: float
+    wrap: Callable[[nn.Module], nn.Module] | None
+    on_epoch: Callable[[Epoch], None] | None
+
+
+def _first_step(task: FoldTask, settings: Settings, how: _How) -> Path:
+    """Give the folder of the trained first step; of all that need it, one trains it."""
+    first = replace(task, settings=to_plain(settings))
+    if how.shares.world_size > 1:
+        # Every process trains its share, or none does: the first decides.
+        if not _agreed(first.place.exists(), how):
+            _run(first, settings, how)
+            torch.distributed.barrier()
+        return first.place
+    task.folder.mkdir(parents=True, exist_ok=True)
+    with file_lock(task.folder / f".{first.key}.lock", deadline_s=_FIRST_STEP_S):
+        if not first.place.exists():
+            _run(first, settings, how)
+    return first.place
+
+
+def _agreed(there: bool, how: _How) -> bool:
+    said = torch.tensor([int(there)], device=how.device)
+    torch.distributed.broadcast(said, src=0)
+    return bool(said.item())
+
+
+def _run(
+    task: FoldTask,
+    settings: Settings,
+    how: _How,
+    *,
+    start: Callable[[nn.Module], None] | None = None,
+    notes: tuple[str, ...] = (),
+) -> None:
     view = settings.datasets
+    cache = open_cache(task.cache)
     dataset = _dataset(view.address, task.dataset_hash, task.cache)
-    data = split_fold(dataset, view, task.fold, seed=task.seed, cache=open_cache(task.cache))
-    checkpoint = Checkpoint(path=task.folder / f".{task.key}.checkpoint", every_s=checkpoint_s)
+    data = split_fold(dataset, view, task.fold, seed=task.seed, cache=cache)
+    decoder = with_local_weights(settings.trainables, cache=cache)
+    checkpoint = Checkpoint(path=task.folder / f".{task.key}.checkpoint", every_s=how.checkpoint_s)
 
     def train(training: Training) -> TrainedFold:
         return train_fold(
-            settings.trainables,
+            decoder,
             data=data,
             training=training,
             seed=task.seed,
-            device=device,
-            shares=shares,
-            wrap=wrap,
-            on_epoch=on_epoch,
+            device=how.device,
+            shares=how.shares,
+            wrap=how.wrap,
+            start=start,
+            on_epoch=how.on_epoch,
             checkpoint=checkpoint,
         )
 
-    trained, notes = _with_less_memory(train, settings.training, alone=shares.world_size == 1)
-    if shares.rank == 0:
+    if how.shares.world_size == 1:
+        trained, more = with_less_memory(train, settings.training)
+        notes = (*notes, *more)
+    else:  # processes that train together would have to agree on it
+        trained = train(settings.training)
+    if how.shares.rank == 0:
         if not task.place.exists():
             task.folder.mkdir(parents=True, exist_ok=True)
             _save(task, settings, trained, notes, dataset=dataset, data=data)
         checkpoint.remove()
-
-
-def _with_less_memory(
-    train: Callable[[Training], TrainedFold], training: Training, *, alone: bool
-) -> tuple[TrainedFold, tuple[str, ...]]:
-    """Train; where memory does not suffice, once more with smaller pieces of a batch, and say so.
-
-    Processes that train together would have to agree on it, so they are left to fail.
-    """
-    notes: tuple[str, ...] = ()
-    if alone:
-        try:
-            return train(training), notes
-        except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
-                raise
-            notes = (
-                f"memory did not suffice ({first_line(error)}); trained again with each batch in "
-                f"{_FEWER} times as many pieces",
-            )
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    smaller = replace(training, accumulation=training.accumulation * _FEWER) if notes else training
-    return train(smaller), notes
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # On a CPU torch has no type for it.
-    is_of_cpu = "not enough memory" in str(error) or "can't allocate memory" in str(error)
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or is_of_cpu
 
 
 @lru_cache(maxsize=2)

@@ -29,6 +29,7 @@ from calsweep.platform.errors import first_line
 from calsweep.platform.inference import predict
 from calsweep.platform.plain import from_plain, to_plain
 from calsweep.platform.probability import to_columns
+from calsweep.platform.weights import without_weights
 from calsweep.trainables.decoder import Decoder, Problem
 
 FORMAT = 2
@@ -178,7 +179,7 @@ class FoldModel:
             window_length=self.view.window.length,
             class_shares=(1 / self.n_classes,) * self.n_classes,
         )
-        module = self.decoder.build(problem)
+        module = without_weights(self.decoder).build(problem)
         module.load_state_dict(dict(self.state))
         return module
 

@@ -14,10 +14,10 @@ from calsweep.datasets.transform import Scope, ZScore
 from calsweep.datasets.view import Inputs, View
 from calsweep.platform.plain import content_hash, overlay, to_plain
 from calsweep.platform.resources import Resources
-from calsweep.platform.training import Training
+from calsweep.platform.training import Schedule, Training
 from calsweep.search_spaces.space import Space
 from calsweep.search_spaces.suggestion import Tuner
-from calsweep.trainables.decoder import Decoder
+from calsweep.trainables.decoder import Decoder, TwoStep
 from calsweep.trainables.linear import Linear
 
 
@@ -33,11 +33,29 @@ class Settings:
         The dataset and how it is presented.
     training
         Epochs, batches, learning rate.
+    first_training
+        How the first step of a decoder of two is trained; ``None`` for others.
     """
 
     trainables: Decoder
     datasets: View
     training: Training
+    first_training: Training | None = None
+
+    def __post_init__(self) -> None:
+        # One that is not used must not tell two configurations apart that do the same.
+        if not isinstance(self.trainables, TwoStep):
+            object.__setattr__(self, "first_training", None)
+
+    @property
+    def first(self) -> Settings | None:
+        """The configuration of the first step; ``None`` if there is none."""
+        decoder, training = self.trainables, self.first_training
+        if not isinstance(decoder, TwoStep) or training is None:
+            return None
+        window = replace(self.datasets.window, length=decoder.first_window_length)
+        view = replace(self.datasets, window=window)
+        return Settings(trainables=decoder.first, datasets=view, training=training)
 
 
 def default_home() -> Path:
@@ -55,6 +73,8 @@ class SweepSettings:
         The configuration that the search starts from (`Settings`).
     search_spaces
         What is varied.
+    first_training
+        How the first step of a decoder of two steps is trained: W's CNN, by default.
     baseline
         The decoder that stands beside the search in every leaderboard.
     baseline_training
@@ -79,6 +99,11 @@ class SweepSettings:
     datasets: View
     search_spaces: Space
     training: Training = field(default_factory=Training)
+    first_training: Training = field(
+        default_factory=lambda: Training(
+            epochs=3, batch_size=512, run_length=8, schedule=Schedule.ONE_CYCLE
+        )
+    )
     baseline: Decoder = field(default_factory=Linear)
     baseline_training: Training = field(
         default_factory=lambda: Training(epochs=10, learning_rate=1e-3)
@@ -102,7 +127,12 @@ class SweepSettings:
     @property
     def start(self) -> Settings:
         """The configuration that the search starts from."""
-        return Settings(trainables=self.trainables, datasets=self.datasets, training=self.training)
+        return Settings(
+            trainables=self.trainables,
+            datasets=self.datasets,
+            training=self.training,
+            first_training=self.first_training,
+        )
 
     @property
     def intent(self) -> dict[str, Any]:

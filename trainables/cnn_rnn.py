@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from calsweep.trainables.cnn import Cnn
-from calsweep.trainables.decoder import Decoder, Problem
+from calsweep.trainables.decoder import Decoder, Problem, TwoStep
 from calsweep.trainables.efficientnet import FRAMES_PER_IMAGE
 from calsweep.trainables.losses import (
     Criterion,
@@ -29,7 +29,7 @@ class CnnRnn:
     """A recurrent network over the features of neighboring images, read out at its last state.
 
     Of a window of ``2 k + 3`` frames come ``2 k + 1`` images of three frames each; W compares k of
-    2, 5, 10 and 15. It starts from a CNN trained on the same fold (`start_from`).
+    2, 5, 10 and 15. It starts from a CNN trained on the same fold.
 
     Attributes
     ----------
@@ -95,6 +95,32 @@ class CnnRnn:
             )
         return CnnRnnModule(self, problem)
 
+    @property
+    def first(self) -> Decoder:
+        """The CNN."""
+        return self.cnn
+
+    @property
+    def first_window_length(self) -> int:
+        """Frames that an image is made of."""
+        return FRAMES_PER_IMAGE
+
+    def start_from(self, module: nn.Module, state: Mapping[str, Tensor], /) -> None:
+        """Give a fresh module, in place, the weights of the trained CNN but for its head.
+
+        Raises
+        ------
+        ValueError
+            If a tensor is missing, left over or of another shape.
+        """
+        assert isinstance(module, CnnRnnModule)  # noqa: S101 - `build` gives no other
+        copy_tensors(
+            {name: f"features.network.{name}" for name in module.cnn.network.state_dict()},
+            into=module.cnn,
+            tensors={n: t for n, t in state.items() if not n.startswith("head.")},
+            source="the fold's CNN",
+        )
+
     def loss(
         self,
         outputs_RKO: Tensor,
@@ -157,29 +183,6 @@ class CnnRnnModule(nn.Module):
         return logits.view(*windows_RKLF.shape[:2], -1)
 
 
-def start_from(module: CnnRnnModule, cnn_state: Mapping[str, Tensor], /) -> None:
-    """Start a CNN-RNN from the CNN that was trained on the same fold; its head is left out.
-
-    Parameters
-    ----------
-    module
-        What `CnnRnn.build` gives; its CNN gets the weights, in place.
-    cnn_state
-        State dictionary of what `Cnn.build` gives.
-
-    Raises
-    ------
-    ValueError
-        If a tensor is missing, left over or of another shape.
-    """
-    copy_tensors(
-        {name: f"features.network.{name}" for name in module.cnn.network.state_dict()},
-        into=module.cnn,
-        tensors={n: t for n, t in cnn_state.items() if not n.startswith("head.")},
-        source="the fold's CNN",
-    )
-
-
 _LAYERS = {Cell.SIMPLE: nn.RNN, Cell.LSTM: nn.LSTM, Cell.GRU: nn.GRU}
 
 
@@ -192,4 +195,4 @@ def _initialize(module: CnnRnnModule, problem: Problem) -> None:
         module.readout.bias.copy_(initial_bias(problem.class_shares))
 
 
-_: type[Decoder] = CnnRnn
+_: type[TwoStep] = CnnRnn

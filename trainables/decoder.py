@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor, nn
 
     from calsweep.trainables.losses import Criterion
@@ -131,4 +133,29 @@ class Decoder(Protocol):
 
     def probability(self, outputs_RKO: Tensor) -> Tensor:
         """Give the probability of each class, shape ``(run, window, class)``."""
+        ...
+
+
+@runtime_checkable
+class TwoStep(Decoder, Protocol):
+    """A decoder that goes on from another one, trained before on the same fold."""
+
+    @property
+    def first(self) -> Decoder:
+        """The decoder of the first step."""
+        ...
+
+    @property
+    def first_window_length(self) -> int:
+        """Frames in a window of the first step."""
+        ...
+
+    def start_from(self, module: nn.Module, state: Mapping[str, Tensor], /) -> None:
+        """Give a fresh module, in place, the weights of the trained first step.
+
+        Raises
+        ------
+        ValueError
+            If a tensor is missing, left over or of another shape.
+        """
         ...

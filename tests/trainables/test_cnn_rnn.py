@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from calsweep.trainables.cnn import Cnn
-from calsweep.trainables.cnn_rnn import CnnRnn, start_from
+from calsweep.trainables.cnn_rnn import CnnRnn
 from calsweep.trainables.decoder import Problem
 from calsweep.trainables.losses import Criterion
 from calsweep.trainables.recurrence import Cell
@@ -221,7 +221,7 @@ class TestStartFrom:
         state = self.cnn_state(shares=shares)
         module = build(small(), shares=shares)
         readout = module.readout.weight.clone()
-        start_from(module, state)
+        small().start_from(module, state)
         own = module.state_dict()
         theirs = {n.removeprefix("features."): t for n, t in state.items() if n not in HEAD}
         assert {n.removeprefix("cnn.") for n in own if n.startswith("cnn.")} == set(theirs)
@@ -231,7 +231,7 @@ class TestStartFrom:
     def test_copies_and_does_not_share(self):
         state = self.cnn_state()
         module = build(small())
-        start_from(module, state)
+        small().start_from(module, state)
         before = state["features.network._conv_stem.weight"].clone()
         nn.init.zeros_(module.cnn.network._conv_stem.weight)
         assert torch.equal(state["features.network._conv_stem.weight"], before)
@@ -243,7 +243,7 @@ class TestStartFrom:
             match=r"`features.network._conv_stem.weight` must have the shape \(8, 3, 3, 3\), but "
             r"in the fold's CNN it has \(16, 3, 3, 3\): take weights of the same size",
         ):
-            start_from(build(small()), state)
+            small().start_from(build(small()), state)
 
     def test_missing_and_left_over_tensors_are_refused(self):
         state = self.cnn_state()
@@ -251,10 +251,10 @@ class TestStartFrom:
         with pytest.raises(
             ValueError, match=r"the fold's CNN lacks `features.network._bn1.weight`:"
         ):
-            start_from(build(small()), state)
+            small().start_from(build(small()), state)
         state = self.cnn_state() | {"rnn.weight_ih_l0": torch.zeros(3)}
         with pytest.raises(ValueError, match=r"this network has no place for `rnn.weight_ih_l0`:"):
-            start_from(build(small()), state)
+            small().start_from(build(small()), state)
 
 
 def test_same_seed_gives_the_cnn_of_the_first_step():

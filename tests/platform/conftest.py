@@ -1,0 +1,77 @@
+"""Images of three simulated mice, in many small shards, and folds of them."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from calsweep.datasets.cache import Cache
+from calsweep.datasets.dataset import Dataset, open_dataset
+from calsweep.datasets.fold_protocol import AnimalGroups
+from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.simulation import Simulation
+from calsweep.datasets.split import FoldData
+from calsweep.datasets.store import FolderStore
+from calsweep.datasets.transform import PixelScale, Scope, Transforms
+from calsweep.datasets.view import Inputs, View, plan_folds, split_fold
+from calsweep.datasets.widefield_images import WidefieldImages
+from calsweep.datasets.window import Window
+from calsweep.platform.fold_task import FoldTask
+from calsweep.platform.plain import to_plain
+from calsweep.platform.record import code_version
+from calsweep.platform.settings import Settings
+
+
+@dataclass(frozen=True)
+class ImageMice:
+    """A dataset of images, and what is made of it."""
+
+    folder: Path
+    dataset: Dataset
+    scratch: Path
+    side: int = 32
+    n_frames: int = 240
+
+    def view(self, *, length: int = 3, **settings) -> View:
+        view = View(
+            address=str(self.folder),
+            target="run",
+            inputs=Inputs.IMAGES,
+            window=Window(length=length),
+            transforms=Transforms(scaling=PixelScale(over=Scope.RECORDING)),
+            folds=AnimalGroups(k_groups=3),
+        )
+        return replace(view, **settings)
+
+    def fold_data(self, view: View) -> FoldData:
+        plan = plan_folds(self.dataset.timeline("run"), [view])
+        return split_fold(self.dataset, view, plan.folds[0], seed=0, cache=self.dataset.cache)
+
+    def task(self, settings: Settings, *, fold: int = 0) -> FoldTask:
+        plan = plan_folds(self.dataset.timeline("run"), [settings.datasets])
+        return FoldTask(
+            settings=to_plain(settings),
+            fold=plan.folds[fold],
+            seed=0,
+            dataset_hash=self.dataset.manifest.content_hash,
+            plan_hash=plan.content_hash,
+            code=code_version(),
+            folder=self.scratch / "folds",
+            cache=self.scratch / "cache",
+        )
+
+
+@pytest.fixture(scope="module")
+def image_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images") / "dataset"
+    mice = Simulation(n_mice=3, recordings_per_mouse=1, n_frames=240, seed=2)
+    write_dataset(
+        WidefieldImages(mice=mice, height=32, width=32).recordings(), folder=folder, shard_mb=0.08
+    )
+    return folder
+
+
+@pytest.fixture
+def image_mice(image_folder, tmp_path):
+    dataset = open_dataset(FolderStore(image_folder), cache=Cache(tmp_path / "cache"))
+    return ImageMice(image_folder, dataset, tmp_path)
