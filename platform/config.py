@@ -17,6 +17,7 @@ from calsweep.platform.plain import from_plain, nearest
 from calsweep.platform.settings import SweepSettings
 
 GROUPS = ("trainables", "datasets", "search_spaces")
+EXPERIMENTS = "search_spaces/experiment"
 # Folders of variants of one setting, and the setting.
 NESTED_GROUPS = {"datasets/folds": "datasets.folds", "datasets/masks": "datasets.mask"}
 
@@ -41,7 +42,7 @@ def compose_settings(overrides: Sequence[str], /) -> SweepSettings:
         plain = OmegaConf.to_container(config, resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise ValueError(f"The settings cannot be composed: {first_line(error)}") from error
-    settings = from_plain({"_target_": _TARGET, **_as_dict(plain)})
+    settings = from_plain({"_target_": _TARGET, **_with_variants(_as_dict(plain))})
     assert isinstance(settings, SweepSettings)  # noqa: S101 - the target says so
     return settings
 
@@ -85,6 +86,9 @@ def _as_hydra(override: str) -> str:
     name, equals, value = override.partition("=")
     if not equals:
         raise ValueError(f"`NAME=VALUE` is the form of an override, but got {override!r}.")
+    if name.removeprefix("+") == "experiment":
+        _check_variants(EXPERIMENTS, value)
+        return f"+{EXPERIMENTS}={value}"
     if name.startswith(("+", "~")):
         return override
     if name in NESTED_GROUPS:
@@ -98,6 +102,24 @@ def _as_hydra(override: str) -> str:
     if _WITH_AND.fullmatch(value):
         return f"++{name}='{value}'"  # a group of regions is named so, and Hydra has no word for it
     return f"++{override}"
+
+
+def _with_variants(plain: dict[str, Any]) -> dict[str, Any]:
+    """Let an arm of a search space name a variant, as an override does."""
+    space = dict(plain.get("search_spaces") or {})
+    arms = {
+        arm: {name: _variant(name, value) for name, value in settings.items()}
+        for arm, settings in (space.get("arms") or {}).items()
+    }
+    return {**plain, "search_spaces": {**space, **({"arms": arms} if arms else {})}}
+
+
+def _variant(group: str, value: Any) -> Any:
+    if group not in GROUPS or not isinstance(value, str):
+        return value
+    _check_variants(group, value)
+    file = resources.files("calsweep").joinpath(group, f"{value}.yaml")
+    return OmegaConf.to_container(OmegaConf.create(file.read_text()))
 
 
 def _check_variants(group: str, value: str) -> None:

@@ -106,14 +106,14 @@ NESTED_DOES_NOT_APPLY = (
 
 
 def best_trial(sweep: SweepRecord, /) -> TrialRecord:
-    """Give the finished trial with the highest mean validation AUC.
+    """Give the finished trial with the highest mean validation AUC; controls are none.
 
     Raises
     ------
     LookupError
         If no trial is finished.
     """
-    rows = leaderboard(sweep)
+    rows = [row for row in leaderboard(sweep) if not row.trial.is_control]
     if not rows:
         raise LookupError(f"No trial of the sweep {sweep.name!r} is finished yet.")
     return rows[0].trial

@@ -35,6 +35,7 @@ from calsweep.datasets.cache import beside
 from calsweep.datasets.fold import FoldPlan
 from calsweep.platform.plain import from_plain, nearest
 from calsweep.platform.score import Epoch, Score
+from calsweep.search_spaces.space import ARM
 
 BASELINE = "baseline"
 
@@ -154,11 +155,19 @@ class TrialRecord:
         return self.name == BASELINE
 
     @property
+    def is_control(self) -> bool:
+        """Whether it was trained on labels that are not real, and so is nothing to choose."""
+        return str(self.settings["datasets"].get("labels", "")).lower() == "permuted"
+
+    @property
     def decoder(self) -> str:
         """Short name of the decoder and what was tried with it."""
         kind = str(self.settings["trainables"]["_target_"]).rpartition(".")[2].lower()
+        kind = str(self.values.get(ARM, kind))
         values = ", ".join(
-            f"{name.rpartition('.')[2]}={_short(value)}" for name, value in self.values.items()
+            f"{name.rpartition('.')[2]}={_short(value)}"
+            for name, value in self.values.items()
+            if name != ARM
         )
         return f"{kind} ({values})" if values else kind
 

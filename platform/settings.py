@@ -175,7 +175,7 @@ class SweepSettings:
         ValueError
             If a name is not a setting or a value does not suit it.
         """
-        settings: Settings = overlay(self.start, values)
+        settings: Settings = overlay(self.start, self.search_spaces.settings(values))
         return settings
 
 

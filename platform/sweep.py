@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from calsweep.platform.settings import SweepSettings, cache_folder, open_cache, 
 from calsweep.platform.storage import locate
 from calsweep.platform.tracking import TrackingThread
 from calsweep.platform.trial import warm_up
+from calsweep.search_spaces.space import ARM
 from calsweep.search_spaces.suggestion import Tuner, suggestions
 
 N_TRIALS = 20
@@ -136,7 +138,7 @@ def _views(settings: SweepSettings) -> list[View]:
     widest: dict[str, Any] = {}
     views = [settings.datasets, settings.linear.datasets]
     for name, values in _check_space(settings).items():
-        if not name.startswith("datasets."):
+        if not name.startswith("datasets.") and name != ARM:
             continue
         alone = [settings.configuration({name: value}).datasets for value in values]
         with_others = [settings.configuration({**widest, name: value}) for value in values]
@@ -165,8 +167,8 @@ def _plan(settings: SweepSettings, dataset: Dataset, folds: FoldPlan) -> TrialPl
     )
 
 
-# What folds and labels rest on: trials that differ in it cannot stand on one leaderboard.
-_SHARED = ("address", "target", "folds", "labels")
+# What folds rest on: trials that differ in it cannot stand on one leaderboard.
+_SHARED = ("address", "target", "folds")
 
 
 def _check_space(settings: SweepSettings) -> dict[str, tuple[Any, ...]]:
@@ -177,7 +179,9 @@ def _check_space(settings: SweepSettings) -> dict[str, tuple[Any, ...]]:
     tried
         Name of each searched setting to the values tried.
     """
-    for name in settings.search_spaces.axes:
+    space = settings.search_spaces
+    of_arms = (space.settings({ARM: arm}) for arm in space.arms)
+    for name in {*space.axes, *itertools.chain(*of_arms)}:
         if ".".join(name.split(".")[:2]) in {f"datasets.{shared}" for shared in _SHARED}:
             raise ValueError(
                 f"`{name}` cannot be searched: all trials of a sweep share it. Run a sweep for "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,6 +111,7 @@ class Range:
 
 
 Axis = Choice | Range
+ARM = "arm"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,9 +120,12 @@ class Space:
 
     Attributes
     ----------
-    trainables, datasets, training
+    trainables, datasets, training, first_training
         Names of settings to ``{choices: [...]}`` or ``{low: ..., high: ..., log: ..., step: ...}``,
         nested as deep as the setting lies.
+    arms
+        Names to settings that go together: what is compared where more than one setting tells two
+        decoders apart. Each is a value of its own axis, ``arm``.
 
     Examples
     --------
@@ -133,6 +137,8 @@ class Space:
     trainables: Mapping[str, Any] = field(default_factory=dict)
     datasets: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    first_training: Mapping[str, Any] = field(default_factory=dict)
+    arms: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.axes:
@@ -145,8 +151,33 @@ class Space:
             "trainables": self.trainables,
             "datasets": self.datasets,
             "training": self.training,
+            "first_training": self.first_training,
         }
-        return dict(_flatten(groups, at=""))
+        arms = {ARM: Choice(choices=tuple(self.arms))} if self.arms else {}
+        return arms | dict(_flatten(groups, at=""))
+
+    def settings(self, values: Mapping[str, Any], /) -> dict[str, Any]:
+        """Give the settings that values stand for, those of their arm first.
+
+        Raises
+        ------
+        ValueError
+            If there is no such arm.
+
+        Examples
+        --------
+        >>> space = Space(arms={"short": {"datasets": {"window": {"length": 11}}}, "plain": {}})
+        >>> space.settings({"arm": "short", "training.epochs": 3})
+        {'datasets.window.length': 11, 'training.epochs': 3}
+        """
+        others = {name: value for name, value in values.items() if name != ARM}
+        if ARM not in values:
+            return others
+        if values[ARM] not in self.arms:
+            raise ValueError(
+                f"`arm` must be one of {', '.join(self.arms) or 'none'}, but got {values[ARM]!r}."
+            )
+        return dict(_leaves(self.arms[values[ARM]], at="")) | others
 
     def distributions(self) -> dict[str, BaseDistribution]:
         """Give Optuna's distribution of each setting."""
@@ -181,6 +212,15 @@ def _flatten(node: Mapping[str, Any], *, at: str) -> list[tuple[str, Axis]]:
         else:
             leaves.extend(_flatten(item, at=name))
     return leaves
+
+
+def _leaves(node: Mapping[str, Any], *, at: str) -> Iterator[tuple[str, Any]]:
+    for key, item in node.items():
+        name = f"{at}.{key}" if at else str(key)
+        if isinstance(item, Mapping):
+            yield from _leaves(item, at=name)
+        else:
+            yield name, item
 
 
 def _axis(name: str, item: Mapping[str, Any]) -> Axis:
