@@ -46,8 +46,8 @@ def inverse_frequency(class_shares: Sequence[float], /) -> tuple[float, ...]:
 
     Examples
     --------
-    >>> inverse_frequency([0.8, 0.1, 0.1])
-    (0.4166666666666667, 3.333333333333333, 3.333333333333333)
+    >>> [round(weight, 3) for weight in inverse_frequency([0.8, 0.1, 0.1])]
+    [0.417, 3.333, 3.333]
     """
     return tuple(1 / (len(class_shares) * share) for share in class_shares)
 

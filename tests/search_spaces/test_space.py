@@ -64,7 +64,55 @@ def test_empty_space_is_refused():
         Space()
 
 
-@pytest.mark.parametrize("name", variants("search_spaces"))
+class TestArms:
+    SPACE = Space(
+        arms={
+            "short": {"datasets": {"window": {"length": 11}}, "training": {"epochs": 2}},
+            "plain": {},
+        },
+        training={"epochs": {"choices": [3, 5]}},
+    )
+
+    def test_each_arm_is_a_value_of_an_axis_that_varies_slowest(self):
+        assert self.SPACE.grid() == [
+            {"arm": "short", "training.epochs": 3},
+            {"arm": "short", "training.epochs": 5},
+            {"arm": "plain", "training.epochs": 3},
+            {"arm": "plain", "training.epochs": 5},
+        ]
+
+    def test_values_beside_an_arm_have_the_last_word(self):
+        values = {"training.epochs": 5, "arm": "short"}
+        assert self.SPACE.settings(values) == {"datasets.window.length": 11, "training.epochs": 5}
+        assert self.SPACE.settings({"arm": "plain"}) == {}
+
+    def test_unknown_arm_is_refused(self):
+        with pytest.raises(ValueError, match="must be one of short, plain, but got 'long'"):
+            self.SPACE.settings({"arm": "long"})
+
+    def test_arm_may_name_a_decoder(self):
+        settings = compose_settings(
+            [
+                "search_spaces=empty",
+                "+search_spaces.arms={line: {trainables: linear}, lstm: {trainables: lstm}}",
+                "datasets.address=m1",
+            ]
+        )
+        built = [settings.configuration({"arm": arm}).trainables for arm in ("line", "lstm")]
+        assert [type(decoder).__name__ for decoder in built] == ["Linear", "Recurrent"]
+
+    def test_arm_that_names_no_decoder_is_told_the_nearest(self):
+        with pytest.raises(ValueError, match=r"`trainables=lst` is not known.*`lstm`"):
+            compose_settings(
+                [
+                    "search_spaces=empty",
+                    "+search_spaces.arms={a: {trainables: lst}}",
+                    "datasets.address=m1",
+                ]
+            )
+
+
+@pytest.mark.parametrize("name", [n for n in variants("search_spaces") if n != "empty"])
 def test_every_space_varies_settings_that_are_there(name):
     settings = compose_settings([f"search_spaces={name}", "datasets.address=m1"])
     for setting, axis in settings.search_spaces.axes.items():
