@@ -13,10 +13,13 @@ from calsweep.platform.config import (
     GROUPS,
     NESTED_GROUPS,
     compose_settings,
+    experiments,
     variant_target,
     variants,
 )
+from calsweep.search_spaces.suggestion import Tuner
 
+EMPTY = "empty"  # a search space that varies nothing by itself
 # What Hydra reads as the very string it is; every other string is quoted for it.
 PLAIN_WORD = re.compile(r"(?!(?:true|false|null|nan|inf)$)[a-z_/.][\w/.:\-]*", re.IGNORECASE)
 
@@ -45,24 +48,48 @@ def command_to_repeat(settings: Mapping[str, Any], /, *, name: str) -> str:
       datasets.target=run seed=3 name=again
     """
     try:
-        overrides = [*_overrides(settings), f"name={_word(name)}"]
-        found = compose_settings(overrides).intent
-    except (KeyError, ValueError, StopIteration):  # another version named its types otherwise
+        starts = _starts(settings)
+    except (KeyError, ValueError):  # another version named its types otherwise
         return ""
-    if list(_differences(found, settings)):
+    found = [overrides for start in starts for overrides in _completed(start, settings)]
+    if not found:
         return ""
-    return shlex.join(["calsweep", "sweep", *overrides])
+    shortest = min(found, key=lambda overrides: len("".join(overrides)))
+    return shlex.join(["calsweep", "sweep", *shortest, f"name={_word(name)}"])
 
 
-def _overrides(settings: Mapping[str, Any]) -> list[str]:
-    """Choose the variant of each group that leaves least to say, and say the rest."""
+def _starts(settings: Mapping[str, Any]) -> list[list[str]]:
+    """Give what to begin a command with: the nearest variants, or the nearest experiment."""
+    starts = [[f"{group}={_nearest_variant(group, settings[group])}" for group in GROUPS]]
+    if settings["tuner"] == Tuner.GRID.value:  # as all experiments are
+        starts.append([f"+experiment={_nearest_experiment(settings)}"])
+    return starts
+
+
+def _nearest_experiment(wanted: Mapping[str, Any]) -> str:
+    def left_to_say(name: str) -> int:
+        return len("".join(_differences(_experiment(name), wanted)))
+
+    return min(experiments(), key=left_to_say)
+
+
+@cache
+def _experiment(name: str) -> Mapping[str, Any]:
+    return compose_settings([f"+experiment={name}", "datasets.address=any"]).intent
+
+
+def _completed(start: Sequence[str], settings: Mapping[str, Any]) -> Iterator[list[str]]:
+    """Say what else it takes to compose the settings, if that is possible from here."""
     dataset = settings["datasets"]
-    overrides = [
-        *(f"{group}={_nearest_variant(group, settings[group])}" for group in GROUPS),
-        *(f"datasets.{key}={_word(dataset[key])}" for key in ("address", "target")),
-    ]
-    overrides += _nested_variants(compose_settings(overrides).intent, settings)
-    return [*overrides, *_differences(compose_settings(overrides).intent, settings)]
+    try:
+        named = [f"datasets.{key}={_word(dataset[key])}" for key in ("address", "target")]
+        overrides = [*start, *named]
+        overrides += _nested_variants(compose_settings(overrides).intent, settings)
+        overrides += _differences(compose_settings(overrides).intent, settings)
+        if not list(_differences(compose_settings(overrides).intent, settings)):
+            yield overrides
+    except (KeyError, ValueError, StopIteration):
+        return
 
 
 def _nested_variants(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
@@ -99,7 +126,7 @@ def _composed(group: str, variant: str) -> Mapping[str, Any]:
 
 def _choices(group: str) -> Sequence[str]:
     """Give the variants of a group; of search spaces, two may be joined."""
-    names = variants(group)
+    names = [name for name in variants(group) if name != EMPTY]
     pairs = combinations(names, 2) if group == "search_spaces" else ()
     return [*names, *(f"[{one},{other}]" for one, other in pairs)]
 
