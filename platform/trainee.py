@@ -306,11 +306,11 @@ def _schedule(
     optimizer: torch.optim.Optimizer, training: Training, n_steps: int
 ) -> lr_scheduler.LRScheduler | None:
     if training.schedule is Schedule.ONE_CYCLE:
+        total = n_steps + 1  # torch steps once when it begins
+        # Torch divides by the steps between the first and the last of the warm-up: here none.
+        warmup = 0.0 if training.warmup * total == 1 else training.warmup
         return lr_scheduler.OneCycleLR(
-            optimizer,
-            max_lr=training.learning_rate,
-            total_steps=n_steps + 1,  # torch steps once when it begins
-            pct_start=training.warmup,
+            optimizer, max_lr=training.learning_rate, total_steps=total, pct_start=warmup
         )
     if training.schedule is Schedule.COSINE:
         return lr_scheduler.CosineAnnealingLR(optimizer, T_max=n_steps)

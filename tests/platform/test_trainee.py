@@ -92,6 +92,13 @@ class TestSchedule:
         assert np.all(np.diff(found[:29]) > 0)
         assert np.all(np.diff(found[31:]) < 0)
 
+    @pytest.mark.parametrize("n_steps", [1, 2, 3, 4, 7])
+    def test_one_cycle_of_few_steps_has_a_rate_for_each(self, n_steps):
+        training = replace(QUICK, schedule=Schedule.ONE_CYCLE, learning_rate=1.0, warmup=0.25)
+        found = rates(training, n_steps=n_steps)
+        assert len(found) == n_steps
+        assert all(0 < rate <= 1 for rate in found)
+
     def test_cosine_falls_by_half_at_half(self):
         training = replace(QUICK, schedule=Schedule.COSINE, learning_rate=1.0)
         found = rates(training, n_steps=100)
