@@ -390,7 +390,7 @@ def unreachable(
     Examples
     --------
     >>> print(unreachable(5).replace(", so", ",\nso"))
-    With 5 animals the smallest p this test can give is 0.062,
+    With 5 animals the smallest p the sign-flip test can give is 0.062,
     so no difference can be significant at 0.05; 6 animals are the fewest that can.
     >>> unreachable(6)
     ''
@@ -406,8 +406,9 @@ def unreachable(
     )
     fewest = fewest_units(alpha=alpha, n_comparisons=n_comparisons)
     return (
-        f"With {n_units} {unit} the smallest p this test can give is {least:.2g}{after}, so no "
-        f"difference can be significant at {alpha:g}; {fewest} {unit} are the fewest that can."
+        f"With {n_units} {unit} the smallest p the sign-flip test can give is {least:.2g}{after}, "
+        f"so no difference can be significant at {alpha:g}; {fewest} {unit} are the fewest that "
+        "can."
     )
 
 

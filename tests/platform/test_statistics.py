@@ -141,8 +141,8 @@ def test_five_animals_cannot_be_significant():
     test = sign_flip([0.1, 0.2, 0.3, 0.4, 0.5])
     assert test.p == test.smallest_p == 0.0625
     assert unreachable(test.n) == (
-        "With 5 animals the smallest p this test can give is 0.062, so no difference can be "
-        "significant at 0.05; 6 animals are the fewest that can."
+        "With 5 animals the smallest p the sign-flip test can give is 0.062, so no difference can "
+        "be significant at 0.05; 6 animals are the fewest that can."
     )
 
 
@@ -153,9 +153,9 @@ def test_six_animals_can():
 
 def test_correction_asks_for_more_animals():
     assert unreachable(6, n_comparisons=10) == (
-        "With 6 animals the smallest p this test can give is 0.031 (0.31 after Holm's correction "
-        "for 10 comparisons), so no difference can be significant at 0.05; 9 animals are the "
-        "fewest that can."
+        "With 6 animals the smallest p the sign-flip test can give is 0.031 (0.31 after Holm's "
+        "correction for 10 comparisons), so no difference can be significant at 0.05; 9 animals "
+        "are the fewest that can."
     )
 
 
