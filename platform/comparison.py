@@ -232,6 +232,17 @@ def frames_ratio(plan: FoldPlan, /) -> float:
     return math.fsum(ratios) / len(ratios)
 
 
+def figure_name(figure: str, /) -> str:
+    """Write a figure of merit as a person does.
+
+    Examples
+    --------
+    >>> figure_name("auc"), figure_name("accuracy")
+    ('AUC', 'accuracy')
+    """
+    return figure.upper() if figure in ("auc", "f1") else figure
+
+
 def default_arms(sweep: SweepRecord, /) -> tuple[Arm, ...]:
     """Give a sweep's finished configurations, best first by validation.
 

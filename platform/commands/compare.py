@@ -29,6 +29,7 @@ from calsweep.platform.comparison import (
     best_arm,
     default_arms,
     default_reference,
+    figure_name,
     find_arm,
 )
 from calsweep.platform.comparison import compare as compare_arms
@@ -176,7 +177,7 @@ def _arms_table(comparison: Comparison) -> Table:
     target = comparison.arms[0].sweep.dataset["target"]
     table = Table(
         title=escape(
-            f"{', '.join(sweeps)}: test {comparison.figure} of {target} over "
+            f"{', '.join(sweeps)}: test {figure_name(comparison.figure)} of {target} over "
             f"{_folds(list(sweeps.values()))}{leaky}"
         )
     )
@@ -217,10 +218,10 @@ def _pairs_table(comparison: Comparison) -> Table:
     has_interval = any(pair.sign_flip for pair in comparison.pairs)
     references = {comparison.name(pair.reference) for pair in comparison.pairs}
     to = f" to {references.pop()}" if len(references) == 1 else ""
-    n = len(comparison.pairs)
+    n, figure = len(comparison.pairs), figure_name(comparison.figure)
     table = Table(
         title=escape(
-            f"Difference of test {comparison.figure}{to}, and p after Holm's correction for {n} "
+            f"Difference of test {figure}{to}, and p after Holm's correction for {n} "
             f"comparison{'s' if n > 1 else ''} (p of each by itself); * p ≤ {comparison.alpha:g}"
         )
     )

@@ -130,7 +130,7 @@ def test_configurations_of_a_sweep_against_the_baseline(compare):
     assert pair[:3] == ["trial 2", "+0.1000", "+0.0997 to +0.1010"]
     assert pair[-1] == "0.125 (0.062)"
     assert "93.8% interval" in out
-    assert "Difference of test auc to baseline, and p after Holm's correction" in out
+    assert "Difference of test AUC to baseline, and p after Holm's correction" in out
     said = " ".join(out.split())
     assert "With 5 animals the smallest p the sign-flip test can give is 0.062 (0.12 after" in said
     assert "7 animals are the fewest that can." in said
@@ -153,7 +153,7 @@ def test_sweeps_are_compared_by_their_best(compare, home):
     write_sweep(home, name="raw", aucs=(0.7, 0.75))
     _, out, _ = compare("s", "raw")
     assert cells(out, "raw: trial 1")[1][1] == "-0.1500"
-    assert "s, raw: test auc of run over 20 folds" in out
+    assert "s, raw: test AUC of run over 20 folds" in out
 
 
 def test_other_folds_leave_the_rank_sum_and_say_why(compare, home):
