@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -428,15 +429,21 @@ def _subset_means(differences_U: NDArray[np.float64], *, seed: int) -> NDArray[n
     Flipping the signs of a subset raises the sum of shifted differences if and only if the shift is
     above the subset's mean; so these means say where the test turns.
     """
-    n_units = len(differences_U)
+    means_S: NDArray[np.float64] = np.sort(_subsets(len(differences_U), seed) @ differences_U)
+    return means_S
+
+
+@lru_cache(maxsize=1)
+def _subsets(n_units: int, seed: int) -> NDArray[np.float64]:
+    """Give each subset's weights of a mean, kept for the next comparison of the same units."""
     if n_units <= MOST_UNITS_ENUMERATED:
         numbers_S = np.arange(1, 2**n_units)
         is_in_SU = (numbers_S[:, None] >> np.arange(n_units)) & 1
     else:
         drawn_SU = np.random.default_rng(seed).integers(0, 2, size=(N_DRAWN, n_units))
         is_in_SU = drawn_SU[drawn_SU.any(axis=1)]
-    means_S: NDArray[np.float64] = np.sort((is_in_SU @ differences_U) / is_in_SU.sum(axis=1))
-    return means_S
+    weights_SU: NDArray[np.float64] = is_in_SU / is_in_SU.sum(axis=1, keepdims=True)
+    return weights_SU
 
 
 def _two_sided(means_S: NDArray[np.float64], *, scale: float) -> float:
