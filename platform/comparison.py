@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from calsweep.datasets.audit import Verdict
 from calsweep.datasets.fold import Fold, FoldPlan, HeldOut, PartName
-from calsweep.platform.leaderboard import best_trial, leaderboard
+from calsweep.platform.leaderboard import best_trial, leaderboard, nested_choice
 from calsweep.platform.plain import nearest
 from calsweep.platform.record import SweepRecord, TrialRecord, TrialState
 from calsweep.platform.score import Score
@@ -31,6 +32,7 @@ from calsweep.platform.statistics import (
 FIGURES = tuple(field.name for field in dataclasses.fields(Score))
 ARMS_SHOWN = 10
 ALPHA = 0.05
+NESTED = "nested"
 WHAT_TO_TRUST = (
     "Rank-sum and signed-rank take folds as independent, as papers do; folds share training "
     "animals, so both find differences too easily. The corrected t widens the variance by that "
@@ -267,6 +269,41 @@ def best_arm(sweep: SweepRecord, /) -> Arm:
     return Arm(sweep=sweep, trial=best_trial(sweep))
 
 
+def nested_arm(sweep: SweepRecord, /) -> Arm:
+    """Give the nested choice as an arm: each test group's folds of what was chosen without it.
+
+    The configuration that is best over all folds was chosen with every animal in sight; this is
+    the arm that says what the search itself is worth on a new one.
+
+    Raises
+    ------
+    LookupError
+        If no configuration is finished, or the folds are not pairs of groups.
+    """
+    choices = nested_choice(sweep)
+    if not choices:
+        raise LookupError(
+            f"The sweep {sweep.name!r} has no nested choice: its folds must be pairs of groups, "
+            "and a configuration finished. Name a configuration in its place."
+        )
+    folds = [
+        fold
+        for choice in choices
+        for fold in choice.trial.folds
+        if fold.test_group == choice.test_group
+    ]
+    trial = TrialRecord(
+        number=-1,
+        name=NESTED,
+        values={},
+        settings={"trainables": {"_target_": "chosen for each test group without it"}},
+        state=TrialState.DONE,
+        folds=tuple(sorted(folds, key=lambda fold: fold.fold)),
+        verdict=sum((choice.trial.verdict for choice in choices), start=Verdict()),
+    )
+    return Arm(sweep=sweep, trial=trial)
+
+
 def find_arm(sweep: SweepRecord, trial: str, /) -> Arm:
     """Find a configuration of a sweep.
 
@@ -275,7 +312,7 @@ def find_arm(sweep: SweepRecord, trial: str, /) -> Arm:
     sweep
         The sweep.
     trial
-        ``best``, ``baseline``, ``trial 3`` or ``3``.
+        ``best``, ``nested``, ``baseline``, ``trial 3`` or ``3``.
 
     Raises
     ------
@@ -286,10 +323,12 @@ def find_arm(sweep: SweepRecord, trial: str, /) -> Arm:
     """
     if trial == "best":
         return best_arm(sweep)
+    if trial == NESTED:
+        return nested_arm(sweep)
     for there in sweep.trials:
         if trial in (there.name, str(there.number)):
             return Arm(sweep=sweep, trial=there)
-    known = ["best", *(there.name for there in sweep.trials)]
+    known = ["best", NESTED, *(there.name for there in sweep.trials)]
     raise LookupError(f"No configuration {trial!r} in {sweep.name!r}. {nearest(trial, known)}")
 
 

@@ -45,8 +45,8 @@ from calsweep.platform.statistics import Summary
     "named",
     multiple=True,
     metavar="SWEEP:TRIAL",
-    help="A configuration: a number, a name, `best` or `baseline`; again for more. Without `SWEEP:`"
-    " of the one sweep.",
+    help="A configuration: a number, a name, `baseline`, `best` or `nested` (chosen for each test "
+    "group without it); again for more. Without `SWEEP:` of the one sweep.",
 )
 @click.option(
     "--reference",

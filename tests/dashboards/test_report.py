@@ -8,6 +8,9 @@ import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -140,6 +143,26 @@ def test_curve_along_a_searched_window_is_in_the_report(sweep, tmp_path):
     page = Page(write_report(searched, tmp_path / "report.html"))
     assert list(page.figures) == [*OF_ARMS, "curve-datasets.window.length", *OF_ONE]
     assert "Along window length" in page.text
+
+
+def test_three_classes_have_a_curve_each_and_no_stretch(writer):
+    written = writer()
+    written.begin()
+    written.trial(0)
+    sweep = written.read()
+    for fold in sweep.trials[0].folds:
+        path = sweep.fold_folder(fold) / "predictions.parquet"
+        table = pq.read_table(path)
+        one = table["probability"].to_numpy() / 2
+        for c, probability in enumerate((1 - 2 * one, one, one)):
+            table = table.append_column(f"probability_{c}", pa.array(probability))
+        label = np.where(np.arange(len(one)) % 3 == 0, 2, table["label"].to_numpy())
+        table = table.drop_columns(["probability", "label"]).append_column("label", pa.array(label))
+        pq.write_table(table, path, write_page_checksum=True)
+    page = Page(write_report(sweep, written.home / "report.html"))
+    assert list(page.figures) == ["spread", "matrix", "roc", "confusion", "learning"]
+    assert [t["name"] for t in page.figures["roc"]["data"]] == ["class 0", "class 1", "class 2"]
+    assert len(page.figures["confusion"]["data"][0]["text"]) == 3
 
 
 def test_roc_areas_are_the_stored_figures(page, sweep):

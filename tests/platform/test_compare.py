@@ -149,6 +149,12 @@ def test_chosen_arms_and_reference(compare):
     assert "to trial 1" in out
 
 
+def test_nested_choice_against_the_baseline(compare):
+    _, out, _ = compare("s", "--arm", "nested", "--arm", "baseline")
+    assert cells(out, "nested")[1][1:3] == ["+0.1000", "+0.0997 to +0.1010"]
+    assert "nested: chosen for each test group without it" in out
+
+
 def test_sweeps_are_compared_by_their_best(compare, home):
     write_sweep(home, name="raw", aucs=(0.7, 0.75))
     _, out, _ = compare("s", "raw")
@@ -205,7 +211,7 @@ def test_json_is_all_of_it(compare, tmp_path):
     ("arguments", "message"),
     [
         ([], "`calsweep compare` needs a sweep, or `--arm SWEEP:TRIAL`"),
-        (["s", "--arm", "7"], "No configuration '7' in 's'. There are: baseline, best, trial 1"),
+        (["s", "--arm", "7"], "No configuration '7' in 's'. There are: baseline, best, nested, t"),
         (["--arm", "2"], "but got '2': write for instance `SWEEP:2`"),
         (["t"], "No sweep 't'. There are: s."),
         (["s", "--arm", "1"], "needs two finished configurations, but there is s: trial 1"),

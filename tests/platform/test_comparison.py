@@ -260,6 +260,25 @@ def test_configurations_are_found(name):
     assert find_arm(sweep(NONE, BETTER), name).trial.number == 1
 
 
+def test_nested_choice_is_an_arm_that_no_test_animal_chose():
+    # On mouse 0 the first is better, on all others the second.
+    made = sweep(NONE, (0.05, 0.0, 0.0, 0.0, 0.0), (0.0, 0.05, 0.05, 0.05, 0.05))
+    arm = find_arm(made, "nested")
+    assert [fold.key.partition("-")[0] for fold in arm.trial.folds] == ["1"] * 4 + ["2"] * 16
+    assert [fold.fold for fold in arm.trial.folds] == list(range(20))
+    assert (arm.trial.name, arm.trial.decoder) == (
+        "nested", "chosen for each test group without it"
+    )  # fmt: skip
+    comparison = compare((arm, find_arm(made, "baseline")), reference=find_arm(made, "baseline"))
+    assert comparison.pairs[0].mean_difference == pytest.approx(0.05, abs=0.003)
+
+
+def test_plan_without_groups_has_no_nested_arm():
+    plan = recordings_plan()
+    with pytest.raises(LookupError, match=r"'s' has no nested choice: its folds must be pairs"):
+        find_arm(sweep(NONE, plan=plan), "nested")
+
+
 def test_unknown_configuration_names_the_nearest():
     with pytest.raises(
         LookupError, match=r"No configuration 'trail 1' in 's'. Did you mean `trial 1`"
