@@ -19,7 +19,8 @@ from calsweep.dashboards.style import (
     label,
     styled,
 )
-from calsweep.platform.comparison import Arm, Comparison, Method, Pair, figure_name
+from calsweep.platform.arm import Arm, figure_name
+from calsweep.platform.comparison import Comparison, Method, Pair
 
 NAME_WIDTH = 18
 PAGE_CHARACTERS = 150

@@ -22,7 +22,8 @@ from calsweep.dashboards.style import (
     label,
     styled,
 )
-from calsweep.platform.comparison import figure_name, independent_units
+from calsweep.platform.arm import figure_name
+from calsweep.platform.comparison import independent_units
 from calsweep.platform.record import SweepRecord, TrialRecord
 
 VALUES_MARKED = 15

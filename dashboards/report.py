@@ -43,14 +43,9 @@ from calsweep.dashboards.prediction import RocCurve, choose_stretch, read_predic
 from calsweep.dashboards.repeat import command_to_repeat
 from calsweep.dashboards.style import DARK_MARKS, Theme, held_out, reading, template
 from calsweep.datasets.cache import beside
+from calsweep.platform.arm import default_arms, default_reference
 from calsweep.platform.commands import option
-from calsweep.platform.comparison import (
-    WHAT_TO_TRUST,
-    Comparison,
-    compare,
-    default_arms,
-    default_reference,
-)
+from calsweep.platform.comparison import WHAT_TO_TRUST, Comparison, compare
 from calsweep.platform.leaderboard import (
     NESTED_DOES_NOT_APPLY,
     Row,

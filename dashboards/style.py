@@ -13,7 +13,7 @@ from enum import Enum
 import plotly.graph_objects as go
 
 from calsweep.datasets.fold import FoldPlan, HeldOut
-from calsweep.platform.comparison import figure_name
+from calsweep.platform.arm import figure_name
 
 # Okabe & Ito (2008), "Color universal design". Each has a contrast of at least 3 on its ground.
 BLUE = "#0072B2"

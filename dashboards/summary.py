@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from calsweep.dashboards.style import group_name, held_out
 from calsweep.datasets.fold import FoldPlan, HeldOut
-from calsweep.platform.comparison import Arm, Comparison, Method, Pair, PValue
+from calsweep.platform.arm import Arm
+from calsweep.platform.comparison import Comparison, Method, Pair, PValue
 from calsweep.platform.leaderboard import NestedChoice, Row, n_folds
 from calsweep.platform.record import BASELINE, SweepRecord, TrialRecord, TrialState
 from calsweep.platform.statistics import Summary

@@ -16,22 +16,17 @@ from rich.table import Table
 
 from calsweep.datasets.audit import Standing
 from calsweep.datasets.cache import beside
-from calsweep.platform.commands import option
-from calsweep.platform.comparison import (
-    ALPHA,
+from calsweep.platform.arm import (
     FIGURES,
-    WHAT_TO_TRUST,
     Arm,
-    Comparison,
-    Method,
-    Pair,
-    PValue,
     best_arm,
     default_arms,
     default_reference,
     figure_name,
     find_arm,
 )
+from calsweep.platform.commands import option
+from calsweep.platform.comparison import ALPHA, WHAT_TO_TRUST, Comparison, Method, Pair, PValue
 from calsweep.platform.comparison import compare as compare_arms
 from calsweep.platform.leaderboard import n_folds
 from calsweep.platform.record import SweepRecord, read_sweep

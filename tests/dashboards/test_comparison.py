@@ -14,7 +14,8 @@ from calsweep.dashboards.comparison import (
 )
 from calsweep.dashboards.prediction import read_predictions, roc
 from calsweep.dashboards.style import DARK_MARKS, GREEN, reading
-from calsweep.platform.comparison import Arm, Method, compare, default_arms
+from calsweep.platform.arm import Arm, default_arms
+from calsweep.platform.comparison import Method, compare
 
 
 @pytest.fixture(scope="module")

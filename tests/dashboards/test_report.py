@@ -16,7 +16,8 @@ from click.testing import CliRunner
 
 from calsweep.dashboards import report as module
 from calsweep.dashboards.report import report, typical_fold, write_report
-from calsweep.platform.comparison import compare, default_arms, default_reference
+from calsweep.platform.arm import default_arms, default_reference
+from calsweep.platform.comparison import compare
 from calsweep.platform.config import compose_settings
 from calsweep.platform.leaderboard import nested_choice
 

@@ -8,17 +8,8 @@ import pytest
 
 from calsweep.datasets.audit import Verdict
 from calsweep.datasets.fold import Fold, FoldPlan, HeldOut, Stretch, WindowDraw
-from calsweep.platform.comparison import (
-    Arm,
-    Method,
-    best_arm,
-    compare,
-    default_arms,
-    default_reference,
-    find_arm,
-    frames_ratio,
-    independent_units,
-)
+from calsweep.platform.arm import Arm, best_arm, default_arms, default_reference, find_arm
+from calsweep.platform.comparison import Method, compare, frames_ratio, independent_units
 from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord, TrialState
 from calsweep.platform.score import Epoch, Score
 

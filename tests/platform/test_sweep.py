@@ -14,13 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from calsweep.datasets.store import FolderStore
-from calsweep.platform.comparison import (
-    Method,
-    compare,
-    default_arms,
-    default_reference,
-    frames_ratio,
-)
+from calsweep.platform.arm import default_arms, default_reference
+from calsweep.platform.comparison import Method, compare, frames_ratio
 from calsweep.platform.leaderboard import leaderboard, nested_choice
 from calsweep.platform.record import TrialState, read_sweep
 from calsweep.platform.storage import publish
