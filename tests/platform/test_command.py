@@ -173,7 +173,7 @@ def test_address_without_credentials_is_told(calsweep, monkeypatch, tmp_path):
 
 
 def test_unknown_sweep_is_told(calsweep):
-    for command in ("leaderboard", "promote", "report"):
+    for command in ("leaderboard", "compare", "promote", "report"):
         code, _, err = calsweep(command, "nothing")
         assert code == 2
         assert "No sweep 'nothing'" in err

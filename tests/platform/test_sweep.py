@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from calsweep.datasets.store import FolderStore
+from calsweep.platform.arm import default_arms, default_reference
+from calsweep.platform.comparison import Method, compare, frames_ratio
 from calsweep.platform.leaderboard import leaderboard, nested_choice
 from calsweep.platform.record import TrialState, read_sweep
 from calsweep.platform.storage import publish
@@ -110,6 +112,14 @@ def test_output_tells_progress_figures_and_what_to_do_next(home):
 def test_processes_are_reused(swept):
     processes = {fold.process for trial in swept.trials for fold in trial.folds}
     assert len(processes) <= os.cpu_count()
+
+
+def test_configurations_of_a_sweep_can_be_compared(swept):
+    arms = default_arms(swept)
+    comparison = compare(arms, reference=default_reference(arms))
+    assert len(comparison.pairs) == len(swept.finished) - 1
+    assert all(set(pair.p) == set(Method) for pair in comparison.pairs)
+    assert frames_ratio(swept.plan) == pytest.approx(1 / 3)
 
 
 def test_leaderboard_is_ordered_by_validation_alone(swept):
