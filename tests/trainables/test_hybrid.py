@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import distributed, nn
+from torch import nn
 
 from calsweep.trainables.decoder import Problem
 from calsweep.trainables.hybrid import Hybrid, HybridModule
@@ -138,26 +138,6 @@ class TestForward:
         loss.backward()
         assert outputs.dtype == torch.float32
         torch.testing.assert_close(outputs, module(FRAMES), rtol=0.05, atol=0.05)
-
-
-def test_devices_that_train_together_use_every_parameter(tmp_path):
-    """DDP refuses the second step if the first left a parameter without gradient."""
-    tasks = Tasks(activity=Activity.COMPONENT, weighting=Weighting.LEARNT)
-    settings = SMALL | {"normalization": Normalization.DYNAMIC, "tasks": tasks}
-    config, labels = Hybrid(**settings), torch.tensor([[0, 1, 2, 1], [2, 1, 0, 0]])
-    store = distributed.FileStore(str(tmp_path / "store"), 1)
-    distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
-    try:
-        module = nn.parallel.DistributedDataParallel(build(**settings, adaptive_scale=True))
-        for _ in range(2):
-            outputs = module(FRAMES)
-            loss = config.loss(
-                outputs, labels, torch.ones(2, 4), frames=FRAMES, criterion=Criterion()
-            )
-            loss.backward()
-        assert all(p.grad is not None for p in module.parameters())
-    finally:
-        distributed.destroy_process_group()
 
 
 class TestSettings:
