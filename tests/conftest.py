@@ -7,6 +7,7 @@ from pathlib import Path
 
 import boto3
 import pytest
+import torch
 from botocore.config import Config
 
 from calsweep.datasets.dataset import read_manifest
@@ -17,6 +18,8 @@ from calsweep.datasets.store import FolderStore
 from calsweep.datasets.transform import MinMax, Transforms
 from calsweep.datasets.view import View
 from calsweep.datasets.window import Window
+
+torch.set_num_threads(1)  # as folds train; several wait for each other where cores are busy
 
 
 @dataclass(frozen=True)
