@@ -384,6 +384,7 @@ def test_failing_configuration_is_recorded_and_the_rest_goes_on(mice, tmp_path, 
         *small(
             mice,
             tmp_path,
+            "datasets/folds=leave_one_animal_out",
             "tuner=grid",
             "search_spaces=window",
             "search_spaces.datasets.window.length.choices=[901,11]",
