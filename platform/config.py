@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import resources
 from typing import Any
 
@@ -44,7 +45,7 @@ def compose_settings(overrides: Sequence[str], /) -> SweepSettings:
         raise ValueError(f"The settings cannot be composed: {first_line(error)}") from error
     settings = from_plain({"_target_": _TARGET, **_with_variants(_as_dict(plain))})
     assert isinstance(settings, SweepSettings)  # noqa: S101 - the target says so
-    return settings
+    return replace(settings, overrides=tuple(overrides))
 
 
 def variants(group: str, /) -> tuple[str, ...]:

@@ -194,6 +194,8 @@ class SweepRecord:
         Where its record lies.
     settings
         The resolved configuration as plain data.
+    overrides
+        What it was composed from; empty if it was not begun from a command.
     dataset
         ``content_hash``, ``address``, ``target``, ``rate_hz``, ``n_units``, ``n_frames``,
         ``subjects`` and ``recordings`` of the dataset.
@@ -214,6 +216,7 @@ class SweepRecord:
     name: str
     folder: Path
     settings: Mapping[str, Any]
+    overrides: tuple[str, ...]
     dataset: Mapping[str, Any]
     plan: FoldPlan
     plan_hash: str
@@ -352,6 +355,7 @@ def read_sweep(home: Path, name: str, /) -> SweepRecord:
         name=name,
         folder=folder,
         settings=plain["settings"],
+        overrides=tuple(plain.get("overrides", ())),
         dataset=plain["dataset"],
         plan=_plan(json.dumps(plain["plan"])),
         plan_hash=plain["plan_hash"],
@@ -450,7 +454,8 @@ def _lease(folder: Path) -> Iterator[None]:
 
 
 def _check_same(name: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
-    differing = sorted(key for key in here if there.get(key) != here[key])
+    said = {"overrides"}  # the same settings may be said in other words
+    differing = sorted(key for key in here if there.get(key) != here[key] and key not in said)
     if not differing:
         return
     if "settings" in differing:

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from calsweep.datasets.dataset import Dataset, open_dataset
 from calsweep.datasets.fold import FoldPlan
@@ -28,10 +28,12 @@ from calsweep.platform.record import (
 from calsweep.platform.search import TrialPlan, search
 from calsweep.platform.settings import SweepSettings, cache_folder, open_cache, tracking_uri
 from calsweep.platform.storage import locate
-from calsweep.platform.tracking import TrackingThread
 from calsweep.platform.trial import warm_up
 from calsweep.search_spaces.space import ARM
 from calsweep.search_spaces.suggestion import Tuner, suggestions
+
+if TYPE_CHECKING:
+    from calsweep.platform.tracking import TrackingThread
 
 N_TRIALS = 20
 
@@ -206,6 +208,7 @@ def _description(
     manifest = dataset.manifest
     return {
         "settings": settings.intent,
+        "overrides": list(settings.overrides),
         "dataset": {
             "address": settings.datasets.address,
             "content_hash": plan.dataset_hash,
@@ -270,6 +273,9 @@ def _search(
 
 
 def _tracking(settings: SweepSettings) -> TrackingThread:
+    # MLflow takes seconds to import, in which the processes that train can start.
+    from calsweep.platform.tracking import TrackingThread
+
     uri = tracking_uri(settings.home, settings.tracking_uri)
     return TrackingThread(uri, home=settings.home, sweep=settings.sweep_name)
 
