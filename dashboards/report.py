@@ -133,6 +133,7 @@ def render(sweep: SweepRecord, /) -> str:
         methods=summary.methods(compared) if compared else (),
         interval_level=summary.interval_level(compared) if compared else "",
         method=summary.method(sweep),
+        training_notes=summary.training_notes(shown),
         command=command_to_repeat(sweep, name=f"{sweep.name}-again"),
         shown=shown,
         class_lines=_class_lines(sweep, shown),

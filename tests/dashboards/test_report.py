@@ -209,6 +209,23 @@ def test_settings_that_cannot_be_composed_are_pointed_to(writer):
     assert "The settings it was made with are in sweep.json" in page.text
 
 
+def test_notes_of_folds_are_told_once_with_their_folds(writer):
+    written = writer()
+    written.begin()
+    written.trial(0)
+    sweep = written.read()
+    trial = sweep.trials[0]
+    folds = [
+        dataclasses.replace(f, notes=("Starts at random.", *(["Short."] if i in (3, 5) else [])))
+        for i, f in enumerate(trial.folds)
+    ]
+    noted = dataclasses.replace(sweep, trials=(dataclasses.replace(trial, folds=tuple(folds)),))
+    page = Page(write_report(noted, written.home / "report.html"))
+    assert page.text.count("Starts at random.") == 1
+    assert "Training of baseline: Starts at random." in page.text
+    assert "Training of baseline: fold 3, 5: Short." in page.text
+
+
 def test_nothing_is_fetched(page, path):
     assert page.fetched == []
     assert not {"link", "img", "iframe", "object", "embed"} & set(page.tags)
