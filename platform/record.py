@@ -157,7 +157,7 @@ class TrialRecord:
     @property
     def is_control(self) -> bool:
         """Whether it was trained on labels that are not real, and so is nothing to choose."""
-        return str(self.settings["datasets"].get("labels", "")).lower() == "permuted"
+        return str(self.settings.get("datasets", {}).get("labels", "")).lower() == "permuted"
 
     @property
     def decoder(self) -> str:
@@ -194,8 +194,6 @@ class SweepRecord:
         Where its record lies.
     settings
         The resolved configuration as plain data.
-    overrides
-        What it was composed from; empty if it was not begun from a command.
     dataset
         ``content_hash``, ``address``, ``target``, ``rate_hz``, ``n_units``, ``n_frames``,
         ``subjects`` and ``recordings`` of the dataset.
@@ -211,12 +209,13 @@ class SweepRecord:
         Trials that the sweep sets out to try, the baseline among them.
     trials
         In the order they began.
+    overrides
+        What its settings were composed from; empty if it was not begun from a command.
     """
 
     name: str
     folder: Path
     settings: Mapping[str, Any]
-    overrides: tuple[str, ...]
     dataset: Mapping[str, Any]
     plan: FoldPlan
     plan_hash: str
@@ -224,6 +223,7 @@ class SweepRecord:
     verdict: Verdict
     n_planned: int
     trials: tuple[TrialRecord, ...]
+    overrides: tuple[str, ...] = ()
 
     @property
     def is_over(self) -> bool:

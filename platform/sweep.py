@@ -171,6 +171,8 @@ def _plan(settings: SweepSettings, dataset: Dataset, folds: FoldPlan) -> TrialPl
 
 # What folds rest on: trials that differ in it cannot stand on one leaderboard.
 _SHARED = ("address", "target", "folds")
+# Labels are permuted as a control, which an arm may be and a search should not stumble over.
+_SEARCHED_NEVER = (*_SHARED, "labels")
 
 
 def _check_space(settings: SweepSettings) -> dict[str, tuple[Any, ...]]:
@@ -182,13 +184,14 @@ def _check_space(settings: SweepSettings) -> dict[str, tuple[Any, ...]]:
         Name of each searched setting to the values tried.
     """
     space = settings.search_spaces
-    of_arms = (space.settings({ARM: arm}) for arm in space.arms)
-    for name in {*space.axes, *itertools.chain(*of_arms)}:
-        if ".".join(name.split(".")[:2]) in {f"datasets.{shared}" for shared in _SHARED}:
-            raise ValueError(
-                f"`{name}` cannot be searched: all trials of a sweep share it. Run a sweep for "
-                "each value."
-            )
+    of_arms = itertools.chain(*(space.settings({ARM: arm}) for arm in space.arms))
+    for names, fixed in ((space.axes, _SEARCHED_NEVER), (of_arms, _SHARED)):
+        for name in names:
+            if ".".join(name.split(".")[:2]) in {f"datasets.{shared}" for shared in fixed}:
+                raise ValueError(
+                    f"`{name}` cannot be searched: all trials of a sweep share it. Run a sweep for "
+                    "each value."
+                )
     for name, axis in settings.search_spaces.axes.items():
         for value in axis.ends():
             settings.configuration({name: value})

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -114,21 +114,46 @@ class Trainee:
         self._scaler = torch.amp.GradScaler(self._device.type, enabled=is_half)
         self._forward: nn.Module | Any = _Compiled(module) if training.compile else module
 
-    def train_epoch(self, batches: Sequence[Runs], /, *, epoch: int, seed: int) -> float:
+    def train_epoch(
+        self,
+        batches: Sequence[Runs],
+        /,
+        *,
+        epoch: int,
+        seed: int,
+        done_S: Tensor | None = None,
+        on_step: Callable[[Tensor], None] | None = None,
+    ) -> float:
         """Take a step for each batch and give the mean loss of its windows.
+
+        Parameters
+        ----------
+        batches
+            Of the epoch.
+        epoch, seed
+            By which what is random is drawn, step by step: training that goes on in the middle of
+            an epoch is the same.
+        done_S
+            Loss of the steps that were taken before, where training goes on.
+        on_step
+            Called after each step with the losses so far.
 
         Raises
         ------
         Diverged
             If a loss is not finite.
         """
-        # By epoch, not by what came before: an epoch that is trained again is the same.
-        torch.manual_seed(_number(seed, epoch, self._shares.rank))
-        mixing = np.random.default_rng([seed, epoch, self._shares.rank, 1])
         self._module.train()
         losses_S = torch.zeros(len(batches), dtype=torch.float64, device=self._device)
-        for step, (runs, pieces) in enumerate(self._drawn(batches)):
-            losses_S[step] = self._step(runs, pieces, mixing)
+        first = 0 if done_S is None else len(done_S)
+        if done_S is not None:
+            losses_S[:first] = done_S.to(self._device)
+        for step, (runs, pieces) in enumerate(self._drawn(batches[first:]), start=first):
+            random = np.random.SeedSequence([seed, epoch, step, self._shares.rank])
+            torch.manual_seed(int(random.generate_state(1)[0]))
+            losses_S[step] = self._step(runs, pieces, np.random.default_rng(random))
+            if on_step:
+                on_step(losses_S[: step + 1])
         if self._shares.world_size > 1 and distributed.is_initialized():
             distributed.all_reduce(losses_S)
         self._check_finite(losses_S, batches, epoch=epoch)
@@ -322,10 +347,6 @@ def _schedule(
 def _pieces(runs: Runs, n: int) -> list[Runs]:
     size = math.ceil(len(runs) / n)
     return [runs[first : first + size] for first in range(0, len(runs), size)]
-
-
-def _number(*parts: int) -> int:
-    return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
 def _plain(state: dict[str, Any]) -> dict[str, Any]:
