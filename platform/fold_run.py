@@ -18,6 +18,7 @@ from calsweep.datasets.dataset import Dataset, open_dataset
 from calsweep.datasets.split import FoldData
 from calsweep.datasets.view import split_fold
 from calsweep.platform.checkpoint import Checkpoint
+from calsweep.platform.feed import Shares
 from calsweep.platform.fold_task import FoldTask
 from calsweep.platform.less_memory import with_less_memory
 from calsweep.platform.loop import TrainedFold, train_fold
@@ -28,7 +29,6 @@ from calsweep.platform.record import FoldRecord, code_version, process_name
 from calsweep.platform.score import Epoch
 from calsweep.platform.settings import Settings, open_cache
 from calsweep.platform.storage import locate
-from calsweep.platform.trainee import Shares
 from calsweep.platform.training import Training
 from calsweep.platform.weights import said_of, with_local_weights
 from calsweep.trainables.decoder import TwoStep

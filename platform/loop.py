@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from calsweep.datasets.split import FoldData
 from calsweep.platform.batch import epoch_batches
 from calsweep.platform.checkpoint import Checkpoint, Progress
+from calsweep.platform.feed import Shares
 from calsweep.platform.inference import check_within, score
 from calsweep.platform.score import Epoch, Score
-from calsweep.platform.trainee import Diverged, Shares, Trainee
+from calsweep.platform.trainee import Diverged, Trainee
 from calsweep.platform.training import Schedule, Training
 from calsweep.trainables.decoder import Decoder, Problem
 

@@ -13,8 +13,9 @@ from torch import nn
 from calsweep.datasets.split import FoldData, Part, Scaling
 from calsweep.platform import trainee as module
 from calsweep.platform.checkpoint import Checkpoint
+from calsweep.platform.feed import Shares
 from calsweep.platform.loop import train_fold
-from calsweep.platform.trainee import Diverged, Shares, Trainee
+from calsweep.platform.trainee import Diverged, Trainee
 from calsweep.platform.training import ClassWeights, Precision, Schedule, Training
 from calsweep.trainables.linear import Linear
 from calsweep.trainables.losses import Criterion
@@ -136,7 +137,7 @@ class TestSteps:
             )
             trainee._optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
             batch = module_batches(data)[0]
-            trainee._step(batch, trainee._draw(batch), np.random.default_rng(0))
+            trainee._step(batch, *trainee._feed.batches([batch]), np.random.default_rng(0))
             moved = [
                 (now - then).flatten() for now, then in zip(layer.parameters(), before, strict=True)
             ]
