@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from botocore.config import Config
 
+from calsweep.datasets.cache import file_lock
 from calsweep.datasets.dataset import read_manifest
 from calsweep.datasets.manifest import Manifest
 from calsweep.datasets.shard import write_dataset
@@ -20,6 +22,15 @@ from calsweep.datasets.view import View
 from calsweep.datasets.window import Window
 
 torch.set_num_threads(1)  # as folds train; several wait for each other where cores are busy
+
+
+_S3_LOCK = Path(tempfile.gettempdir()) / "calsweep-test-s3.lock"
+_S3_DEADLINE_S = 250.0
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with what takes long, so that no process is left with it at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,11 @@ def s3(monkeypatch):
     if "CALSWEEP_TEST_S3" not in os.environ:
         pytest.skip("CALSWEEP_TEST_S3 names no S3 endpoint")
     name_s3_service(monkeypatch)
+    with file_lock(_S3_LOCK, deadline_s=_S3_DEADLINE_S):  # tests of two processes take turns
+        yield from _bucket()
+
+
+def _bucket():
     config = Config(
         s3={"addressing_style": "path"},
         request_checksum_calculation="when_required",
