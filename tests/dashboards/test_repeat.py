@@ -32,10 +32,25 @@ from calsweep.platform.config import compose_settings
             "datasets/folds=listed",
         ),
         (["datasets.mask.keep=FLa&HLa"], "datasets.mask.keep="),
-        (["+experiment=widefield_controls"], "+experiment=widefield_controls"),
         (["datasets/masks=random_units", "datasets.mask.seed=3"], "datasets/masks=random_units"),
         (["search_spaces=mask"], "search_spaces=mask"),
         (["datasets.address=s3://lab/m1"], "datasets.address=s3://lab/m1"),
+        (["+experiment=widefield_controls"], "+experiment=widefield_controls"),
+        (["+experiment=widefield_cnn_rnn"], "+experiment=widefield_cnn_rnn"),
+        (["+experiment=footsteps_ablation"], "+experiment=footsteps_ablation"),
+        (["+experiment=footsteps"], "+experiment=footsteps"),
+        (
+            ["+experiment=footsteps", "search_spaces.arms.*.training.epochs=2"],
+            "search_spaces.arms.*.training.epochs=2",
+        ),
+        (
+            ["+experiment=footsteps", "datasets/folds=time_blocks", "training.epochs=3"],
+            "datasets/folds=time_blocks",
+        ),
+        (
+            ["+experiment=widefield_cnn_rnn", "~search_spaces.arms.CNN-LSTM"],
+            "~search_spaces.arms.CNN-LSTM",
+        ),
     ],
 )
 def test_command_composes_the_same_settings(overrides, told, sweep):
