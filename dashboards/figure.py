@@ -156,18 +156,14 @@ def roc_curves(
     ['fold 0', 'mean of 1 fold']
     """
     figure = go.Figure()
-    figure.add_shape(type="line", x0=0, y0=0, x1=1, y1=1, line={"color": GRAY, "dash": "dot"})
-    figure.add_annotation(x=0.62, y=0.56, text="chance")
     for name, curve in curves.items():
         figure.add_trace(_roc(curve, label(name), color=BLUE, line=THIN, opacity=0.4))
     if baseline:
-        _add_mean(figure, baseline, "linear baseline", VERMILLION, dash="dash", y=0.12)
+        add_mean_roc(figure, baseline, "linear baseline", VERMILLION, dash="dash", y=0.12)
     n_folds = len(curves)
     name = f"mean of {n_folds} fold{'s' if n_folds != 1 else ''}"
-    _add_mean(figure, list(curves.values()), name, BLUE, dash="solid", y=0.24)
-    ends = {"range": [-0.01, 1.01], "dtick": 0.2, "constrain": "domain"}
-    figure.update_xaxes(title_text="false alarms (share of class 0)", **ends)
-    figure.update_yaxes(title_text="hits (share of class 1)", scaleanchor="x", **ends)
+    add_mean_roc(figure, list(curves.values()), name, BLUE, dash="solid", y=0.24)
+    roc_axes(figure)
     return styled(
         figure,
         height_px=520,
@@ -175,6 +171,34 @@ def roc_curves(
             "A thin line is one fold over all its test windows at falling thresholds, the thick "
             "line their mean; the nearer to the upper left corner, the better."
         ),
+    )
+
+
+def roc_axes(figure: go.Figure, /) -> None:
+    """Give a figure the axes of ROC curves, and the line of chance."""
+    figure.add_shape(type="line", x0=0, y0=0, x1=1, y1=1, line={"color": GRAY, "dash": "dot"})
+    figure.add_annotation(x=0.62, y=0.56, text="chance")
+    ends = {"range": [-0.01, 1.01], "dtick": 0.2, "constrain": "domain"}
+    figure.update_xaxes(title_text="false alarms (share of class 0)", **ends)
+    figure.update_yaxes(title_text="hits (share of class 1)", scaleanchor="x", **ends)
+
+
+def add_mean_roc(
+    figure: go.Figure, curves: Sequence[RocCurve], name: str, color: str, *, dash: str, y: float
+) -> None:
+    """Add the mean of several ROC curves, and its name with their areas at the right."""
+    line = {**THICK, "dash": dash}
+    figure.add_trace(_roc(mean_roc(curves), name, color=color, line=line))
+    areas = [curve.area for curve in curves]
+    sd = f" ± {statistics.stdev(areas):.3f}" if len(areas) > 1 else ""
+    figure.add_annotation(
+        x=0.98,
+        y=y,
+        xanchor="right",
+        text=f"<b>{name}</b>: AUC {statistics.fmean(areas):.3f}{sd}",
+        bordercolor=color,
+        borderwidth=2,
+        borderpad=4,
     )
 
 
@@ -364,24 +388,6 @@ def _roc(
         line={"color": color, **line},
         opacity=opacity,
         hovertemplate=f"{name}<br>AUC {curve.area:.3f}<extra></extra>",
-    )
-
-
-def _add_mean(
-    figure: go.Figure, curves: Sequence[RocCurve], name: str, color: str, *, dash: str, y: float
-) -> None:
-    line = {**THICK, "dash": dash}
-    figure.add_trace(_roc(mean_roc(curves), name, color=color, line=line))
-    areas = [curve.area for curve in curves]
-    sd = f" ± {statistics.stdev(areas):.3f}" if len(areas) > 1 else ""
-    figure.add_annotation(
-        x=0.98,
-        y=y,
-        xanchor="right",
-        text=f"<b>{name}</b>: AUC {statistics.fmean(areas):.3f}{sd}",
-        bordercolor=color,
-        borderwidth=2,
-        borderpad=4,
     )
 
 

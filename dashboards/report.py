@@ -15,11 +15,37 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from calsweep.dashboards import figure, summary
+from calsweep.dashboards.calibration import calibration_curves
+from calsweep.dashboards.class_table import ClassLine, class_lines
+from calsweep.dashboards.comparison import (
+    ArmRocs,
+    arm_boxes,
+    arm_rocs,
+    difference_matrix,
+    rocs_shown,
+    telling_method,
+)
+from calsweep.dashboards.confusion import (
+    class_roc_curves,
+    class_rocs,
+    confusion_matrix,
+    count_decoded,
+)
+from calsweep.dashboards.curve import (
+    is_worth_drawing,
+    maps_worth_drawing,
+    numeric_settings,
+    setting_curve,
+    setting_map,
+    setting_name,
+)
 from calsweep.dashboards.prediction import RocCurve, choose_stretch, read_predictions, roc
 from calsweep.dashboards.repeat import command_to_repeat
 from calsweep.dashboards.style import DARK_MARKS, Theme, held_out, reading, template
 from calsweep.datasets.cache import beside
+from calsweep.platform.arm import default_arms, default_reference
 from calsweep.platform.commands import option
+from calsweep.platform.comparison import WHAT_TO_TRUST, Comparison, compare
 from calsweep.platform.leaderboard import (
     NESTED_DOES_NOT_APPLY,
     Row,
@@ -32,12 +58,16 @@ from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord, read_
 
 @dataclass(frozen=True, kw_only=True)
 class Plate:
-    """A figure as the page holds it: its place, title, data and how to read it."""
+    """A figure as the page holds it: its place, title, data, and how to read it.
+
+    ``of_one`` says whether it is of the configuration that is shown, not of several.
+    """
 
     name: str
     title: str
     data: Markup
     reading: str
+    of_one: bool
 
 
 @click.command()
@@ -81,6 +111,7 @@ def render(sweep: SweepRecord, /) -> str:
     rows = leaderboard(sweep)
     choices = nested_choice(sweep)
     shown = shown_trial(sweep, rows)
+    compared = compared_arms(sweep)
     return _page().render(
         sweep=sweep,
         facts=summary.facts(sweep),
@@ -96,9 +127,16 @@ def render(sweep: SweepRecord, /) -> str:
             else NESTED_DOES_NOT_APPLY
         ),
         held_out=held_out(sweep.plan),
+        compared=compared,
+        what_to_trust=WHAT_TO_TRUST,
+        contrasts=summary.contrasts(compared) if compared else (),
+        methods=summary.methods(compared) if compared else (),
+        interval_level=summary.interval_level(compared) if compared else "",
         method=summary.method(sweep),
-        command=command_to_repeat(sweep.settings, name=f"{sweep.name}-again"),
+        training_notes=summary.training_notes(shown),
+        command=command_to_repeat(sweep, name=f"{sweep.name}-again"),
         shown=shown,
+        class_lines=_class_lines(sweep, shown),
         n_folds=len(sweep.plan.folds),
         plates=_plates(sweep, rows, shown),
         templates={theme.value: _json(_blank(theme)) for theme in Theme},
@@ -122,6 +160,18 @@ def shown_trial(sweep: SweepRecord, rows: Sequence[Row], /) -> TrialRecord | Non
     return max(begun, key=lambda trial: (len(trial.folds), trial.number), default=None)
 
 
+def compared_arms(sweep: SweepRecord, /) -> Comparison | None:
+    """Compare a sweep's finished configurations with the linear baseline, if there are several."""
+    arms = default_arms(sweep)
+    return compare(arms, reference=default_reference(arms)) if len(arms) > 1 else None
+
+
+def _class_lines(sweep: SweepRecord, shown: TrialRecord | None) -> tuple[ClassLine, ...]:
+    if shown is None:
+        return ()
+    return class_lines([read_predictions(sweep.fold_folder(fold)) for fold in shown.folds])
+
+
 def _plates(
     sweep: SweepRecord, rows: Sequence[Row], shown: TrialRecord | None
 ) -> tuple[Plate, ...]:
@@ -130,16 +180,67 @@ def _plates(
     if rows:
         spread = figure.fold_spread(rows, plan=sweep.plan)
         plates.append(_plate("spread", "Every fold of every configuration", spread))
+    arms = default_arms(sweep)
+    if len(arms) > 1:
+        plates += _arm_plates(sweep, compare(arms, reference=None))
+    plates += _setting_plates(sweep)
     if shown is not None:
-        if has_nested_choice(sweep.plan):
-            title = f"Which {held_out(sweep.plan)} test, which validate"
-            plates.append(_plate("matrix", title, _matrix(sweep, shown)))
-        plates += [
-            _plate("roc", "ROC curves", _roc(sweep, shown)),
-            _plate("learning", "Learning curves", figure.learning_curves(shown)),
-            _plate("stretch", "Prediction over behavior", _stretch(sweep, shown)),
-        ]
+        plates += _shown_plates(sweep, shown)
     return tuple(plates)
+
+
+def _arm_plates(sweep: SweepRecord, comparison: Comparison) -> list[Plate]:
+    """Draw configurations side by side."""
+    method = telling_method(comparison)
+    boxes = arm_boxes(comparison)
+    differences = difference_matrix(comparison, method=method)
+    plates = [_plate("boxes", "The same folds, configuration by configuration", boxes)]
+    if len(comparison.arms) > 2:
+        plates.append(_plate("differences", "Differences between configurations", differences))
+    shown = rocs_shown(comparison)
+    if _is_binary(sweep):
+        rocs = [
+            ArmRocs(arm=arm, curves=[_curve(sweep, fold) for fold in arm.trial.folds])
+            for arm in shown
+        ]
+        title = "Mean ROC curves of configurations"
+        plates.append(_plate("arm-rocs", title, arm_rocs(comparison, rocs=rocs)))
+    return plates
+
+
+def _setting_plates(sweep: SweepRecord) -> list[Plate]:
+    """Draw curves over the searched settings that are numbers."""
+    plates = [
+        _plate(f"curve-{name}", f"Along {setting_name(name)}", setting_curve(sweep, name))
+        for name in numeric_settings(sweep)
+        if is_worth_drawing(sweep, name)
+    ]
+    for along, up in maps_worth_drawing(sweep):
+        title = f"Along {setting_name(along)} and {setting_name(up)}"
+        plates.append(_plate(f"map-{along}-{up}", title, setting_map(sweep, (along, up))))
+    return plates
+
+
+def _shown_plates(sweep: SweepRecord, shown: TrialRecord) -> list[Plate]:
+    """Draw the folds of one configuration."""
+    plates = []
+    if has_nested_choice(sweep.plan):
+        title = f"Which {held_out(sweep.plan)} test, which validate"
+        plates.append(_plate("matrix", title, _matrix(sweep, shown), of_one=True))
+    folds = [read_predictions(sweep.fold_folder(fold)) for fold in shown.folds]
+    confusion = confusion_matrix(count_decoded(folds), target=str(sweep.dataset["target"]))
+    binary = _is_binary(sweep)
+    rocs = _roc(sweep, shown) if binary else class_roc_curves(class_rocs(folds))
+    plates += [
+        _plate("roc", "ROC curves", rocs, of_one=True),
+        _plate("confusion", "Classes observed and decoded", confusion, of_one=True),
+        _plate("calibration", "Calibration", calibration_curves(folds), of_one=True),
+        _plate("learning", "Learning curves", figure.learning_curves(shown), of_one=True),
+    ]
+    if binary:
+        stretch = _stretch(sweep, shown)
+        plates.append(_plate("stretch", "Prediction over behavior", stretch, of_one=True))
+    return plates
 
 
 def _matrix(sweep: SweepRecord, trial: TrialRecord) -> go.Figure:
@@ -153,9 +254,15 @@ def _roc(sweep: SweepRecord, trial: TrialRecord) -> go.Figure:
     return figure.roc_curves(curves, baseline=baseline)
 
 
+def _is_binary(sweep: SweepRecord) -> bool:
+    """Say whether a behavior of two classes is decoded."""
+    fold = next(fold for trial in sweep.trials for fold in trial.folds)
+    return read_predictions(sweep.fold_folder(fold)).n_classes == 2
+
+
 def _curve(sweep: SweepRecord, fold: FoldRecord) -> RocCurve:
     predictions = read_predictions(sweep.fold_folder(fold))
-    return roc(predictions.label_W, predictions.probability_W)
+    return roc(predictions.label_W, predictions.probability)
 
 
 def _stretch(sweep: SweepRecord, trial: TrialRecord) -> go.Figure:
@@ -174,8 +281,8 @@ def typical_fold(trial: TrialRecord, /) -> FoldRecord:
     return next(fold for fold in trial.folds if fold.test.auc == median)
 
 
-def _plate(name: str, title: str, drawn: go.Figure) -> Plate:
-    return Plate(name=name, title=title, data=_json(drawn), reading=reading(drawn))
+def _plate(name: str, title: str, drawn: go.Figure, *, of_one: bool = False) -> Plate:
+    return Plate(name=name, title=title, data=_json(drawn), reading=reading(drawn), of_one=of_one)
 
 
 def _json(drawn: go.Figure) -> Markup:

@@ -13,14 +13,16 @@ from enum import Enum
 import plotly.graph_objects as go
 
 from calsweep.datasets.fold import FoldPlan, HeldOut
+from calsweep.platform.arm import figure_name
 
 # Okabe & Ito (2008), "Color universal design". Each has a contrast of at least 3 on its ground.
 BLUE = "#0072B2"
 VERMILLION = "#D55E00"
 PURPLE = "#B8578C"  # darker than theirs, for lines on white
+GREEN = "#00875F"  # darker than theirs, for lines on white
 GRAY = "#808690"
 SHADE = "rgba(128, 134, 144, 0.30)"
-DARK_MARKS = {BLUE: "#56B4E9", VERMILLION: "#E69F00", PURPLE: "#CC79A7"}
+DARK_MARKS = {BLUE: "#56B4E9", VERMILLION: "#E69F00", PURPLE: "#CC79A7", GREEN: "#2FB58C"}
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 MARGIN_PX = {"l": 12, "r": 16, "t": 28, "b": 12}
@@ -111,6 +113,25 @@ def reading(figure: go.Figure, /) -> str:
     'Higher is better.'
     """
     return str(figure.layout.meta["reading"])
+
+
+_UNITS = {
+    "auc": "0.5 is chance, 1 is perfect",
+    "loss": "nats a window",
+    "accuracy": "share of windows",
+}
+
+
+def figure_title(figure: str, /) -> str:
+    """Name a figure of merit of the test part, for an axis.
+
+    Examples
+    --------
+    >>> figure_title("auc"), figure_title("precision")
+    ('test AUC (0.5 is chance, 1 is perfect)', 'test precision')
+    """
+    unit = f" ({_UNITS[figure]})" if figure in _UNITS else ""
+    return f"test {figure_name(figure)}{unit}"
 
 
 def group_name(subjects: tuple[str, ...], /) -> str:

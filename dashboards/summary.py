@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from calsweep.dashboards.style import group_name, held_out
 from calsweep.datasets.fold import FoldPlan, HeldOut
+from calsweep.platform.arm import Arm
+from calsweep.platform.comparison import Comparison, Method, Pair, PValue
 from calsweep.platform.leaderboard import NestedChoice, Row, n_folds
 from calsweep.platform.record import BASELINE, SweepRecord, TrialRecord, TrialState
+from calsweep.platform.statistics import Summary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +59,34 @@ class NestedPlace:
     test_auc: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Contrast:
+    """An arm of a comparison and its tests against the reference, as they are shown.
+
+    Attributes
+    ----------
+    name, decoder
+        The configuration.
+    spread
+        Median and quartiles over the folds.
+    difference, interval
+        Mean difference to the reference, and the sign-flip test's interval of it; empty for the
+        reference.
+    p
+        Of each test in the order of `methods`, after Holm's correction.
+    is_leaky
+        Whether its folds leak.
+    """
+
+    name: str
+    decoder: str
+    spread: str
+    difference: str = ""
+    interval: str = ""
+    p: tuple[str, ...] = ()
+    is_leaky: bool = False
+
+
 def with_spread(mean: float, sd: float, /, *, n: int = 2) -> str:
     """Write a mean and its standard deviation; of a single figure there is none.
 
@@ -92,6 +123,29 @@ def nested_places(
         )
         for choice in choices
     )
+
+
+def methods(comparison: Comparison, /) -> tuple[Method, ...]:
+    """Give the tests that apply to some pair of a comparison."""
+    return tuple(m for m in Method if any(m in pair.p for pair in comparison.pairs))
+
+
+def contrasts(comparison: Comparison, /) -> tuple[Contrast, ...]:
+    """Give each arm's line, with its tests against the reference."""
+    pair_of = {pair.arm.name: pair for pair in comparison.pairs}
+    return tuple(
+        _contrast(comparison, arm, summary, pair_of.get(arm.name))
+        for arm, summary in zip(comparison.arms, comparison.summaries, strict=True)
+    )
+
+
+def interval_level(comparison: Comparison, /) -> str:
+    """Say how sure the intervals are and over what; empty where there are none.
+
+    Of few animals it is the widest that they allow.
+    """
+    levels = {pair.sign_flip.level for pair in comparison.pairs if pair.sign_flip}
+    return f"{min(levels):.1%} interval over {comparison.unit}" if levels else ""
 
 
 def nested_reason(plan: FoldPlan, /) -> str:
@@ -191,6 +245,49 @@ def method(sweep: SweepRecord, /) -> str:
         f"{sweep.settings['seed']}; calsweep {sweep.code_version}; dataset "
         f"{sweep.dataset['content_hash'][:12]}, fold plan {sweep.plan_hash[:12]}."
     )
+
+
+def _contrast(comparison: Comparison, arm: Arm, summary: Summary, pair: Pair | None) -> Contrast:
+    contrast = Contrast(
+        name=comparison.name(arm),
+        decoder=arm.trial.decoder,
+        spread=(
+            f"median {summary.median:.3f}, quartiles {summary.lower_quartile:.3f} to "
+            f"{summary.upper_quartile:.3f}"
+        ),
+        is_leaky=bool(arm.trial.verdict.leaks),
+    )
+    if pair is None:
+        return contrast
+    flip = pair.sign_flip
+    return replace(
+        contrast,
+        difference=f"{pair.mean_difference:+.3f}",
+        interval=f"{flip.low:+.3f} to {flip.high:+.3f}" if flip else "–",
+        p=tuple(_p(pair.p.get(m), alpha=comparison.alpha) for m in methods(comparison)),
+    )
+
+
+def _p(p: PValue | None, *, alpha: float) -> str:
+    if p is None:
+        return "–"
+    said = f"{p.holm:.3f}" if p.holm >= 0.001 else "< 0.001"
+    return f"{said} *" if p.holm <= alpha else said
+
+
+def training_notes(trial: TrialRecord | None, /) -> tuple[str, ...]:
+    """Give what is to be known of how a configuration's folds were trained, and of which."""
+    if trial is None:
+        return ()
+    folds_of: dict[str, list[int]] = {}
+    for fold in trial.folds:
+        for note in fold.notes:
+            folds_of.setdefault(note, []).append(fold.fold)
+    notes = []
+    for note, folds in folds_of.items():
+        which = "" if len(folds) == len(trial.folds) else f"fold {', '.join(map(str, folds))}: "
+        notes.append(f"{which}{note.rstrip('.')}.")
+    return tuple(notes)
 
 
 def _ranked(row: Row) -> Place:

@@ -35,6 +35,9 @@ COMMANDS = {
     "leaderboard": Entry(
         target=f"{_HERE}.leaderboard:leaderboard", summary="Which configuration decodes best."
     ),
+    "compare": Entry(
+        target=f"{_HERE}.compare:compare", summary="Whether configurations differ, or by chance."
+    ),
     "promote": Entry(
         target=f"{_HERE}.promote:promote", summary="Make the best fold's model the champion."
     ),

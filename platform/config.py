@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib import resources
 from typing import Any
 
@@ -66,7 +67,7 @@ def compose_settings(overrides: Sequence[str], /) -> SweepSettings:
         plain["search_spaces"] = {**plain["search_spaces"], "arms": arms}
     settings = from_plain({"_target_": _TARGET, **plain})
     assert isinstance(settings, SweepSettings)  # noqa: S101 - the target says so
-    return settings
+    return replace(settings, overrides=tuple(overrides))
 
 
 def unheard(overrides: Sequence[str], settings: SweepSettings, /) -> Iterator[str]:

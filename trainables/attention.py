@@ -12,9 +12,10 @@ from torch.nn import functional
 class PooledAttention(nn.Module):
     """Multi-head self-attention whose output is averaged over the steps.
 
-    Only the average is read, so the attention weights of all queries are averaged before they
-    weigh the values, and one row a window goes through the output projection: both are linear, so
-    the average is the same as of ``torch.nn.MultiheadAttention``'s outputs.
+    Only the average is read, and all behind the softmax is linear: so the attention weights of all
+    queries are averaged first, then the steps by them, and one row a head and window goes through
+    the projections of values and of the output. The result is the average of what
+    ``torch.nn.MultiheadAttention`` gives, without bias, for half of the products.
 
     Parameters
     ----------
@@ -58,29 +59,24 @@ class PooledAttention(nn.Module):
 
     def forward(self, x_BLF: Tensor) -> Tensor:
         """Give the averaged output, shape ``(window, feature)``."""
-        q_BHLD, k_BHLD, v_BHLD = self._projections(x_BLF)
         weights_BHQL = functional.dropout(
-            self._scores(q_BHLD, k_BHLD).softmax(-1), self.dropout, self.training
+            self.scores(x_BLF).softmax(-1), self.dropout, self.training
         )
-        attended_BHD = (weights_BHQL.mean(2, keepdim=True) @ v_BHLD).squeeze(2)
+        averaged_BHF = torch.matmul(weights_BHQL.mean(2), x_BLF)
+        weight_HDF = self.value.weight.view(self.n_heads, -1, x_BLF.shape[2])
+        attended_BHD = torch.einsum("bhf,hdf->bhd", averaged_BHF, weight_HDF)
         pooled_BF: Tensor = self.output(attended_BHD.flatten(1))
         return pooled_BF
 
     def scores(self, x_BLF: Tensor) -> Tensor:
         """Give the scores before the softmax, shape ``(window, head, query, key)``."""
-        q_BHLD, k_BHLD, _ = self._projections(x_BLF)
-        return self._scores(q_BHLD, k_BHLD)
-
-    def _projections(self, x_BLF: Tensor) -> tuple[Tensor, ...]:
-        weight = torch.cat([self.query.weight, self.key.weight, self.value.weight])
-        together = functional.linear(x_BLF, weight).chunk(3, dim=2)
-        return tuple(
-            part.view(*part.shape[:2], self.n_heads, -1).transpose(1, 2) for part in together
+        weight = torch.cat([self.query.weight, self.key.weight])
+        q_BHLD, k_BHLD = (
+            part.view(*part.shape[:2], self.n_heads, -1).transpose(1, 2)
+            for part in functional.linear(x_BLF, weight).chunk(2, dim=2)
         )
-
-    def _scores(self, q_BHLD: Tensor, k_BHLD: Tensor) -> Tensor:
-        # The factor goes on the queries, which are fewer than the scores.
-        scale = q_BHLD.shape[-1] ** -0.5
+        # Factors go on the queries, which are fewer than the scores.
+        q_BHLD = q_BHLD * q_BHLD.shape[-1] ** -0.5
         if self.scale_H is not None:
             q_BHLD = q_BHLD * self.scale_H[:, None, None]
-        return torch.matmul(q_BHLD * scale, k_BHLD.transpose(2, 3))
+        return torch.matmul(q_BHLD, k_BHLD.transpose(2, 3))

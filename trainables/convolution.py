@@ -45,8 +45,10 @@ def convolve_frames(
     """
     taps = [tap for kernel in kernels for tap in kernel.weight.unbind(2)]
     products_RTC = functional.linear(frames_RTN, torch.cat(taps))
-    # A view: no product is copied before it is added up.
-    windows_RKLC = products_RTC.unfold(1, window_length, 1).transpose(2, 3)
+    if products_RTC.shape[1] == window_length:
+        windows_RKLC = products_RTC[:, None]  # the gradient of unfolding takes longer
+    else:
+        windows_RKLC = products_RTC.unfold(1, window_length, 1).transpose(2, 3)
     by_tap = iter(torch.split(windows_RKLC, [len(tap) for tap in taps], dim=3))
     features = []
     for kernel in kernels:

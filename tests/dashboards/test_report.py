@@ -1,3 +1,4 @@
+import dataclasses
 import html
 import json
 import re
@@ -7,16 +8,24 @@ import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
 from calsweep.dashboards import report as module
 from calsweep.dashboards.report import report, typical_fold, write_report
+from calsweep.platform.arm import default_arms, default_reference
+from calsweep.platform.comparison import compare
 from calsweep.platform.config import compose_settings
 from calsweep.platform.leaderboard import nested_choice
 
 CHROMIUM = Path("/usr/bin/chromium")
 MEBIBYTE = 2**20
+OF_ARMS = ["spread", "boxes", "differences", "arm-rocs"]
+OF_ONE = ["matrix", "roc", "confusion", "calibration", "learning", "stretch"]
+EVERY_FIGURE = [*OF_ARMS, *OF_ONE]
 
 
 class Page(HTMLParser):
@@ -104,10 +113,58 @@ def test_nested_choice_stands_beside(page, sweep):
 
 
 def test_every_figure_is_there_and_is_explained(page):
-    assert list(page.figures) == ["spread", "matrix", "roc", "learning", "stretch"]
+    assert list(page.figures) == EVERY_FIGURE
     for drawn in page.figures.values():
         assert drawn["layout"]["meta"]["reading"].endswith(".")
         assert drawn["layout"]["meta"]["reading"] in page.text
+
+
+def test_comparison_stands_with_its_tests_and_the_sentence(page, sweep):
+    arms = default_arms(sweep)
+    pair = compare(arms, reference=default_reference(arms)).pairs[0]
+    first = next(i for i, row in enumerate(page.rows) if "median 0.991" in str(row))
+    row = [cell.strip() for cell in page.rows[first]]
+    assert row[0].startswith("trial 1")
+    assert "median 0.991, quartiles 0.983 to 0.996" in row[0]
+    assert row[1] == f"{pair.mean_difference:+.3f}"
+    assert row[2] == f"{pair.sign_flip.low:+.3f} to {pair.sign_flip.high:+.3f}"
+    assert row[3:5] == ["< 0.001 *", "< 0.001 *"]
+    assert row[6] == "0.125"
+    assert page.rows[first + 2][1].startswith("what the others are compared with")
+    assert "With 5 animals the smallest p the sign-flip test can give is 0.062" in page.text
+    assert "93.8% interval over animals" in page.text
+
+
+def test_curve_along_a_searched_window_is_in_the_report(sweep, tmp_path):
+    trials = [sweep.trials[0]]
+    for number, length in enumerate((11, 21, 31), start=1):
+        values = {"datasets.window.length": length}
+        tried = {"number": number, "name": f"trial {number}", "values": values}
+        trials.append(dataclasses.replace(sweep.trials[1], **tried))
+    searched = dataclasses.replace(sweep, trials=tuple(trials))
+    page = Page(write_report(searched, tmp_path / "report.html"))
+    assert list(page.figures) == [*OF_ARMS, "curve-datasets.window.length", *OF_ONE]
+    assert "Along window length" in page.text
+
+
+def test_three_classes_have_a_curve_each_and_no_stretch(writer):
+    written = writer()
+    written.begin()
+    written.trial(0)
+    sweep = written.read()
+    for fold in sweep.trials[0].folds:
+        path = sweep.fold_folder(fold) / "predictions.parquet"
+        table = pq.read_table(path)
+        one = table["probability"].to_numpy() / 2
+        for c, probability in enumerate((1 - 2 * one, one, one)):
+            table = table.append_column(f"probability_{c}", pa.array(probability))
+        label = np.where(np.arange(len(one)) % 3 == 0, 2, table["label"].to_numpy())
+        table = table.drop_columns(["probability", "label"]).append_column("label", pa.array(label))
+        pq.write_table(table, path, write_page_checksum=True)
+    page = Page(write_report(sweep, written.home / "report.html"))
+    assert list(page.figures) == ["spread", "matrix", "roc", "confusion", "calibration", "learning"]
+    assert [t["name"] for t in page.figures["roc"]["data"]] == ["class 0", "class 1", "class 2"]
+    assert len(page.figures["confusion"]["data"][0]["text"]) == 3
 
 
 def test_roc_areas_are_the_stored_figures(page, sweep):
@@ -139,16 +196,34 @@ def test_method_and_notes_are_told(page):
     assert "5 groups of animals, 20 folds" in page.text
     assert "seed 7; calsweep 0.1.0+abc" in page.text
     assert "Detrending looks 500 frames ahead." in page.text
-    assert "calsweep sweep trainables=gru datasets=widefield" in page.text
-    assert "datasets.address=s3://lab/tiny" in page.text
-    assert "seed=7 name=tiny-again" in page.text
+    assert "calsweep sweep datasets.address=s3://lab/tiny n_trials=2 seed=7 name=tiny-again" in (
+        page.text
+    )
 
 
 def test_settings_that_cannot_be_composed_are_pointed_to(writer):
-    written = writer(settings={"seed": 7, "datasets": {}, "from": "another version"})
+    other = {"seed": 7, "datasets": {}, "from": "another version"}
+    written = writer(changes={"settings": other, "overrides": ["no.such=1"]})
     written.begin()
     page = Page(write_report(written.read(), written.home / "report.html"))
     assert "The settings it was made with are in sweep.json" in page.text
+
+
+def test_notes_of_folds_are_told_once_with_their_folds(writer):
+    written = writer()
+    written.begin()
+    written.trial(0)
+    sweep = written.read()
+    trial = sweep.trials[0]
+    folds = [
+        dataclasses.replace(f, notes=("Starts at random.", *(["Short."] if i in (3, 5) else [])))
+        for i, f in enumerate(trial.folds)
+    ]
+    noted = dataclasses.replace(sweep, trials=(dataclasses.replace(trial, folds=tuple(folds)),))
+    page = Page(write_report(noted, written.home / "report.html"))
+    assert page.text.count("Starts at random.") == 1
+    assert "Training of baseline: Starts at random." in page.text
+    assert "Training of baseline: fold 3, 5: Short." in page.text
 
 
 def test_nothing_is_fetched(page, path):
@@ -175,7 +250,7 @@ def test_hostile_names_are_only_text(writer):
     out = write_report(written.read(), written.home / "report.html")
     page = Page(out)
     assert "img" not in page.tags
-    assert page.tags.count("script") == 7  # five figures, Plotly, the page's own
+    assert page.tags.count("script") == 9  # seven figures, Plotly, the page's own
     assert hostile in page.text
     assert html.escape(hostile) in out.read_text()
     assert "<script>alert" not in out.read_text()
@@ -190,7 +265,7 @@ def test_unfinished_sweep_says_so(writer):
     page = Page(write_report(written.read(), written.home / "report.html"))
     assert "Not finished: 1 of 3 configurations are done; 27 folds" in page.text
     assert "not finished, 7 of 20 folds done" in row_of(page, "trial 1")[2]
-    assert list(page.figures) == ["spread", "matrix", "roc", "learning", "stretch"]
+    assert list(page.figures) == ["spread", *OF_ONE]
 
 
 def test_first_trial_under_way_is_drawn(writer):
@@ -200,7 +275,7 @@ def test_first_trial_under_way_is_drawn(writer):
     page = Page(write_report(written.read(), written.home / "report.html"))
     assert "1 of 20 folds so far" in page.text
     assert "No configuration is finished yet." in page.text
-    assert list(page.figures) == ["matrix", "roc", "learning", "stretch"]
+    assert list(page.figures) == OF_ONE
 
 
 def test_sweep_that_only_began_has_a_report(writer):
@@ -224,7 +299,7 @@ def test_failed_trial_shows_its_error(writer):
 
 
 def test_controls_and_leaks_are_marked(writer):
-    settings = compose_settings(["datasets.address=m1", "datasets.labels=permuted"]).intent
+    settings = compose_settings(["datasets.address=m1", "datasets.labels=permuted"])
     written = writer(settings=settings, leaky=True)
     written.begin()
     page = Page(write_report(written.read(), written.home / "report.html"))
@@ -238,7 +313,7 @@ def test_plan_without_groups_has_no_matrix_and_says_why(writer):
     written.trial(0)
     written.trial(1)
     page = Page(write_report(written.read(), written.home / "report.html"))
-    assert list(page.figures) == ["spread", "roc", "learning", "stretch"]
+    assert list(page.figures) == [*OF_ARMS[:2], "arm-rocs", *OF_ONE[1:]]
     assert "A nested choice does not apply" in page.text
     assert "holds out frames" in page.text
     assert "Audit before training: clean with notes." in page.text
@@ -296,8 +371,8 @@ def test_browser_draws_every_figure_without_complaint(path, tmp_path, theme):
     run = browse(path, tmp_path, theme=theme)
     said = [line for line in run.stderr.splitlines() if "CONSOLE" in line]
     assert said == []
-    assert run.stdout.count('class="plot-container') == 5
-    assert run.stdout.count('class="main-svg"') >= 5
+    assert run.stdout.count('class="plot-container') == len(EVERY_FIGURE)
+    assert run.stdout.count('class="main-svg"') >= len(EVERY_FIGURE)
     mark = {"light": "rgb(0, 114, 178)", "dark": "rgb(86, 180, 233)"}
     assert mark[theme] in run.stdout
     assert "linear baseline 0." in run.stdout

@@ -1,0 +1,231 @@
+"""`calsweep compare` on records as a sweep writes them."""
+
+import csv
+import itertools
+import json
+
+import pytest
+
+from calsweep.datasets.audit import Finding, Kind, Verdict
+from calsweep.datasets.fold import Fold, FoldPlan, PartName, Stretch
+from calsweep.platform.command import main
+from calsweep.platform.plain import to_plain
+from calsweep.platform.record import FoldRecord, Record
+from calsweep.platform.score import Epoch, Score
+
+ANIMALS = tuple(f"m{i}" for i in range(5))
+LEAK = Finding(
+    kind=Kind.WINDOWS,
+    is_leak=True,
+    is_asked_for=True,
+    parts=(PartName.TRAIN, PartName.TEST),
+    where=("m0",),
+    n_where=1,
+    n_frames=90,
+    folds=(0,),
+)
+
+
+def part(*animals, n_frames):
+    return tuple(Stretch(recording=a, start_frame=0, stop_frame=n_frames) for a in animals)
+
+
+def plan(*, n_frames=100):
+    folds = []
+    for test, validation in itertools.permutations(range(5), 2):
+        train = [a for i, a in enumerate(ANIMALS) if i not in (test, validation)]
+        folds.append(
+            Fold(
+                index=len(folds),
+                test_group=test,
+                validation_group=validation,
+                train=part(*train, n_frames=n_frames),
+                validation=part(ANIMALS[validation], n_frames=n_frames),
+                test=part(ANIMALS[test], n_frames=n_frames),
+            )
+        )
+    return FoldPlan(name="animals", groups=tuple((a,) for a in ANIMALS), folds=tuple(folds))
+
+
+def write_sweep(home, *, name="s", aucs=(0.80, 0.85, 0.90), verdict=None, n_frames=100):
+    """Write a sweep whose configurations have a mean AUC each, and the same spread over folds."""
+    divided, verdict = plan(n_frames=n_frames), verdict or Verdict()
+    description = {
+        "settings": {"seed": 0},
+        "dataset": {"target": "run", "content_hash": "da7a" * 16},
+        "plan": to_plain(divided),
+        "plan_hash": divided.content_hash,
+        "code_version": "1",
+        "verdict": to_plain(verdict),
+        "n_planned": len(aucs),
+    }
+    with Record(home / "sweeps" / name) as record:
+        record.begin(json.loads(json.dumps(description)))
+        for number, auc in enumerate(aucs):
+            settings = {"trainables": {"_target_": "calsweep.trainables.linear.Linear"}}
+            record.append(
+                {
+                    "event": "trial", "trial": number, "values": {}, "settings": settings,
+                    "name": f"trial {number}" if number else "baseline",
+                    "verdict": to_plain(verdict),
+                }
+            )  # fmt: skip
+            for fold in divided.folds:
+                key = f"{number}-{fold.index}"
+                spread = (fold.test_group - 2) / 100 + ((fold.index * 7 + number * 3) % 5) / 1000
+                score = Score(loss=0.5, auc=auc + spread, accuracy=auc - 0.1)
+                folder = home / "sweeps" / name / "folds" / key
+                folder.mkdir(parents=True)
+                FoldRecord(
+                    key=key,
+                    fold=fold.index,
+                    test_group=fold.test_group,
+                    validation_group=fold.validation_group,
+                    seed=0,
+                    best_epoch=1,
+                    curve=(Epoch(epoch=1, train_loss=0.5, validation=score),),
+                    validation=score,
+                    test=score,
+                    n_windows=1,
+                    train_seconds=1.0,
+                    process="here:1",
+                ).write(folder)
+                record.append({"event": "fold", "trial": number, "key": key})
+            record.append(
+                {"event": "end", "trial": number, "state": "done", "error": "", "may_pass": False}
+            )
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("CALSWEEP_HOME", str(tmp_path))
+    write_sweep(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def compare(capsys, home):
+    def run(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main(["compare", *map(str, arguments)])
+        shown = capsys.readouterr()
+        return ended.value.code, shown.out, shown.err
+
+    return run
+
+
+def cells(out, name):
+    """Give the cells of the lines that begin with a name."""
+    lines = [line for line in out.splitlines() if line.startswith(f"│ {name}")]
+    return [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines]
+
+
+def test_configurations_of_a_sweep_against_the_baseline(compare):
+    code, out, _ = compare("s")
+    assert code == 0
+    (arm,), (pair,) = cells(out, "trial 2: linear"), cells(out, "trial 2  ")
+    assert arm == [
+        "trial 2: linear", "0.9020 ± 0.0148", "0.9025", "0.8908 to 0.9125", "0.0218", "clean"
+    ]  # fmt: skip
+    assert pair[:3] == ["trial 2", "+0.1000", "+0.0997 to +0.1010"]
+    assert pair[-1] == "0.125 (0.062)"
+    assert "93.8% interval" in out
+    assert "Difference of test AUC to baseline, and p after Holm's correction" in out
+    said = " ".join(out.split())
+    assert "With 5 animals the smallest p the sign-flip test can give is 0.062 (0.12 after" in said
+    assert "7 animals are the fewest that can." in said
+    assert "folds share training animals, so both find differences too easily" in said
+
+
+def test_all_pairs(compare):
+    _, out, _ = compare("s", "--all-pairs")
+    assert cells(out, "trial 2 - trial 1")[0][1] == "+0.0500"
+    assert "p after Holm's correction for 3 comparisons" in out
+
+
+def test_chosen_arms_and_reference(compare):
+    _, out, _ = compare("s", "--arm", "2", "--arm", "baseline", "--reference", "trial 1")
+    assert [cells(out, name)[1][1] for name in ("trial 2", "baseline")] == ["+0.0500", "-0.0500"]
+    assert "to trial 1" in out
+
+
+def test_nested_choice_against_the_baseline(compare):
+    _, out, _ = compare("s", "--arm", "nested", "--arm", "baseline")
+    assert cells(out, "nested")[1][1:3] == ["+0.1000", "+0.0997 to +0.1010"]
+    assert "nested: chosen for each test group without it" in out
+
+
+def test_sweeps_are_compared_by_their_best(compare, home):
+    write_sweep(home, name="raw", aucs=(0.7, 0.75))
+    _, out, _ = compare("s", "raw")
+    assert cells(out, "raw: trial 1")[1][1] == "-0.1500"
+    assert "s, raw: test AUC of run over 20 folds" in out
+
+
+def test_other_folds_leave_the_rank_sum_and_say_why(compare, home):
+    write_sweep(home, name="short", n_frames=50)
+    code, out, _ = compare("s", "short")
+    assert code == 0
+    assert "rank-sum" in out
+    assert "sign-flip" not in out
+    assert "have different fold plans" in out
+    assert "only the rank-sum test applies" in " ".join(out.split())
+
+
+def test_leaks_stand_beside_each_arm(compare, home):
+    write_sweep(home, name="leaky", verdict=Verdict(findings=(LEAK,)))
+    _, out, _ = compare("s", "leaky")
+    assert cells(out, "leaky: trial 2: linear")[0][-1] == "LEAKY"
+    assert cells(out, "s: trial 2: linear")[0][-1] == "clean"
+    assert "LEAKY FOLDS" in out
+    assert "Leak in leaky: 90 frames of m0 are in windows" in out
+
+
+def test_csv_has_a_line_a_pair(compare, tmp_path):
+    out = tmp_path / "new" / "table.csv"
+    assert compare("s", "--figure", "accuracy", "--out", out)[0] == 0
+    with out.open() as file:
+        lines = list(csv.DictReader(file))
+    assert [line["arm"] for line in lines] == ["s: trial 2", "s: trial 1"]
+    assert lines[0]["figure"] == "accuracy"
+    assert lines[0]["reference"] == "s: baseline"
+    assert float(lines[0]["mean_difference"]) == pytest.approx(0.1)
+    assert float(lines[0]["sign_flip_p"]) == 0.0625
+    assert float(lines[0]["sign_flip_holm"]) == 0.125
+
+
+def test_json_is_all_of_it(compare, tmp_path):
+    out = tmp_path / "table.json"
+    _, printed, _ = compare("s", "--json", "--out", out)
+    told = json.loads(printed)
+    assert told == json.loads(out.read_text())
+    assert [arm["name"] for arm in told["arms"]] == ["s: trial 2", "s: trial 1", "s: baseline"]
+    assert told["arms"][0]["mean"] == pytest.approx(0.902)
+    assert told["arms"][0]["audit"] == "clean"
+    assert told["pairs"][0]["sign_flip"]["n"] == 5
+    assert told["pairs"][0]["sign_flip"]["level"] == 0.9375
+    assert told["unit"] == "animals"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "`calsweep compare` needs a sweep, or `--arm SWEEP:TRIAL`"),
+        (["s", "--arm", "7"], "No configuration '7' in 's'. There are: baseline, best, nested, t"),
+        (["--arm", "2"], "but got '2': write for instance `SWEEP:2`"),
+        (["t"], "No sweep 't'. There are: s."),
+        (["s", "--arm", "1"], "needs two finished configurations, but there is s: trial 1"),
+        (["s", "--arm", "1", "--arm", "trial 1"], "s: trial 1 is given twice"),
+        (["s", "--alpha", "5"], "`0 < alpha < 1` must hold, but got alpha=5.0"),
+        (
+            ["s", "--out", "table.xlsx"],
+            "`--out` must name a file .csv or .json, but got table.xlsx",
+        ),
+        (["s", "--all-pairs", "--reference", "1"], "`--all-pairs` has no reference"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(compare, arguments, message):
+    code, out, err = compare(*arguments)
+    assert code == 2
+    assert message in err
+    assert out == ""
