@@ -71,7 +71,7 @@ def compose_settings(overrides: Sequence[str], /) -> SweepSettings:
 
 
 def unheard(overrides: Sequence[str], settings: SweepSettings, /) -> Iterator[str]:
-    """Say of each override which arms do not hear it, since they set the same themselves.
+    """Say of each override where it is not heard: an arm sets the same itself, or it is varied.
 
     Examples
     --------
@@ -84,6 +84,11 @@ search_spaces.arms.LSTM.training.epochs=20
     space = settings.search_spaces
     for override in overrides:
         name, _, value = override.lstrip("+").partition("=")
+        if name in space.axes:
+            yield (
+                f"`{name}` is varied by the search, so that no configuration has {value}: to "
+                f"change what it takes, search_spaces.{name}.choices=[{value}]"
+            )
         for arm in space.arms:
             own = space.settings({ARM: arm})
             if any(name == setting or name.startswith(f"{setting}.") for setting in own):

@@ -3,9 +3,9 @@
     python tests/benchmarks/reach.py                            all, about half an hour on two cores
     python tests/benchmarks/reach.py --only widefield_rnns footsteps
 
-Each is run by its own command, `calsweep sweep +experiment=NAME`, made small by the overrides that
-are printed with its figures: fewer folds and epochs, at a higher learning rate. What is asked of the
-figures was written down before they were seen; the simulators are left at their defaults.
+Each is run by its own command, `calsweep sweep +experiment=NAME`, made small by the overrides
+that are printed with its figures: fewer folds and epochs, at a higher learning rate. What is asked
+of the figures was written down before they were seen; the simulators are left at their defaults.
 """
 
 from __future__ import annotations

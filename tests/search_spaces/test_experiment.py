@@ -21,6 +21,7 @@ from calsweep.datasets.view import Inputs, Labels, check_mask, check_windows, pl
 from calsweep.datasets.widefield_images import WidefieldImages
 from calsweep.datasets.window import Window
 from calsweep.platform.auditor import Auditor
+from calsweep.platform.commands.sweep import sweep
 from calsweep.platform.config import compose_settings, experiments
 from calsweep.platform.fold_run import run_fold
 from calsweep.platform.fold_task import FoldTask
@@ -196,6 +197,10 @@ def test_every_experiment_is_tried_here():
 class TestExperiment:
     def test_says_what_it_is(self, name):
         assert experiments()[name].startswith(("W, ", "H, ", "H's "))
+
+    def test_is_listed_in_the_help(self, name):
+        assert f"{name} " in sweep.help
+        assert experiments()[name] in sweep.help
 
     def test_grid_is_the_papers(self, name):
         settings = settings_of(name)
@@ -410,9 +415,10 @@ def test_experiment_from_the_shell(mice, tmp_path):
         capture_output=True, text=True,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout + run.stderr
-    sweep = read_sweep(tmp_path, "controls")
-    assert [trial.values.get("arm") for trial in sweep.trials] == [None, "GRU", "Raw", "Random"]
-    assert [trial.state for trial in sweep.trials] == [TrialState.DONE] * 4
-    assert [len(trial.folds) for trial in sweep.trials] == [6] * 4
-    said = {trial.values.get("arm"): trial.verdict.notes for trial in sweep.trials}
+    assert "Raw" in run.stdout
+    trials = read_sweep(tmp_path, "controls").trials
+    assert [trial.values.get("arm") for trial in trials] == [None, "GRU", "Raw", "Random"]
+    assert [trial.state for trial in trials] == [TrialState.DONE] * 4
+    assert [len(trial.folds) for trial in trials] == [6] * 4
+    said = {trial.values.get("arm"): trial.verdict.notes for trial in trials}
     assert any("permuted" in sentence for sentence in said["Random"])

@@ -192,3 +192,10 @@ class TestArmsOnTheCommandLine:
             "`training.epochs` is set by the arm lstm itself: to change it there, "
             "search_spaces.arms.lstm.training.epochs=3"
         ]
+
+    def test_override_of_what_is_varied_is_told(self):
+        overrides = ["+experiment=widefield_rnns", "datasets.address=m1", "trainables.cell=gru"]
+        assert list(unheard(overrides, compose_settings(overrides))) == [
+            "`trainables.cell` is varied by the search, so that no configuration has gru: to "
+            "change what it takes, search_spaces.trainables.cell.choices=[gru]"
+        ]
