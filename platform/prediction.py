@@ -1,7 +1,8 @@
-"""A model used on a dataset: one probability a frame."""
+"""A model used on a dataset: the probability of each frame, and intervals of frames."""
 
 from __future__ import annotations
 
+import csv
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from calsweep.datasets.cache import beside
 from calsweep.datasets.dataset import Dataset
 from calsweep.datasets.split import FrameArray, FrameStretch
 from calsweep.datasets.view import prepare_images
 from calsweep.platform.address import local_path, nearest_folder
+from calsweep.platform.interval import intervals
 from calsweep.platform.model import FoldModel
-from calsweep.platform.probability import columns, to_columns
+from calsweep.platform.probability import columns, from_columns, in_order, to_columns
+from calsweep.trainables.metrics import decide
 
 RATE_TOLERANCE = 0.01
 
@@ -117,6 +121,58 @@ def write_predictions(model: FoldModel, dataset: Dataset, out: Path, /) -> int:
     finally:
         partial.unlink(missing_ok=True)
     return n_frames
+
+
+def write_intervals(predictions: Path, out: Path, /, *, min_frames: int = 1) -> int:
+    """Write predicted frames as intervals: a table with the first and last frame of each.
+
+    Parameters
+    ----------
+    predictions
+        What `write_predictions` wrote.
+    out
+        CSV with ``recording``, ``first_frame``, ``last_frame`` and ``class``.
+    min_frames
+        Shorter intervals are left out.
+
+    Returns
+    -------
+    n_intervals
+        Rows written.
+
+    Raises
+    ------
+    FileExistsError
+        If the file is there already.
+    """
+    place = local_path(out)
+    if place.exists():
+        raise FileExistsError(f"{out} is there already and is left as it is: name another file.")
+    table = pq.read_table(predictions, page_checksum_verification=True)
+    probability_WC = from_columns([table[n].to_numpy() for n in in_order(table.column_names)])
+    names, frame_W = table["recording"].to_numpy(), table["frame"].to_numpy()
+    found = {
+        name: intervals(
+            frame_W[names == name], decide(probability_WC[names == name]), min_frames=min_frames
+        )
+        for name in dict.fromkeys(names)
+    }
+    rows = [
+        {
+            "recording": name,
+            "first_frame": one.first_frame,
+            "last_frame": one.last_frame,
+            "class": one.label,
+        }
+        for name, of_one in found.items()
+        for one in of_one
+    ]
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with beside(place) as partial, partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["recording", "first_frame", "last_frame", "class"])
+        writer.writeheader()
+        writer.writerows(rows)
+    return len(rows)
 
 
 def _schema(n_classes: int) -> pa.Schema:

@@ -9,7 +9,7 @@ import click
 from calsweep.datasets.dataset import open_dataset
 from calsweep.platform.address import local_path
 from calsweep.platform.commands import option
-from calsweep.platform.prediction import write_predictions
+from calsweep.platform.prediction import write_intervals, write_predictions
 from calsweep.platform.registry import load_model
 from calsweep.platform.settings import cache_folder, open_cache
 from calsweep.platform.storage import locate
@@ -19,14 +19,39 @@ from calsweep.platform.storage import locate
 @click.argument("model")
 @click.argument("dataset")
 @click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--intervals",
+    type=click.Path(path_type=Path),
+    help="CSV to write too: first and last frame of each stretch of a class other than 0.",
+)
+@click.option(
+    "--min-frames",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Shorter intervals are left out.",
+)
 @option.home
 @option.tracking
-def predict(model: str, dataset: str, out: Path, home: Path, tracking_uri: str) -> None:
+def predict(
+    model: str,
+    dataset: str,
+    out: Path,
+    intervals: Path | None,
+    min_frames: int,
+    home: Path,
+    tracking_uri: str,
+) -> None:
     """Use MODEL on DATASET and write recording, frame and probability to OUT (Parquet).
 
-    MODEL is models:/NAME@champion, models:/NAME/VERSION, or the folder of a fold's model.
+    MODEL is models:/NAME@champion, models:/NAME/VERSION, or the folder of a fold's model. With more
+    than two classes there is a probability of each.
     """
-    local_path(str(out))  # refused before anything is read
+    for place in filter(None, (out, intervals)):  # refused before anything is read
+        if local_path(str(place)).exists():
+            raise FileExistsError(
+                f"{place} is there already and is left as it is: name another file."
+            )
     opened = open_dataset(locate(dataset), cache=open_cache(cache_folder(home)))
     loaded = load_model(model, home=home, uri=tracking_uri)
     n_frames = write_predictions(loaded, opened, out)
@@ -34,3 +59,6 @@ def predict(model: str, dataset: str, out: Path, home: Path, tracking_uri: str) 
         f"{out}: probability of {loaded.view.target} at {n_frames} frames of "
         f"{len(opened.spans)} recordings, by {model}."
     )
+    if intervals:
+        n_intervals = write_intervals(out, intervals, min_frames=min_frames)
+        click.echo(f"{intervals}: {n_intervals} intervals of at least {min_frames} frames.")

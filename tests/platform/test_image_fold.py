@@ -1,6 +1,7 @@
 """A fold of images: shards in any order of the seed, scaled, cut out, trained on and predicted."""
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -11,7 +12,7 @@ from calsweep.platform.batch import draw, epoch_batches
 from calsweep.platform.fold_run import run_fold
 from calsweep.platform.loop import train_fold
 from calsweep.platform.model import FoldModel
-from calsweep.platform.prediction import predict_dataset
+from calsweep.platform.prediction import predict_dataset, write_intervals, write_predictions
 from calsweep.platform.record import FoldRecord
 from calsweep.platform.settings import Settings
 from calsweep.platform.training import Training
@@ -103,3 +104,27 @@ def test_nothing_cut_out_is_as_no_mask(image_mice):
 def test_mask_of_units_is_refused(image_mice):
     with pytest.raises(ValueError, match="a mask of images cuts squares out"):
         image_mice.fold_data(image_mice.view(mask=UnitMask(keep="M2&M1")))
+
+
+def test_predicted_frames_become_intervals(image_mice, tmp_path):
+    run_fold(
+        task := image_mice.task(
+            Settings(trainables=Linear(), datasets=image_mice.view(), training=QUICK)
+        )
+    )
+    out, table = tmp_path / "p.parquet", tmp_path / "deep" / "i.csv"
+    write_predictions(FoldModel.load(task.place / "model"), image_mice.dataset, out)
+    n_intervals = write_intervals(out, table, min_frames=3)
+    rows = pd.read_csv(table)
+    assert list(rows) == ["recording", "first_frame", "last_frame", "class"]
+    assert len(rows) == n_intervals > 0
+    frames = pq.read_table(out).to_pandas().set_index(["recording", "frame"])["probability"]
+    for row in rows.itertuples():
+        assert row.last_frame - row.first_frame >= 2
+        own = [frames[row.recording, t] for t in range(row.first_frame, row.last_frame + 1)]
+        assert min(own) > 0.5
+        after = frames.get((row.recording, row.last_frame + 1), 0.0)
+        before = frames.get((row.recording, row.first_frame - 1), 0.0)
+        assert max(before, after) <= 0.5
+    with pytest.raises(FileExistsError, match="is there already"):
+        write_intervals(out, table)

@@ -483,8 +483,8 @@ class TestSavedModel:
             ("model.safetensors", "not numbers"),
             ("model.json", "{"),
             ("model.json", "[]"),
-            ("model.json", '{"format": 1}'),
-            ("model.json", '{"format": 1, "decoder": 3, "view": 4, "units": 5, "rate_hz": 6}'),
+            ("model.json", '{"format": 2}'),
+            ("model.json", '{"format": 2, "decoder": 3, "view": 4, "units": 5, "rate_hz": 6}'),
         ],
     )
     def test_is_damaged(self, tmp_path, file, text):
@@ -506,6 +506,6 @@ class TestSavedModel:
         folder = tmp_path / "model"
         tiny_model().save(folder)
         described = (folder / "model.json").read_text()
-        (folder / "model.json").write_text(described.replace('"format": 1', '"format": 2'))
-        with pytest.raises(ValueError, match="a model of format 2, but 1 is read here"):
+        (folder / "model.json").write_text(described.replace('"format": 2', '"format": 3'))
+        with pytest.raises(ValueError, match="a model of format 3, but 2 is read here"):
             FoldModel.load(folder)

@@ -176,7 +176,7 @@ def wait_until_idle():
 def test_record_is_read_as_it_was_written(tmp_path):
     from calsweep.platform.score import Epoch, Score
 
-    score = Score(loss=0.5, auc=0.9, accuracy=0.8)
+    score = Score(loss=0.5, auc=0.9, accuracy=0.8, precision=0.7, recall=0.6, f1=0.65)
     record = FoldRecord(
         key="k",
         fold=3,
