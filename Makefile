@@ -9,6 +9,9 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constr
 demo: $(VENV)/installed
 	$(BIN)/calsweep demo
 
+# Two processes, each with its own Ray: one trains while the other waits. A file's tests stay together.
+PYTEST_ARGS ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 

@@ -3,77 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import plotly.graph_objects as go
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from calsweep.dashboards.figure import add_mean_roc, roc_axes
-from calsweep.dashboards.prediction import RocCurve, roc
+from calsweep.dashboards.prediction import Predictions, RocCurve, roc
 from calsweep.dashboards.style import BLUE, GREEN, PURPLE, VERMILLION, label, styled
+from calsweep.trainables.metrics import confusion
 
 # W window, C class; O observed, D decoded
 
-_FILE = "predictions.parquet"
 _LINES = ((BLUE, "solid"), (VERMILLION, "dash"), (PURPLE, "dashdot"), (GREEN, "longdash"))
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClassPredictions:
-    """What a fold's model said of each class.
-
-    Attributes
-    ----------
-    label_W
-        Class that was observed, from 0.
-    probability_WC
-        Probability of each class.
-    """
-
-    label_W: NDArray[np.int64]
-    probability_WC: NDArray[np.float64]
-
-    @property
-    def decoded(self) -> NDArray[np.int64]:
-        """Class of each window that was decoded: the most probable, of equal ones the lowest.
-
-        Examples
-        --------
-        >>> halves = np.array([[0.5, 0.5], [0.2, 0.8]])
-        >>> ClassPredictions(label_W=np.array([0, 1]), probability_WC=halves).decoded.tolist()
-        [0, 1]
-        """
-        decoded_W: NDArray[np.int64] = np.argmax(self.probability_WC, axis=1)
-        return decoded_W
-
-
-def is_binary(folder: Path, /) -> bool:
-    """Say whether a trained fold decodes two classes."""
-    return "probability" in pq.read_schema(folder / _FILE).names
-
-
-def read_classes(folder: Path, /) -> ClassPredictions:
-    """Read the predictions in a trained fold's folder, of two classes or more.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there are none.
-    """
-    table = pq.read_table(folder / _FILE, page_checksum_verification=True)
-    label_W = table["label"].to_numpy().astype(np.int64)
-    if "probability" in table.column_names:
-        one_W = table["probability"].to_numpy().astype(np.float64)
-        return ClassPredictions(label_W=label_W, probability_WC=np.stack([1 - one_W, one_W], 1))
-    n_classes = sum(name.startswith("probability_") for name in table.column_names)
-    columns = [table[f"probability_{c}"].to_numpy().astype(np.float64) for c in range(n_classes)]
-    return ClassPredictions(label_W=label_W, probability_WC=np.stack(columns, 1))
-
-
-def count_decoded(folds: Sequence[ClassPredictions], /) -> NDArray[np.int64]:
+def count_decoded(folds: Sequence[Predictions], /) -> NDArray[np.int64]:
     """Count how often each class was decoded for each that was observed.
 
     Parameters
@@ -88,17 +33,17 @@ def count_decoded(folds: Sequence[ClassPredictions], /) -> NDArray[np.int64]:
 
     Examples
     --------
-    >>> fold = ClassPredictions(
+    >>> fold = Predictions(
+    ...     recording_W=np.array(["a"] * 4, dtype=object),
+    ...     frame_W=np.arange(4),
     ...     label_W=np.array([0, 0, 1, 1]),
     ...     probability_WC=np.array([[0.9, 0.1], [0.4, 0.6], [0.1, 0.9], [0.2, 0.8]]),
     ... )
     >>> count_decoded([fold]).tolist()
     [[1, 1], [0, 2]]
     """
-    n_classes = folds[0].probability_WC.shape[1]
-    counts_OD = np.zeros((n_classes, n_classes), dtype=np.int64)
-    for fold in folds:
-        np.add.at(counts_OD, (fold.label_W, fold.decoded), 1)
+    counts = (confusion(f.label_W, f.decoded, n_classes=f.n_classes) for f in folds)
+    counts_OD: NDArray[np.int64] = np.sum(list(counts), axis=0)
     return counts_OD
 
 
@@ -185,14 +130,19 @@ def class_roc_curves(rocs: Mapping[str, Sequence[RocCurve]], /) -> go.Figure:
     )
 
 
-def class_rocs(folds: Sequence[ClassPredictions], /) -> dict[str, list[RocCurve]]:
+def class_rocs(folds: Sequence[Predictions], /) -> dict[str, list[RocCurve]]:
     """Give the ROC curves of each class against all others, one a fold.
 
     A fold in which a class was never, or always, observed has no curve of it.
 
     Examples
     --------
-    >>> fold = ClassPredictions(label_W=np.array([0, 1, 2, 2]), probability_WC=np.eye(4)[:, :3])
+    >>> fold = Predictions(
+    ...     recording_W=np.array(["a"] * 4, dtype=object),
+    ...     frame_W=np.arange(4),
+    ...     label_W=np.array([0, 1, 2, 2]),
+    ...     probability_WC=np.eye(4)[:, :3],
+    ... )
     >>> {name: [curve.area for curve in curves] for name, curves in class_rocs([fold]).items()}
     {'class 0': [1.0], 'class 1': [1.0], 'class 2': [0.75]}
     """

@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
-# W windows, P points of a curve
+from calsweep.platform.probability import from_columns, in_order
+
+# W windows, C classes, P points of a curve
 
 POINTS = 200
 
@@ -27,15 +29,32 @@ class Predictions:
     frame_W
         Frame whose label is decoded, from 0 in its recording.
     label_W
-        Class that was observed, 0 or 1.
-    probability_W
-        Probability of class 1 that the model gave.
+        Class that was observed, from 0.
+    probability_WC
+        Probability of each class that the model gave.
     """
 
     recording_W: NDArray[np.object_]
     frame_W: NDArray[np.int64]
     label_W: NDArray[np.int64]
-    probability_W: NDArray[np.float64]
+    probability_WC: NDArray[np.float64]
+
+    @property
+    def n_classes(self) -> int:
+        """Classes of the behavior."""
+        return int(self.probability_WC.shape[1])
+
+    @property
+    def probability(self) -> NDArray[np.float64]:
+        """Probability of class 1, of two."""
+        assert self.n_classes == 2  # noqa: S101 - the caller looks at how many there are
+        return self.probability_WC[:, 1]
+
+    @property
+    def decoded(self) -> NDArray[np.int64]:
+        """Class of each window that was decoded: the most probable, of equal ones the lowest."""
+        decoded_W: NDArray[np.int64] = np.argmax(self.probability_WC, axis=1)
+        return decoded_W
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,11 +103,12 @@ def read_predictions(folder: Path, /) -> Predictions:
         If there are none.
     """
     table = pq.read_table(folder / "predictions.parquet", page_checksum_verification=True)
+    columns = [table[name].to_numpy().astype(np.float64) for name in in_order(table.column_names)]
     return Predictions(
         recording_W=table["recording"].to_numpy(),
         frame_W=table["frame"].to_numpy().astype(np.int64),
         label_W=table["label"].to_numpy().astype(np.int64),
-        probability_W=table["probability"].to_numpy().astype(np.float64),
+        probability_WC=from_columns(columns),
     )
 
 
@@ -154,7 +174,7 @@ def choose_stretch(predictions: Predictions, /, *, n_frames: int = 800) -> Stret
     ...     recording_W=np.array(["a"] * 6, dtype=object),
     ...     frame_W=np.arange(10, 16),
     ...     label_W=np.array([0, 0, 0, 1, 1, 1]),
-    ...     probability_W=np.zeros(6),
+    ...     probability_WC=np.full((6, 2), 0.5),
     ... )
     >>> choose_stretch(predictions, n_frames=2).frame_W.tolist()
     [12, 13]
@@ -176,7 +196,7 @@ def _stretch(predictions: Predictions, name: str, n_frames: int) -> Stretch:
         recording=name,
         frame_W=predictions.frame_W[rows],
         label_W=predictions.label_W[rows],
-        probability_W=predictions.probability_W[rows],
+        probability_W=predictions.probability[rows],
     )
 
 

@@ -1,133 +1,53 @@
-"""The command that does a sweep again, found from the settings in its record."""
+"""The command that does a sweep again, from what its record holds."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
-from itertools import combinations
-from typing import Any
 
-from calsweep.platform.config import (
-    GROUPS,
-    NESTED_GROUPS,
-    compose_settings,
-    variant_target,
-    variants,
-)
+from calsweep.platform.config import compose_settings
+from calsweep.platform.record import SweepRecord
 
-# What Hydra reads as the very string it is; every other string is quoted for it.
-PLAIN_WORD = re.compile(r"(?!(?:true|false|null|nan|inf)$)[a-z_/.][\w/.:\-]*", re.IGNORECASE)
+# Where a sweep lies, and under which name, is for who repeats it.
+_OWN = ("name", "home", "tracking_uri")
+_ADDRESS = "datasets.address"
+_PLAIN = re.compile(r"[a-zA-Z_/.][\w/.:\-]*")
 
 
-def command_to_repeat(settings: Mapping[str, Any], /, *, name: str) -> str:
-    r"""Give a `calsweep sweep` that composes the same settings.
+def command_to_repeat(sweep: SweepRecord, /, *, name: str) -> str:
+    """Give a `calsweep sweep` that composes the same settings.
 
     Parameters
     ----------
-    settings
-        A sweep's settings as plain data, as its record holds them.
+    sweep
+        Its record.
     name
         The new sweep's name: under the old one, everything would be found done.
 
     Returns
     -------
     command
-        For a shell; empty if this version of calsweep cannot compose these settings.
-
-    Examples
-    --------
-    >>> settings = compose_settings(["trainables=lstm", "datasets.address=m1", "seed=3"]).intent
-    >>> print(command_to_repeat(settings, name="again").replace(" datasets.", "\n  datasets."))
-    calsweep sweep trainables=lstm datasets=widefield search_spaces=architecture
-      datasets.address=m1
-      datasets.target=run seed=3 name=again
+        For a shell; empty if the sweep was not begun from a command, or this version of calsweep
+        composes other settings from it.
     """
+    given = [override for override in sweep.overrides if _setting(override) not in _OWN]
+    # Another folder may be where it is repeated.
+    address = f"{_ADDRESS}={_quoted(str(sweep.dataset['address']))}"
+    overrides = [address if _setting(override) == _ADDRESS else override for override in given]
     try:
-        overrides = [*_overrides(settings), f"name={_word(name)}"]
-        found = compose_settings(overrides).intent
-    except (KeyError, ValueError, StopIteration):  # another version named its types otherwise
+        found = compose_settings([*overrides, f"name={name}"]).intent
+    except (KeyError, ValueError):  # another version named its settings otherwise
         return ""
-    if list(_differences(found, settings)):
+    if not overrides or found != sweep.settings:
         return ""
-    return shlex.join(["calsweep", "sweep", *overrides])
+    return shlex.join(["calsweep", "sweep", *overrides, f"name={name}"])
 
 
-def _overrides(settings: Mapping[str, Any]) -> list[str]:
-    """Choose the variant of each group that leaves least to say, and say the rest."""
-    dataset = settings["datasets"]
-    overrides = [
-        *(f"{group}={_nearest_variant(group, settings[group])}" for group in GROUPS),
-        *(f"datasets.{key}={_word(dataset[key])}" for key in ("address", "target")),
-    ]
-    overrides += _nested_variants(compose_settings(overrides).intent, settings)
-    return [*overrides, *_differences(compose_settings(overrides).intent, settings)]
+def _quoted(text: str) -> str:
+    """Write a text so that Hydra reads no part of it as anything else."""
+    escaped = text.replace("'", "\\'")
+    return text if _PLAIN.fullmatch(text) else f"'{escaped}'"
 
 
-def _nested_variants(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Name the variant of each nested group whose type is another, and what it has to be given."""
-    overrides = []
-    for group, setting in NESTED_GROUPS.items():
-        top, _, name = setting.partition(".")
-        kind = wanted[top][name]["_target_"]
-        if kind == found[top][name]["_target_"]:
-            continue
-        variant = next(v for v in variants(group) if variant_target(group, v) == kind)
-        overrides.append(f"{group}={variant}")
-        overrides += [
-            f"{setting}.{key}={_word(value)}"
-            for key, value in wanted[top][name].items()
-            if key != "_target_"
-        ]
-    return overrides
-
-
-def _nearest_variant(group: str, wanted: Mapping[str, Any]) -> str:
-    def left_to_say(variant: str) -> int:
-        return len("".join(_differences(_composed(group, variant), wanted)))
-
-    return min(_choices(group), key=left_to_say)
-
-
-@cache
-def _composed(group: str, variant: str) -> Mapping[str, Any]:
-    needed = ["datasets.address=any", "datasets.target=any"]
-    section: Mapping[str, Any] = compose_settings([f"{group}={variant}", *needed]).intent[group]
-    return section
-
-
-def _choices(group: str) -> Sequence[str]:
-    """Give the variants of a group; of search spaces, two may be joined."""
-    names = variants(group)
-    pairs = combinations(names, 2) if group == "search_spaces" else ()
-    return [*names, *(f"[{one},{other}]" for one, other in pairs)]
-
-
-def _differences(found: Any, wanted: Any, at: str = "") -> Iterator[str]:
-    if not (isinstance(found, Mapping) and isinstance(wanted, Mapping)):
-        if found != wanted:
-            yield f"{at}={_word(wanted)}"
-        return
-    for key in {**found, **wanted}:
-        name = f"{at}.{key}" if at else str(key)
-        if key not in wanted:
-            yield f"~{name}"
-        else:
-            yield from _differences(found.get(key), wanted[key], name)
-
-
-def _word(value: Any) -> str:
-    """Write a value as Hydra reads it."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        escaped = value.replace("'", "\\'")
-        return value if PLAIN_WORD.fullmatch(value) else f"'{escaped}'"
-    if isinstance(value, (list, tuple)):
-        return f"[{','.join(map(_word, value))}]"
-    if isinstance(value, Mapping):
-        return f"{{{','.join(f'{key}:{_word(item)}' for key, item in value.items())}}}"
-    return repr(value)
+def _setting(override: str) -> str:
+    return override.partition("=")[0].lstrip("+")

@@ -15,6 +15,8 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from calsweep.dashboards import figure, summary
+from calsweep.dashboards.calibration import calibration_curves
+from calsweep.dashboards.class_table import ClassLine, class_lines
 from calsweep.dashboards.comparison import (
     ArmRocs,
     arm_boxes,
@@ -28,8 +30,6 @@ from calsweep.dashboards.confusion import (
     class_rocs,
     confusion_matrix,
     count_decoded,
-    is_binary,
-    read_classes,
 )
 from calsweep.dashboards.curve import (
     is_worth_drawing,
@@ -143,8 +143,10 @@ def render(sweep: SweepRecord, /) -> str:
         methods=summary.methods(compared) if compared else (),
         interval_level=summary.interval_level(compared) if compared else "",
         method=summary.method(sweep),
-        command=command_to_repeat(sweep.settings, name=f"{sweep.name}-again"),
+        training_notes=summary.training_notes(shown),
+        command=command_to_repeat(sweep, name=f"{sweep.name}-again"),
         shown=shown,
+        class_lines=_class_lines(sweep, shown),
         n_folds=len(sweep.plan.folds),
         plates=_plates(sweep, rows, shown),
         explanations=explanation_plates(sweep),
@@ -175,6 +177,12 @@ def compared_arms(sweep: SweepRecord, /) -> Comparison | None:
     return compare(arms, reference=default_reference(arms)) if len(arms) > 1 else None
 
 
+def _class_lines(sweep: SweepRecord, shown: TrialRecord | None) -> tuple[ClassLine, ...]:
+    if shown is None:
+        return ()
+    return class_lines([read_predictions(sweep.fold_folder(fold)) for fold in shown.folds])
+
+
 def _plates(
     sweep: SweepRecord, rows: Sequence[Row], shown: TrialRecord | None
 ) -> tuple[Plate, ...]:
@@ -201,7 +209,7 @@ def _arm_plates(sweep: SweepRecord, comparison: Comparison) -> list[Plate]:
     if len(comparison.arms) > 2:
         plates.append(_plate("differences", "Differences between configurations", differences))
     shown = rocs_shown(comparison)
-    if all(is_binary(sweep.fold_folder(fold)) for arm in shown for fold in arm.trial.folds):
+    if _is_binary(sweep):
         rocs = [
             ArmRocs(arm=arm, curves=[_curve(sweep, fold) for fold in arm.trial.folds])
             for arm in shown
@@ -230,13 +238,14 @@ def _shown_plates(sweep: SweepRecord, shown: TrialRecord) -> list[Plate]:
     if has_nested_choice(sweep.plan):
         title = f"Which {held_out(sweep.plan)} test, which validate"
         plates.append(_plate("matrix", title, _matrix(sweep, shown), of_one=True))
-    folds = [read_classes(sweep.fold_folder(fold)) for fold in shown.folds]
+    folds = [read_predictions(sweep.fold_folder(fold)) for fold in shown.folds]
     confusion = confusion_matrix(count_decoded(folds), target=str(sweep.dataset["target"]))
-    binary = all(is_binary(sweep.fold_folder(fold)) for fold in shown.folds)
+    binary = _is_binary(sweep)
     rocs = _roc(sweep, shown) if binary else class_roc_curves(class_rocs(folds))
     plates += [
         _plate("roc", "ROC curves", rocs, of_one=True),
         _plate("confusion", "Classes observed and decoded", confusion, of_one=True),
+        _plate("calibration", "Calibration", calibration_curves(folds), of_one=True),
         _plate("learning", "Learning curves", figure.learning_curves(shown), of_one=True),
     ]
     if binary:
@@ -301,9 +310,15 @@ def _roc(sweep: SweepRecord, trial: TrialRecord) -> go.Figure:
     return figure.roc_curves(curves, baseline=baseline)
 
 
+def _is_binary(sweep: SweepRecord) -> bool:
+    """Say whether a behavior of two classes is decoded."""
+    fold = next(fold for trial in sweep.trials for fold in trial.folds)
+    return read_predictions(sweep.fold_folder(fold)).n_classes == 2
+
+
 def _curve(sweep: SweepRecord, fold: FoldRecord) -> RocCurve:
     predictions = read_predictions(sweep.fold_folder(fold))
-    return roc(predictions.label_W, predictions.probability_W)
+    return roc(predictions.label_W, predictions.probability)
 
 
 def _stretch(sweep: SweepRecord, trial: TrialRecord) -> go.Figure:

@@ -275,6 +275,21 @@ def _p(p: PValue | None, *, alpha: float) -> str:
     return f"{said} *" if p.holm <= alpha else said
 
 
+def training_notes(trial: TrialRecord | None, /) -> tuple[str, ...]:
+    """Give what is to be known of how a configuration's folds were trained, and of which."""
+    if trial is None:
+        return ()
+    folds_of: dict[str, list[int]] = {}
+    for fold in trial.folds:
+        for note in fold.notes:
+            folds_of.setdefault(note, []).append(fold.fold)
+    notes = []
+    for note, folds in folds_of.items():
+        which = "" if len(folds) == len(trial.folds) else f"fold {', '.join(map(str, folds))}: "
+        notes.append(f"{which}{note.rstrip('.')}.")
+    return tuple(notes)
+
+
 def _ranked(row: Row) -> Place:
     n = len(row.trial.folds)
     return Place(

@@ -30,12 +30,15 @@ class Progress:
         Weights of the epoch of lowest validation loss.
     trainee
         State of module, optimizer and schedule.
+    losses_S
+        Loss of each step of the epoch that is under way; empty between two.
     """
 
     curve: tuple[Epoch, ...]
     n_windows: int
     best: Mapping[str, Tensor]
     trainee: Mapping[str, Any]
+    losses_S: Tensor
 
 
 @dataclass(kw_only=True)
@@ -63,6 +66,7 @@ class Checkpoint:
                 n_windows=plain["n_windows"],
                 best=plain["best"],
                 trainee=plain["trainee"],
+                losses_S=plain["losses"],
             )
         except FileNotFoundError:
             return None
@@ -81,6 +85,7 @@ class Checkpoint:
             "n_windows": progress.n_windows,
             "best": dict(progress.best),
             "trainee": dict(progress.trainee),
+            "losses": progress.losses_S,
         }
         with beside(self.path) as partial:
             torch.save(plain, partial)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib import resources
 from typing import Any
 
 from hydra import compose, initialize_config_module
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -15,9 +17,12 @@ from omegaconf.errors import OmegaConfBaseException
 from calsweep.platform.errors import first_line
 from calsweep.platform.plain import from_plain, nearest
 from calsweep.platform.settings import SweepSettings
+from calsweep.search_spaces.space import ARM
 
 GROUPS = ("trainables", "datasets", "search_spaces")
 EXPERIMENTS = "search_spaces/experiment"
+ARMS = "search_spaces.arms."
+EVERY_ARM = "*"
 # Folders of variants of one setting, and the setting.
 NESTED_GROUPS = {"datasets/folds": "datasets.folds", "datasets/masks": "datasets.mask"}
 
@@ -28,23 +33,88 @@ def compose_settings(overrides: Sequence[str], /) -> SweepSettings:
     Parameters
     ----------
     overrides
-        ``group=variant`` or ``dotted.name=value``, as Hydra reads them.
+        ``group=variant`` or ``dotted.name=value``, as Hydra reads them. What an arm sets itself is
+        changed by ``search_spaces.arms.ARM.dotted.name=value``, or with ``*`` in every arm.
 
     Raises
     ------
     ValueError
         If an override is unknown (the message names the nearest) or its value does not suit.
+
+    Examples
+    --------
+    >>> settings = compose_settings(
+    ...     [
+    ...         "+experiment=footsteps",
+    ...         "datasets.address=m1",
+    ...         "training.epochs=20",
+    ...         "search_spaces.arms.LSTM.training.epochs=10",
+    ...     ]
+    ... )
+    >>> [settings.configuration({"arm": arm}).training.epochs for arm in ("Hybrid", "LSTM")]
+    [20, 10]
     """
-    hydra_overrides = [_as_hydra(override) for override in overrides]
+    of_arms = [override for override in overrides if override.startswith(ARMS)]
+    hydra_overrides = [_as_hydra(item) for item in overrides if not item.startswith(ARMS)]
     try:
         with initialize_config_module("calsweep", version_base="1.3"):
             config = compose("sweep", overrides=hydra_overrides)
-        plain = OmegaConf.to_container(config, resolve=True)
+        plain = _as_dict(OmegaConf.to_container(config, resolve=True))
+        arms = _arms(plain, of_arms)
     except (HydraException, OmegaConfBaseException) as error:
         raise ValueError(f"The settings cannot be composed: {first_line(error)}") from error
-    settings = from_plain({"_target_": _TARGET, **_with_variants(_as_dict(plain))})
+    if arms:
+        plain["search_spaces"] = {**plain["search_spaces"], "arms": arms}
+    settings = from_plain({"_target_": _TARGET, **plain})
     assert isinstance(settings, SweepSettings)  # noqa: S101 - the target says so
-    return settings
+    return replace(settings, overrides=tuple(overrides))
+
+
+def unheard(overrides: Sequence[str], settings: SweepSettings, /) -> Iterator[str]:
+    """Say of each override where it is not heard: an arm sets the same itself, or it is varied.
+
+    Examples
+    --------
+    >>> overrides = ["+experiment=footsteps", "datasets.address=m1", "training.epochs=20"]
+    >>> for line in unheard(overrides, compose_settings(overrides)):
+    ...     print(line)
+    `training.epochs` is set by the arm LSTM itself: to change it there, \
+search_spaces.arms.LSTM.training.epochs=20
+    """
+    space = settings.search_spaces
+    for override in overrides:
+        name, _, value = override.lstrip("+").partition("=")
+        if name in space.axes:
+            yield (
+                f"`{name}` is varied by the search, so that no configuration has {value}: to "
+                f"change what it takes, search_spaces.{name}.choices=[{value}]"
+            )
+        for arm in space.arms:
+            own = space.settings({ARM: arm})
+            if any(name == setting or name.startswith(f"{setting}.") for setting in own):
+                yield (
+                    f"`{name}` is set by the arm {arm} itself: to change it there, "
+                    f"{ARMS}{arm}.{name}={value}"
+                )
+
+
+def experiments() -> dict[str, str]:
+    """Give the experiments, each with what it is in a sentence.
+
+    Examples
+    --------
+    >>> experiments()["widefield_rnns"]
+    'W, Fig 4F: simple RNN, LSTM and GRU, each in one direction and in both.'
+    """
+    folder = resources.files("calsweep").joinpath(EXPERIMENTS)
+    return {
+        name: next(
+            line.removeprefix("# ")
+            for line in folder.joinpath(f"{name}.yaml").read_text().splitlines()
+            if line.startswith("# ") and not line.startswith("# @package")
+        )
+        for name in variants(EXPERIMENTS)
+    }
 
 
 def variants(group: str, /) -> tuple[str, ...]:
@@ -84,19 +154,14 @@ _TARGET = "calsweep.platform.settings.SweepSettings"
 def _as_hydra(override: str) -> str:
     """Let a setting be named that no YAML repeats, and check the names of variants."""
     name, equals, value = override.partition("=")
-    if not equals:
+    if not equals and not name.startswith("~"):
         raise ValueError(f"`NAME=VALUE` is the form of an override, but got {override!r}.")
     if name.removeprefix("+") == "experiment":
         _check_variants(EXPERIMENTS, value)
         return f"+{EXPERIMENTS}={value}"
     if name.startswith(("+", "~")):
         return override
-    if name in NESTED_GROUPS:
-        _check_variants(name, value)
-        return (
-            f"+{override}"  # `sweep.yaml` names none: without a variant, the field's default holds
-        )
-    if name in GROUPS:
+    if name in GROUPS or name in NESTED_GROUPS:
         _check_variants(name, value)
         return override
     if _WITH_AND.fullmatch(value):
@@ -104,14 +169,39 @@ def _as_hydra(override: str) -> str:
     return f"++{override}"
 
 
-def _with_variants(plain: dict[str, Any]) -> dict[str, Any]:
-    """Let an arm of a search space name a variant, as an override does."""
-    space = dict(plain.get("search_spaces") or {})
-    arms = {
-        arm: {name: _variant(name, value) for name, value in settings.items()}
-        for arm, settings in (space.get("arms") or {}).items()
-    }
-    return {**plain, "search_spaces": {**space, **({"arms": arms} if arms else {})}}
+def _arms(plain: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Give the arms of a search space, their variants opened and what overrides change in them."""
+    space = plain.get("search_spaces") or {}
+    arms = {arm: _opened(settings) for arm, settings in (space.get("arms") or {}).items()}
+    for override in overrides:
+        arm, dot, setting = override.partition("=")[0].removeprefix(ARMS).partition(".")
+        value = _value(override.partition("=")[2])
+        if not dot:
+            arms[arm] = _opened(value)
+            continue
+        if arm not in (*arms, EVERY_ARM):
+            raise ValueError(f"`{ARMS}{arm}` is not an arm. {nearest(arm, arms)}")
+        for chosen in arms if arm == EVERY_ARM else [arm]:
+            _set(arms[chosen], setting.split("."), _variant(setting, value))
+    return arms
+
+
+def _value(text: str) -> Any:
+    """Read a value as Hydra does."""
+    return OverridesParser.create().parse_override(f"value={text}").value()
+
+
+def _opened(settings: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Let an arm name a variant, as an override does."""
+    return {name: _variant(name, value) for name, value in (settings or {}).items()}
+
+
+def _set(settings: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    for name in path[:-1]:
+        inner = settings.get(name)
+        settings[name] = dict(inner) if isinstance(inner, Mapping) else {}
+        settings = settings[name]
+    settings[path[-1]] = value
 
 
 def _variant(group: str, value: Any) -> Any:

@@ -18,6 +18,7 @@ from calsweep.datasets.dataset import Dataset, open_dataset
 from calsweep.datasets.split import FoldData
 from calsweep.datasets.view import split_fold
 from calsweep.platform.checkpoint import Checkpoint
+from calsweep.platform.feed import Shares
 from calsweep.platform.fold_task import FoldTask
 from calsweep.platform.less_memory import with_less_memory
 from calsweep.platform.loop import TrainedFold, train_fold
@@ -28,9 +29,8 @@ from calsweep.platform.record import FoldRecord, code_version, process_name
 from calsweep.platform.score import Epoch
 from calsweep.platform.settings import Settings, open_cache
 from calsweep.platform.storage import locate
-from calsweep.platform.trainee import Shares
 from calsweep.platform.training import Training
-from calsweep.platform.weights import with_local_weights
+from calsweep.platform.weights import said_of, with_local_weights
 from calsweep.trainables.decoder import TwoStep
 
 _FIRST_STEP_S = 6 * 3600.0
@@ -104,10 +104,7 @@ def run_fold(
     first = _first_step(task, settings.first, how)
     decoder = settings.trainables
     assert isinstance(decoder, TwoStep)  # noqa: S101 - or there is no first step
-    note = (
-        f"starts from the {type(settings.first.trainables).__name__} of the same fold "
-        f"(validation AUC {FoldRecord.read(first).validation.auc:.3f})"
-    )
+    note = f"starts from the {type(settings.first.trainables).__name__} of the same fold"
     state = FoldModel.load(first / "model").state
     _run(
         task,
@@ -162,6 +159,7 @@ def _run(
     dataset = unchanged_dataset(view.address, task.dataset_hash, task.cache)
     data = split_fold(dataset, view, task.fold, seed=task.seed, cache=cache)
     decoder = with_local_weights(settings.trainables, cache=cache)
+    notes = (*said_of(settings.trainables), *notes)
     checkpoint = Checkpoint(path=task.folder / f".{task.key}.checkpoint", every_s=how.checkpoint_s)
 
     def train(training: Training) -> TrainedFold:

@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from calsweep.datasets.split import FoldData
 from calsweep.platform.batch import epoch_batches
 from calsweep.platform.checkpoint import Checkpoint, Progress
+from calsweep.platform.feed import Shares
 from calsweep.platform.inference import check_within, score
 from calsweep.platform.score import Epoch, Score
-from calsweep.platform.trainee import Diverged, Shares, Trainee
+from calsweep.platform.trainee import Diverged, Trainee
 from calsweep.platform.training import Schedule, Training
 from calsweep.trainables.decoder import Decoder, Problem
 
@@ -131,16 +132,22 @@ def train_fold(
             n_steps=_n_steps(data, training, seed=seed),
             shares=shares,
         )
-        run = _Run(decoder=decoder, module=module, trainee=trainee, data=data, training=training)
-        first_epoch = run.resume(checkpoint) if checkpoint else 1
+        run = _Run(
+            decoder=decoder,
+            module=module,
+            trainee=trainee,
+            data=data,
+            training=training,
+            checkpoint=checkpoint,
+            shares=shares,
+        )
+        first_epoch = run.resume()
         for epoch in range(first_epoch, training.epochs + 1):
             if run.is_early_enough:
                 break
             run.train_epoch(epoch, seed=seed)
             if on_epoch:
                 on_epoch(run.curve[-1])
-            if checkpoint and shares.rank == 0 and checkpoint.is_due():
-                checkpoint.write(run.progress())
         best = run.best_epoch
         module.load_state_dict(run.best)
         test = score(module, decoder=decoder, data=data, part=data.test)
@@ -182,12 +189,17 @@ class _Run:
         trainee: Trainee,
         data: FoldData,
         training: Training,
+        checkpoint: Checkpoint | None,
+        shares: Shares,
     ) -> None:
         self._decoder = decoder
         self._module = module
         self._trainee = trainee
         self._data = data
         self._training = training
+        self._checkpoint = checkpoint
+        self._shares = shares
+        self._done_S: Tensor | None = None
         self.curve: list[Epoch] = []
         self.n_windows = 0
         self.best: Mapping[str, Tensor] = {}
@@ -208,7 +220,15 @@ class _Run:
     def train_epoch(self, epoch: int, /, *, seed: int) -> None:
         """Train an epoch and validate."""
         batches = epoch_batches(self._data.train, training=self._training, seed=seed, epoch=epoch)
-        train_loss = self._trainee.train_epoch(batches, epoch=epoch, seed=seed)
+        train_loss = self._trainee.train_epoch(
+            batches,
+            epoch=epoch,
+            seed=seed,
+            done_S=self._done_S,
+            # Each of several processes knows its own losses only: they go on between two epochs.
+            on_step=self._keep if self._shares.world_size == 1 else None,
+        )
+        self._done_S = None
         self.n_windows += sum(batch.n_windows for batch in batches)
         validation = score(
             self._module, decoder=self._decoder, data=self._data, part=self._data.validation
@@ -219,26 +239,33 @@ class _Run:
         if self.best_epoch is self.curve[-1]:
             self.best = _copy_weights(self._module)
         self._trainee.see_validation(validation.loss)
+        self._keep(torch.empty(0))
 
-    def progress(self) -> Progress:
-        """Give what an interrupted training goes on from."""
-        return Progress(
-            curve=tuple(self.curve),
-            n_windows=self.n_windows,
-            best=self.best,
-            trainee=self._trainee.state(),
+    def _keep(self, losses_S: Tensor) -> None:
+        """Keep what an interrupted training goes on from, if it is time."""
+        if self._checkpoint is None or self._shares.rank > 0 or not self._checkpoint.is_due():
+            return
+        self._checkpoint.write(
+            Progress(
+                curve=tuple(self.curve),
+                n_windows=self.n_windows,
+                best=self.best,
+                trainee=self._trainee.state(),
+                losses_S=losses_S.cpu().clone(),
+            )
         )
 
-    def resume(self, checkpoint: Checkpoint, /) -> int:
+    def resume(self) -> int:
         """Go on from a checkpoint if there is one, and give the epoch to begin with."""
-        progress = checkpoint.read()
+        progress = self._checkpoint.read() if self._checkpoint else None
         if progress is None:
             return 1
         self._trainee.load_state(dict(progress.trainee))
         self.curve = list(progress.curve)
         self.n_windows = progress.n_windows
         self.best = progress.best
-        return self.curve[-1].epoch + 1
+        self._done_S = progress.losses_S if len(progress.losses_S) else None
+        return len(self.curve) + 1
 
 
 def _n_steps(data: FoldData, training: Training, *, seed: int) -> int:

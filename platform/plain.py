@@ -97,7 +97,7 @@ def from_plain(plain: Any, /, *, at: str = "") -> Any:
 
 
 def overlay(config: Any, changes: Mapping[str, Any], /) -> Any:
-    """Give a copy of typed configuration with some dotted names set to other values.
+    """Give a copy of typed configuration with some dotted names set to other values, all at once.
 
     Raises
     ------
@@ -110,9 +110,7 @@ def overlay(config: Any, changes: Mapping[str, Any], /) -> Any:
     >>> overlay(Window(), {"length": 5})
     Window(length=5, shift=0)
     """
-    for name, value in changes.items():
-        config = _replace(config, name.split("."), value, at="")
-    return config
+    return _replace(config, [(name.split("."), value) for name, value in changes.items()], at="")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -123,17 +121,27 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"Did you mean `{close[0]}`? {listing}" if close else listing
 
 
-def _replace(config: Any, path: list[str], value: Any, *, at: str) -> Any:
-    name, rest = path[0], path[1:]
-    here = _join(at, name)
+def _replace(config: Any, changes: Iterable[tuple[list[str], Any]], *, at: str) -> Any:
     hints = _hints(type(config))
-    if name not in hints:
-        raise ValueError(f"`{here}` is not a setting. {nearest(name, hints)}")
-    if rest:
-        value = _replace(getattr(config, name), rest, value, at=here)
-    else:
-        value = _suit(from_plain(value, at=here), hints[name], at=here)
-    return _construct(type(config), {**{k: getattr(config, k) for k in hints}, name: value}, at=at)
+    values = {name: getattr(config, name) for name in hints}
+    inside: dict[str, list[tuple[list[str], Any]]] = {}
+    for (name, *rest), value in changes:
+        here = _join(at, name)
+        if name not in hints:
+            raise ValueError(f"`{here}` is not a setting. {nearest(name, hints)}")
+        if rest:
+            inside.setdefault(name, []).append((rest, value))
+        else:
+            values[name] = _suit(from_plain(value, at=here), hints[name], at=here)
+    for name, others in inside.items():
+        here = _join(at, name)
+        if not dataclasses.is_dataclass(values[name]):
+            raise ValueError(
+                f"`{here}.{'.'.join(others[0][0])}` cannot be set, since `{here}` is "
+                f"{values[name]!r}."
+            )
+        values[name] = _replace(values[name], others, at=here)
+    return _construct(type(config), values, at=at)
 
 
 def _lookup(target: str, *, at: str) -> type:

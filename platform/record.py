@@ -157,7 +157,7 @@ class TrialRecord:
     @property
     def is_control(self) -> bool:
         """Whether it was trained on labels that are not real, and so is nothing to choose."""
-        return str(self.settings["datasets"].get("labels", "")).lower() == "permuted"
+        return str(self.settings.get("datasets", {}).get("labels", "")).lower() == "permuted"
 
     @property
     def decoder(self) -> str:
@@ -209,6 +209,8 @@ class SweepRecord:
         Trials that the sweep sets out to try, the baseline among them.
     trials
         In the order they began.
+    overrides
+        What its settings were composed from; empty if it was not begun from a command.
     """
 
     name: str
@@ -221,6 +223,7 @@ class SweepRecord:
     verdict: Verdict
     n_planned: int
     trials: tuple[TrialRecord, ...]
+    overrides: tuple[str, ...] = ()
 
     @property
     def is_over(self) -> bool:
@@ -352,6 +355,7 @@ def read_sweep(home: Path, name: str, /) -> SweepRecord:
         name=name,
         folder=folder,
         settings=plain["settings"],
+        overrides=tuple(plain.get("overrides", ())),
         dataset=plain["dataset"],
         plan=_plan(json.dumps(plain["plan"])),
         plan_hash=plain["plan_hash"],
@@ -450,7 +454,8 @@ def _lease(folder: Path) -> Iterator[None]:
 
 
 def _check_same(name: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
-    differing = sorted(key for key in here if there.get(key) != here[key])
+    said = {"overrides"}  # the same settings may be said in other words
+    differing = sorted(key for key in here if there.get(key) != here[key] and key not in said)
     if not differing:
         return
     if "settings" in differing:

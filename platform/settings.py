@@ -93,6 +93,8 @@ class SweepSettings:
         Folder of sweeps, models and cache; by default ``CALSWEEP_HOME``, or ``.calsweep``.
     tracking_uri
         MLflow's address; by default SQLite under ``home``.
+    overrides
+        What these settings were composed from, to be composed again.
     """
 
     trainables: Decoder
@@ -115,6 +117,7 @@ class SweepSettings:
     name: str = ""
     home: Path = field(default_factory=default_home)
     tracking_uri: str = ""
+    overrides: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.n_trials is not None and self.n_trials < 1:
@@ -179,7 +182,7 @@ class SweepSettings:
         return settings
 
 
-_ELSEWHERE = {"name", "home", "tracking_uri", "resources"}
+_ELSEWHERE = {"name", "home", "tracking_uri", "resources", "overrides"}
 
 
 def tracking_uri(home: Path, given: str = "", /) -> str:

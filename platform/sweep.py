@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from calsweep.datasets.dataset import Dataset, open_dataset
 from calsweep.datasets.fold import FoldPlan
@@ -28,10 +28,12 @@ from calsweep.platform.record import (
 from calsweep.platform.search import TrialPlan, search
 from calsweep.platform.settings import SweepSettings, cache_folder, open_cache, tracking_uri
 from calsweep.platform.storage import locate
-from calsweep.platform.tracking import TrackingThread
 from calsweep.platform.trial import warm_up
 from calsweep.search_spaces.space import ARM
 from calsweep.search_spaces.suggestion import Tuner, suggestions
+
+if TYPE_CHECKING:
+    from calsweep.platform.tracking import TrackingThread
 
 N_TRIALS = 20
 
@@ -169,6 +171,8 @@ def _plan(settings: SweepSettings, dataset: Dataset, folds: FoldPlan) -> TrialPl
 
 # What folds rest on: trials that differ in it cannot stand on one leaderboard.
 _SHARED = ("address", "target", "folds")
+# Labels are permuted as a control, which an arm may be and a search should not stumble over.
+_SEARCHED_NEVER = (*_SHARED, "labels")
 
 
 def _check_space(settings: SweepSettings) -> dict[str, tuple[Any, ...]]:
@@ -180,13 +184,14 @@ def _check_space(settings: SweepSettings) -> dict[str, tuple[Any, ...]]:
         Name of each searched setting to the values tried.
     """
     space = settings.search_spaces
-    of_arms = (space.settings({ARM: arm}) for arm in space.arms)
-    for name in {*space.axes, *itertools.chain(*of_arms)}:
-        if ".".join(name.split(".")[:2]) in {f"datasets.{shared}" for shared in _SHARED}:
-            raise ValueError(
-                f"`{name}` cannot be searched: all trials of a sweep share it. Run a sweep for "
-                "each value."
-            )
+    of_arms = itertools.chain(*(space.settings({ARM: arm}) for arm in space.arms))
+    for names, fixed in ((space.axes, _SEARCHED_NEVER), (of_arms, _SHARED)):
+        for name in names:
+            if ".".join(name.split(".")[:2]) in {f"datasets.{shared}" for shared in fixed}:
+                raise ValueError(
+                    f"`{name}` cannot be searched: all trials of a sweep share it. Run a sweep for "
+                    "each value."
+                )
     for name, axis in settings.search_spaces.axes.items():
         for value in axis.ends():
             settings.configuration({name: value})
@@ -206,6 +211,7 @@ def _description(
     manifest = dataset.manifest
     return {
         "settings": settings.intent,
+        "overrides": list(settings.overrides),
         "dataset": {
             "address": settings.datasets.address,
             "content_hash": plan.dataset_hash,
@@ -270,6 +276,9 @@ def _search(
 
 
 def _tracking(settings: SweepSettings) -> TrackingThread:
+    # MLflow takes seconds to import, in which the processes that train can start.
+    from calsweep.platform.tracking import TrackingThread
+
     uri = tracking_uri(settings.home, settings.tracking_uri)
     return TrackingThread(uri, home=settings.home, sweep=settings.sweep_name)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import getpass
+import math
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,7 @@ def fold_tags(fold: FoldRecord, /, *, parent: str) -> dict[str, str]:
         "calsweep.fold": str(fold.fold),
         "calsweep.fold_key": fold.key,
         "calsweep.fold_seed": str(fold.seed),
+        **({"calsweep.notes": "; ".join(fold.notes)[:_TAG_LENGTH]} if fold.notes else {}),
         **{
             f"calsweep.{name}": str(group)
             for name, group in {
@@ -183,16 +185,13 @@ def fold_figures(fold: FoldRecord, /) -> list[Figure]:
     ]
     final = {
         "best_epoch": fold.best_epoch,
-        "best_validation_loss": fold.validation.loss,
-        "best_validation_auc": fold.validation.auc,
-        "best_validation_accuracy": fold.validation.accuracy,
-        "test_loss": fold.test.loss,
-        "test_auc": fold.test.auc,
-        "test_accuracy": fold.test.accuracy,
+        **{f"best_validation_{name}": value for name, value in asdict(fold.validation).items()},
+        **{f"test_{name}": value for name, value in asdict(fold.test).items()},
         "n_windows": fold.n_windows,
         "train_seconds": fold.train_seconds,
     }
-    return curve + [Figure(name=name, value=float(value)) for name, value in final.items()]
+    known = {name: float(value) for name, value in final.items() if not math.isnan(value)}
+    return curve + [Figure(name=name, value=value) for name, value in known.items()]
 
 
 def trial_figures(trial: TrialRecord, /) -> list[Figure]:

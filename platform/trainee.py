@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,14 +13,13 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.optim import lr_scheduler
 
-from calsweep.datasets.split import FoldData, ShardedFrames
-from calsweep.platform.batch import Batch, Runs, draw, frames_of, share_of
+from calsweep.datasets.split import FoldData
+from calsweep.platform.batch import Batch, Runs
+from calsweep.platform.feed import Feed, Shares
 from calsweep.platform.training import Precision, Schedule, Training
 from calsweep.trainables.decoder import Decoder
 
 _LOG = logging.getLogger(__name__)
-_DRAWN_AHEAD = 1
-_FETCHED_AHEAD = 64
 _DTYPE = {Precision.BFLOAT16: torch.bfloat16, Precision.FLOAT16: torch.float16}
 
 
@@ -60,14 +56,6 @@ class Diverged(ArithmeticError):
             f"{self.learning_rate:g}: lower `training.learning_rate`, set `training.clip_norm`, or "
             "look at these recordings with `calsweep data check`."
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shares:
-    """Which of the processes that train a fold together this one is."""
-
-    rank: int = 0
-    world_size: int = 1
 
 
 class Trainee:
@@ -112,23 +100,56 @@ class Trainee:
         self._schedule = _schedule(self._optimizer, training, n_steps)
         is_half = training.precision is Precision.FLOAT16
         self._scaler = torch.amp.GradScaler(self._device.type, enabled=is_half)
+        self._feed = Feed(
+            part=data.train,
+            scaling=data.scaling,
+            window_length=data.window_length,
+            training=training,
+            device=self._device,
+            shares=shares,
+        )
         self._forward: nn.Module | Any = _Compiled(module) if training.compile else module
 
-    def train_epoch(self, batches: Sequence[Runs], /, *, epoch: int, seed: int) -> float:
+    def train_epoch(
+        self,
+        batches: Sequence[Runs],
+        /,
+        *,
+        epoch: int,
+        seed: int,
+        done_S: Tensor | None = None,
+        on_step: Callable[[Tensor], None] | None = None,
+    ) -> float:
         """Take a step for each batch and give the mean loss of its windows.
+
+        Parameters
+        ----------
+        batches
+            Of the epoch.
+        epoch, seed
+            By which what is random is drawn, step by step: training that goes on in the middle of
+            an epoch is the same.
+        done_S
+            Loss of the steps that were taken before, where training goes on.
+        on_step
+            Called after each step with the losses so far.
 
         Raises
         ------
         Diverged
             If a loss is not finite.
         """
-        # By epoch, not by what came before: an epoch that is trained again is the same.
-        torch.manual_seed(_number(seed, epoch, self._shares.rank))
-        mixing = np.random.default_rng([seed, epoch, self._shares.rank, 1])
         self._module.train()
         losses_S = torch.zeros(len(batches), dtype=torch.float64, device=self._device)
-        for step, (runs, pieces) in enumerate(self._drawn(batches)):
-            losses_S[step] = self._step(runs, pieces, mixing)
+        first = 0 if done_S is None else len(done_S)
+        if done_S is not None:
+            losses_S[:first] = done_S.to(self._device)
+        for step, pieces in enumerate(self._feed.batches(batches[first:]), start=first):
+            random = np.random.SeedSequence([seed, epoch, step, self._shares.rank])
+            torch.manual_seed(int(random.generate_state(1)[0]))
+            losses_S[step] = self._step(batches[step], pieces, np.random.default_rng(random))
+            if on_step:
+                on_step(losses_S[: step + 1])
         if self._shares.world_size > 1 and distributed.is_initialized():
             distributed.all_reduce(losses_S)
         self._check_finite(losses_S, batches, epoch=epoch)
@@ -183,40 +204,6 @@ class Trainee:
         if self._schedule and not isinstance(self._schedule, lr_scheduler.ReduceLROnPlateau):
             self._schedule.step()
         return losses
-
-    def _drawn(self, batches: Sequence[Runs]) -> Iterator[tuple[Runs, list[Batch]]]:
-        """Draw this process's share of each batch; images while the batch before is trained on."""
-        frames = self._data.train.frames
-        if not isinstance(frames, ShardedFrames):
-            yield from ((runs, self._draw(runs)) for runs in batches)
-            return
-        with ThreadPoolExecutor(1) as pool:
-            waiting: deque[Future[list[Batch]]] = deque()
-            try:
-                for step, runs in enumerate(batches):
-                    for later in batches[step + len(waiting) : step + 1 + _DRAWN_AHEAD]:
-                        waiting.append(pool.submit(self._draw, later))
-                    for later in batches[step + _FETCHED_AHEAD : step + _FETCHED_AHEAD + 1]:
-                        length = self._data.window_length
-                        frames.prefetch(frames_of(self._data.train, later, window_length=length))
-                    yield runs, waiting.popleft().result()
-            finally:
-                pool.shutdown(cancel_futures=True)
-
-    def _draw(self, runs: Runs) -> list[Batch]:
-        shares = self._shares
-        own = share_of(runs, rank=shares.rank, world_size=shares.world_size)
-        return [
-            draw(
-                self._data.train,
-                piece,
-                scaling=self._data.scaling,
-                run_length=self._training.run_length,
-                window_length=self._data.window_length,
-                device=self._device,
-            )
-            for piece in _pieces(own, self._training.accumulation)
-        ]
 
     def _loss(self, batch: Batch, mixing: np.random.Generator) -> Tensor:
         if not self._training.mixup:
@@ -306,26 +293,17 @@ def _schedule(
     optimizer: torch.optim.Optimizer, training: Training, n_steps: int
 ) -> lr_scheduler.LRScheduler | None:
     if training.schedule is Schedule.ONE_CYCLE:
+        total = n_steps + 1  # torch steps once when it begins
+        # Torch divides by the steps between the first and the last of the warm-up: here none.
+        warmup = 0.0 if training.warmup * total == 1 else training.warmup
         return lr_scheduler.OneCycleLR(
-            optimizer,
-            max_lr=training.learning_rate,
-            total_steps=n_steps + 1,  # torch steps once when it begins
-            pct_start=training.warmup,
+            optimizer, max_lr=training.learning_rate, total_steps=total, pct_start=warmup
         )
     if training.schedule is Schedule.COSINE:
         return lr_scheduler.CosineAnnealingLR(optimizer, T_max=n_steps)
     if training.schedule is Schedule.PLATEAU:
         return lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=5)
     return None
-
-
-def _pieces(runs: Runs, n: int) -> list[Runs]:
-    size = math.ceil(len(runs) / n)
-    return [runs[first : first + size] for first in range(0, len(runs), size)]
-
-
-def _number(*parts: int) -> int:
-    return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
 def _plain(state: dict[str, Any]) -> dict[str, Any]:

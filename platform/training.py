@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum
 
 from calsweep.trainables.losses import Criterion, inverse_frequency
@@ -108,25 +108,28 @@ class Training:
     epoch_fraction: float = 1.0
 
     def __post_init__(self) -> None:
+        value = asdict(self)
         for name in ("epochs", "accumulation"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name} >= 1` must hold, but got {getattr(self, name)}.")
+            if value[name] < 1:
+                raise ValueError(f"`{name} >= 1` must hold, but got {name}={value[name]}.")
         if self.run_length < 1 or self.batch_size < 1 or self.batch_size % self.run_length:
             raise ValueError(
                 "`batch_size` must be a positive multiple of `run_length`, "
                 f"but got {self.batch_size=}, {self.run_length=}."
             )
         for name in ("learning_rate", "focal_alpha"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"`{name} > 0` must hold, but got {getattr(self, name)}.")
+            if not 0 < value[name] < math.inf:
+                raise ValueError(f"`{name} > 0` must hold, but got {name}={value[name]}.")
         for name in ("weight_decay", "clip_norm", "patience", "focal_gamma", "mixup"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"`{name} >= 0` must hold, but got {getattr(self, name)}.")
+            if not 0 <= value[name] < math.inf:
+                raise ValueError(f"`{name} >= 0` must hold, but got {name}={value[name]}.")
         for name in ("label_smoothing", "warmup"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"`0 <= {name} < 1` must hold, but got {getattr(self, name)}.")
+            if not 0 <= value[name] < 1:
+                raise ValueError(f"`0 <= {name} < 1` must hold, but got {name}={value[name]}.")
         if not 0 < self.epoch_fraction <= 1:
-            raise ValueError(f"`0 < epoch_fraction <= 1` must hold, but got {self.epoch_fraction}.")
+            raise ValueError(
+                f"`0 < epoch_fraction <= 1` must hold, but got {self.epoch_fraction=}."
+            )
 
     def criterion(self, class_shares: Sequence[float], /) -> Criterion:
         """Give the training loss for labels whose classes have these shares."""

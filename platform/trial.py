@@ -162,8 +162,8 @@ def _train_worker(config: Mapping[str, Any]) -> None:
     import ray.train.torch
     import torch
 
+    from calsweep.platform.feed import Shares
     from calsweep.platform.fold_run import run_fold
-    from calsweep.platform.trainee import Shares
 
     task: FoldTask = config["task"]
     resources: Resources = config["resources"]

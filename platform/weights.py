@@ -44,6 +44,19 @@ def with_local_weights(decoder: _T, /, *, cache: Cache) -> _T:
     return dataclasses.replace(decoder, **changes) if changes else decoder  # type: ignore[type-var]
 
 
+def said_of(decoder: object, /) -> tuple[str, ...]:
+    """Give what a decoder says of where its training starts; most start at random and say nothing.
+
+    Examples
+    --------
+    >>> from calsweep.trainables.cnn import Cnn
+    >>> said_of(Cnn())
+    ('The CNN starts from random weights.',)
+    """
+    note = str(getattr(decoder, "note", ""))
+    return (note,) if note else ()
+
+
 def without_weights(decoder: _T, /) -> _T:
     """Give a decoder that starts from random weights, to be replaced by trained ones.
 

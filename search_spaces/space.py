@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-Value = bool | int | float | str
+Value = bool | int | float | str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +26,7 @@ class Choice:
     Attributes
     ----------
     choices
-        The values, without order.
+        The values, without order; ``None`` may be one.
     """
 
     choices: tuple[Value, ...]
@@ -112,6 +113,7 @@ class Range:
 
 Axis = Choice | Range
 ARM = "arm"
+_ARM_NAME = re.compile(r"[\w-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +127,8 @@ class Space:
         nested as deep as the setting lies.
     arms
         Names to settings that go together: what is compared where more than one setting tells two
-        decoders apart. Each is a value of its own axis, ``arm``.
+        decoders apart. Each is a value of its own axis, ``arm``. An arm says only what differs from
+        the settings that the search starts from.
 
     Examples
     --------
@@ -143,6 +146,19 @@ class Space:
     def __post_init__(self) -> None:
         if not self.axes:
             raise ValueError("a search space must vary at least one setting, but it varies none.")
+        wrong = [arm for arm in self.arms if not _ARM_NAME.fullmatch(arm)]
+        if wrong:
+            raise ValueError(
+                "an arm must be named by letters, digits, - and _, so that the command line can "
+                f"reach into it, but got {wrong[0]!r}."
+            )
+        alike = [
+            f"{one} and {other}"
+            for one, other in itertools.combinations(self.arms, 2)
+            if self.settings({ARM: one}) == self.settings({ARM: other})
+        ]
+        if alike:
+            raise ValueError(f"arms must differ, but {alike[0]} set the same.")
 
     @property
     def axes(self) -> dict[str, Axis]:

@@ -1,13 +1,17 @@
 """Recordings of five simulated mice, and a local Ray, for tests in several folders."""
 
+import contextlib
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
 import pytest
+import torch
 from botocore.config import Config
 
+from calsweep.datasets.cache import file_lock
 from calsweep.datasets.dataset import read_manifest
 from calsweep.datasets.manifest import Manifest
 from calsweep.datasets.shard import write_dataset
@@ -16,6 +20,17 @@ from calsweep.datasets.store import FolderStore
 from calsweep.datasets.transform import MinMax, Transforms
 from calsweep.datasets.view import View
 from calsweep.datasets.window import Window
+
+torch.set_num_threads(1)  # as folds train; several wait for each other where cores are busy
+
+
+_S3_LOCK = Path(tempfile.gettempdir()) / "calsweep-test-s3.lock"
+_S3_DEADLINE_S = 250.0
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with what takes long, so that no process is left with it at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @dataclass(frozen=True)
@@ -42,15 +57,26 @@ def mice(tmp_path_factory) -> Mice:
     return Mice(folder, read_manifest(FolderStore(folder)))
 
 
+def name_s3_service(monkeypatch):
+    """Set what a process needs to reach the S3 service, if there is one."""
+    if "CALSWEEP_TEST_S3" in os.environ:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", os.environ["CALSWEEP_TEST_S3"])
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test:tester")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+
 @pytest.fixture
 def s3(monkeypatch):
     """An empty bucket of the real S3 service that CALSWEEP_TEST_S3 names, and a client to it."""
     if "CALSWEEP_TEST_S3" not in os.environ:
         pytest.skip("CALSWEEP_TEST_S3 names no S3 endpoint")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", os.environ["CALSWEEP_TEST_S3"])
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test:tester")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    name_s3_service(monkeypatch)
+    with file_lock(_S3_LOCK, deadline_s=_S3_DEADLINE_S):  # tests of two processes take turns
+        yield from _bucket()
+
+
+def _bucket():
     config = Config(
         s3={"addressing_style": "path"},
         request_checksum_calculation="when_required",
@@ -64,10 +90,14 @@ def s3(monkeypatch):
     client.delete_bucket(Bucket="calsweep-test")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def local_ray():
+    """One Ray for all tests that train from this process: its workers start and import but once."""
     from calsweep.platform.cluster import cluster
     from calsweep.platform.resources import Resources
 
-    with cluster(Resources()):
+    with contextlib.ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            name_s3_service(monkeypatch)  # Ray's processes keep what they are started with
+            stack.enter_context(cluster(Resources()))
         yield

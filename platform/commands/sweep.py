@@ -5,12 +5,14 @@ from __future__ import annotations
 import click
 
 from calsweep.platform.commands.leaderboard import print_leaderboard
-from calsweep.platform.config import compose_settings, variants
+from calsweep.platform.config import compose_settings, experiments, unheard, variants
 from calsweep.platform.settings import default_home
 from calsweep.platform.sweep import run_sweep
 
 
 def _help() -> str:
+    width = max(map(len, experiments()))
+    listed = "\n".join(f"      {name:{width}}  {what}" for name, what in experiments().items())
     return f"""Train configurations on all folds and record everything.
 
     OVERRIDES are GROUP=VARIANT or DOTTED.NAME=VALUE:
@@ -27,6 +29,12 @@ def _help() -> str:
       training.epochs=30             datasets.window.length=31 ...
       datasets.folds.k_groups=5      datasets.mask.keep=NAME
       resources.num_workers=2        home=FOLDER  tracking_uri=URI
+      search_spaces.arms.ARM.training.epochs=1      in one arm (* for every arm)
+
+    Experiments repeat a comparison that a paper drew, +experiment=NAME datasets.address=ADDRESS:
+
+    \b
+{listed}
 
     A sweep that was interrupted goes on when the same command is given again.
     """
@@ -37,6 +45,8 @@ def _help() -> str:
 def sweep(overrides: tuple[str, ...]) -> None:
     """Compose, build, run."""
     settings = compose_settings(overrides)
+    for line in unheard(overrides, settings):
+        click.echo(f"Note: {line}", err=True)
     record = run_sweep(settings)
     print_leaderboard(record)
     home = f" --home {settings.home}" if settings.home != default_home() else ""

@@ -4,10 +4,10 @@
     python -m tests.benchmarks.streaming --hf-python hf/bin/python
     python -m tests.benchmarks.streaming --megabytes 6000 --cache-mb 512 --only stream-s3
 
-All read the same Parquet shards: images of 128 x 128 pixels of two bytes, and make of each frame a
-float window of three channels (the frame before, the frame, the frame after). The others read in
-order, and take their neighbors from the batch at hand without minding borders of recordings, which
-is less work than ours: calsweep shuffles, verifies each shard's SHA-256, and keeps trials apart.
+All read the same Parquet shards: images of 128 x 128 pixels of two bytes, and make floats of them,
+of which windows of three frames are views. The others read in order without minding borders of
+recordings, which is less work than ours: calsweep shuffles runs of eight windows (so it gives ten
+frames for eight windows), scales, verifies each shard's SHA-256, and keeps trials apart.
 Each arm runs in a process of its own, which tells the most memory it had.
 """
 
@@ -26,8 +26,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-
-from calsweep.datasets.stream import float_images
 
 ADDRESS = "s3://calsweep-bench/images"
 SIZE = 128
@@ -182,35 +180,57 @@ def get_object(names: list[str]) -> tuple[int, float]:
 
 
 def stream(how: str, folder: Path, place: str, *, cache_mb: float) -> tuple[int, float]:
+    import torch
+
     from calsweep.datasets.cache import Cache
     from calsweep.datasets.dataset import open_dataset
-    from calsweep.datasets.stream import ImageStream
+    from calsweep.datasets.image_frames import ImageFrames
+    from calsweep.datasets.split import Part, Scaling
+    from calsweep.datasets.window import Window, window_starts
+    from calsweep.platform.batch import epoch_batches
+    from calsweep.platform.feed import Feed, Shares
     from calsweep.platform.storage import locate
+    from calsweep.platform.training import Training
 
     with tempfile.TemporaryDirectory() as scratch:
         store = locate(ADDRESS if place == "s3" else str(folder))
         dataset = open_dataset(store, cache=Cache(Path(scratch)))
-        images = ImageStream(
-            manifest=dataset.manifest,
-            store=store,
-            cache=Cache(Path(scratch) / "cache", limit_mb=cache_mb),
-            trial_T=dataset.trial_T,
-            starts_W=np.arange(dataset.manifest.n_frames),
-            window_length=1,
-            batch_size=BATCH,
-            seed=0,
+        cache = Cache(Path(scratch) / "cache", limit_mb=cache_mb)
+        starts_W = np.concatenate(
+            [
+                span.start + window_starts(dataset.trial_T[span], window=Window(length=3))
+                for span in dataset.spans.values()
+            ]
         )
-        for epoch in range(2 if how == "stream-again" else 1):
+        training = Training(batch_size=BATCH, run_length=8)
+        part = Part(
+            frames=ImageFrames(dataset.manifest, store=store, cache=cache),
+            starts_W=starts_W,
+            targets_W=starts_W + 1,
+            labels_W=starts_W % 2,
+        )
+        feed = Feed(
+            part=part,
+            scaling=Scaling(
+                offset_N=np.zeros((SIZE, SIZE), np.float32),
+                scale_N=np.ones((SIZE, SIZE), np.float32),
+            ),
+            window_length=3,
+            training=training,
+            device=torch.device("cpu"),
+            shares=Shares(),
+        )
+        for epoch in range(1, 3 if how == "stream-again" else 2):
             begun = time.monotonic()
-            n = sum(len(batch.images()) for batch in images.epoch(epoch))
+            order = epoch_batches(part, training=training, seed=0, epoch=epoch)
+            n = sum(int(piece.weights_RK.sum()) for b in feed.batches(order) for piece in b)
             seconds = time.monotonic() - begun
         return n, seconds
 
 
 def windows(images_FHX: np.ndarray) -> np.ndarray:
-    """Make windows of three channels as calsweep does, borders left out of account."""
-    index = np.clip(np.arange(len(images_FHX))[:, None] + np.arange(-1, 2), 0, len(images_FHX) - 1)
-    return float_images(images_FHX, index=index)
+    """Make of a batch what calsweep does: floats, from which windows are views."""
+    return images_FHX.astype(np.float32)
 
 
 def ray_data(folder: Path, place: str, names: list[str]) -> tuple[int, float]:

@@ -2,10 +2,8 @@
 
 import contextlib
 import itertools
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +23,7 @@ from calsweep.platform.record import (
     sweeps_folder,
 )
 from calsweep.platform.score import Epoch, Score
+from calsweep.platform.settings import SweepSettings
 
 SUBJECTS = ("m1", "m2", "m3", "m4", "m5")
 RATE_HZ = 10.0
@@ -37,9 +36,9 @@ TRIALS = {
 }
 
 
-def composed(*overrides: str) -> dict[str, Any]:
+def composed(*overrides: str) -> SweepSettings:
     address = "datasets.address=s3://lab/tiny"
-    return compose_settings([address, "n_trials=2", *overrides]).intent
+    return compose_settings([address, "n_trials=2", *overrides])
 
 
 @dataclass
@@ -49,10 +48,11 @@ class SweepWriter:
     home: Path
     held: contextlib.ExitStack
     name: str = "tiny"
-    settings: Mapping[str, Any] = field(default_factory=lambda: composed("seed=7"))
+    settings: SweepSettings = field(default_factory=lambda: composed("seed=7"))
     subjects: tuple[str, ...] = SUBJECTS
     notes: tuple[str, ...] = ("Detrending looks 500 frames ahead.",)
     leaky: bool = False
+    changes: dict[str, object] = field(default_factory=dict)
     grouped: bool = True
 
     def plan(self) -> FoldPlan:
@@ -90,7 +90,8 @@ class SweepWriter:
             "recordings": [f"{subject}_a" for subject in self.subjects],
         }
         description = {
-            "settings": self.settings,
+            "settings": self.settings.intent,
+            "overrides": list(self.settings.overrides),
             "dataset": dataset,
             "plan": to_plain(self.plan()),
             "plan_hash": "f01d" * 16,
@@ -99,7 +100,7 @@ class SweepWriter:
             "n_planned": 3,
         }
         self._record = self.held.enter_context(Record(sweeps_folder(self.home) / self.name))
-        self._record.begin(description)
+        self._record.begin({**description, **self.changes})
 
     def trial(self, number: int, *, n_folds: int = 20, error: str = "") -> None:
         name, values, target, strength = TRIALS[number]

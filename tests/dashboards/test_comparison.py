@@ -85,7 +85,7 @@ def test_rocs_are_means_with_the_areas_of_folds(comparison, sweep):
     rocs = []
     for arm in rocs_shown(comparison):
         files = [read_predictions(sweep.fold_folder(fold)) for fold in arm.trial.folds]
-        rocs.append(ArmRocs(arm=arm, curves=[roc(f.label_W, f.probability_W) for f in files]))
+        rocs.append(ArmRocs(arm=arm, curves=[roc(f.label_W, f.probability) for f in files]))
     drawn = arm_rocs(comparison, rocs=rocs)
     assert [trace.name for trace in drawn.data] == ["baseline", "trial 2", "trial 1"]
     said = [annotation.text for annotation in drawn.layout.annotations]

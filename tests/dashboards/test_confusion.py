@@ -9,9 +9,8 @@ from calsweep.dashboards.confusion import (
     class_rocs,
     confusion_matrix,
     count_decoded,
-    is_binary,
-    read_classes,
 )
+from calsweep.dashboards.prediction import read_predictions
 from calsweep.dashboards.style import reading
 
 LABELS = [0, 0, 0, 1, 1, 2]
@@ -35,16 +34,16 @@ def three_classes(tmp_path):
 
 
 def test_three_classes_are_counted_by_the_most_probable(three_classes):
-    assert not is_binary(three_classes)
-    counts = count_decoded([read_classes(three_classes)])
+    assert read_predictions(three_classes).n_classes == 3
+    counts = count_decoded([read_predictions(three_classes)])
     assert counts.tolist() == [[2, 1, 0], [1, 1, 0], [0, 0, 1]]
 
 
 def test_two_classes_are_counted_at_one_half_as_accuracy_is(sweep):
     fold = sweep.trials[1].folds[3]
     folder = sweep.fold_folder(fold)
-    assert is_binary(folder)
-    counts = count_decoded([read_classes(folder)])
+    assert read_predictions(folder).n_classes == 2
+    counts = count_decoded([read_predictions(folder)])
     table = pq.read_table(folder / "predictions.parquet")
     label, decoded = table["label"].to_numpy(), table["probability"].to_numpy() > 0.5
     assert counts.tolist() == by_sklearn(label, decoded).tolist()
@@ -52,7 +51,7 @@ def test_two_classes_are_counted_at_one_half_as_accuracy_is(sweep):
 
 
 def test_folds_are_counted_together(three_classes):
-    fold = read_classes(three_classes)
+    fold = read_predictions(three_classes)
     assert count_decoded([fold, fold]).sum() == 12
 
 
@@ -70,7 +69,7 @@ def test_two_classes_say_where_they_are_divided():
 
 
 def test_each_class_has_a_curve_against_the_others(three_classes):
-    rocs = class_rocs([read_classes(three_classes)] * 2)
+    rocs = class_rocs([read_predictions(three_classes)] * 2)
     assert {name: len(curves) for name, curves in rocs.items()} == {
         "class 0": 2, "class 1": 2, "class 2": 2
     }  # fmt: skip

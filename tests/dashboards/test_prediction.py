@@ -18,7 +18,7 @@ def predictions(**labels: list[int]) -> Predictions:
         recording_W=np.array([name for name in labels for _ in labels[name]], dtype=object),
         frame_W=np.concatenate([np.arange(len(values)) + 15 for values in labels.values()]),
         label_W=np.concatenate([np.array(values) for values in labels.values()]),
-        probability_W=np.zeros(sum(map(len, labels.values()))),
+        probability_WC=np.full((sum(map(len, labels.values())), 2), 0.5),
     )
 
 
@@ -63,7 +63,7 @@ def test_frames_out_of_order_are_put_in_order():
         recording_W=np.array(["a", "a", "a"], dtype=object),
         frame_W=np.array([3, 1, 2]),
         label_W=np.array([1, 0, 1]),
-        probability_W=np.array([0.3, 0.1, 0.2]),
+        probability_WC=np.array([[0.7, 0.3], [0.9, 0.1], [0.8, 0.2]]),
     )
     stretch = choose_stretch(mixed)
     assert stretch.frame_W.tolist() == [1, 2, 3]
@@ -73,7 +73,7 @@ def test_frames_out_of_order_are_put_in_order():
 def test_stored_predictions_give_the_stored_figure(sweep):
     fold = sweep.trials[1].folds[4]
     stored = read_predictions(sweep.fold_folder(fold))
-    assert roc(stored.label_W, stored.probability_W).area == pytest.approx(fold.test.auc, abs=1e-3)
+    assert roc(stored.label_W, stored.probability).area == pytest.approx(fold.test.auc, abs=1e-3)
 
 
 def test_damaged_predictions_are_refused(writer):

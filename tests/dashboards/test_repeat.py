@@ -1,5 +1,6 @@
 import json
 import shlex
+from dataclasses import replace
 
 import pytest
 
@@ -34,24 +35,52 @@ from calsweep.platform.config import compose_settings
         (["datasets/masks=random_units", "datasets.mask.seed=3"], "datasets/masks=random_units"),
         (["search_spaces=mask"], "search_spaces=mask"),
         (["datasets.address=s3://lab/m1"], "datasets.address=s3://lab/m1"),
+        (["+experiment=widefield_controls"], "+experiment=widefield_controls"),
+        (["+experiment=widefield_cnn_rnn"], "+experiment=widefield_cnn_rnn"),
+        (["+experiment=footsteps_ablation"], "+experiment=footsteps_ablation"),
+        (["+experiment=footsteps"], "+experiment=footsteps"),
+        (
+            ["+experiment=footsteps", "search_spaces.arms.*.training.epochs=2"],
+            "search_spaces.arms.*.training.epochs=2",
+        ),
+        (
+            ["+experiment=footsteps", "datasets/folds=time_blocks", "training.epochs=3"],
+            "datasets/folds=time_blocks",
+        ),
+        (
+            ["+experiment=widefield_cnn_rnn", "~search_spaces.arms.CNN-LSTM"],
+            "~search_spaces.arms.CNN-LSTM",
+        ),
     ],
 )
-def test_command_composes_the_same_settings(overrides, told):
-    settings = compose_settings(["datasets.address=data/m1", *overrides])
-    recorded = json.loads(json.dumps(settings.intent))
-    command = command_to_repeat(recorded, name="again")
-    program, verb, *found = shlex.split(command)
+def test_command_composes_the_same_settings(overrides, told, sweep):
+    given = ["datasets.address=data/m1", "home=here", "name=first", *overrides]
+    settings = compose_settings(given)
+    intent = json.loads(json.dumps(settings.intent))
+    address = intent["datasets"]["address"]
+    record = replace(
+        sweep,
+        settings=intent,
+        overrides=settings.overrides,
+        dataset={**sweep.dataset, "address": address},
+    )
+    program, verb, *found = shlex.split(command_to_repeat(record, name="again"))
     assert (program, verb) == ("calsweep", "sweep")
     assert any(told in override for override in found)
+    assert not any(override.startswith("home=") for override in found)
     again = compose_settings(found)
-    assert json.loads(json.dumps(again.intent)) == recorded
+    assert json.loads(json.dumps(again.intent)) == intent
     assert again.sweep_name == "again"
 
 
-def test_settings_of_another_version_have_no_command():
-    settings = compose_settings(["datasets.address=m1"]).intent
-    assert command_to_repeat({**settings, "no_such_setting": 1}, name="again") == ""
+def test_settings_of_another_version_have_no_command(sweep):
+    settings = compose_settings(["datasets.address=m1"])
+    other = {**settings.intent, "no_such_setting": 1}
+    record = replace(sweep, settings=other, overrides=settings.overrides)
+    assert command_to_repeat(record, name="again") == ""
+    unknown = replace(record, settings=settings.intent, overrides=("training.no_such=1",))
+    assert command_to_repeat(unknown, name="again") == ""
 
 
-def test_settings_without_a_dataset_have_no_command():
-    assert command_to_repeat({"seed": 1}, name="again") == ""
+def test_sweep_that_was_begun_from_code_has_no_command(sweep):
+    assert command_to_repeat(replace(sweep, overrides=()), name="again") == ""

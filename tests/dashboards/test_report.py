@@ -24,7 +24,7 @@ from calsweep.platform.leaderboard import nested_choice
 CHROMIUM = Path("/usr/bin/chromium")
 MEBIBYTE = 2**20
 OF_ARMS = ["spread", "boxes", "differences", "arm-rocs"]
-OF_ONE = ["matrix", "roc", "confusion", "learning", "stretch"]
+OF_ONE = ["matrix", "roc", "confusion", "calibration", "learning", "stretch"]
 EVERY_FIGURE = [*OF_ARMS, *OF_ONE]
 
 
@@ -122,14 +122,15 @@ def test_every_figure_is_there_and_is_explained(page):
 def test_comparison_stands_with_its_tests_and_the_sentence(page, sweep):
     arms = default_arms(sweep)
     pair = compare(arms, reference=default_reference(arms)).pairs[0]
-    row = [cell.strip() for cell in page.rows[-3]]
+    first = next(i for i, row in enumerate(page.rows) if "median 0.991" in str(row))
+    row = [cell.strip() for cell in page.rows[first]]
     assert row[0].startswith("trial 1")
     assert "median 0.991, quartiles 0.983 to 0.996" in row[0]
     assert row[1] == f"{pair.mean_difference:+.3f}"
     assert row[2] == f"{pair.sign_flip.low:+.3f} to {pair.sign_flip.high:+.3f}"
     assert row[3:5] == ["< 0.001 *", "< 0.001 *"]
     assert row[6] == "0.125"
-    assert page.rows[-1][1].startswith("what the others are compared with")
+    assert page.rows[first + 2][1].startswith("what the others are compared with")
     assert "With 5 animals the smallest p the sign-flip test can give is 0.062" in page.text
     assert "93.8% interval over animals" in page.text
 
@@ -161,7 +162,7 @@ def test_three_classes_have_a_curve_each_and_no_stretch(writer):
         table = table.drop_columns(["probability", "label"]).append_column("label", pa.array(label))
         pq.write_table(table, path, write_page_checksum=True)
     page = Page(write_report(sweep, written.home / "report.html"))
-    assert list(page.figures) == ["spread", "matrix", "roc", "confusion", "learning"]
+    assert list(page.figures) == ["spread", "matrix", "roc", "confusion", "calibration", "learning"]
     assert [t["name"] for t in page.figures["roc"]["data"]] == ["class 0", "class 1", "class 2"]
     assert len(page.figures["confusion"]["data"][0]["text"]) == 3
 
@@ -195,16 +196,34 @@ def test_method_and_notes_are_told(page):
     assert "5 groups of animals, 20 folds" in page.text
     assert "seed 7; calsweep 0.1.0+abc" in page.text
     assert "Detrending looks 500 frames ahead." in page.text
-    assert "calsweep sweep trainables=gru datasets=widefield" in page.text
-    assert "datasets.address=s3://lab/tiny" in page.text
-    assert "seed=7 name=tiny-again" in page.text
+    assert "calsweep sweep datasets.address=s3://lab/tiny n_trials=2 seed=7 name=tiny-again" in (
+        page.text
+    )
 
 
 def test_settings_that_cannot_be_composed_are_pointed_to(writer):
-    written = writer(settings={"seed": 7, "datasets": {}, "from": "another version"})
+    other = {"seed": 7, "datasets": {}, "from": "another version"}
+    written = writer(changes={"settings": other, "overrides": ["no.such=1"]})
     written.begin()
     page = Page(write_report(written.read(), written.home / "report.html"))
     assert "The settings it was made with are in sweep.json" in page.text
+
+
+def test_notes_of_folds_are_told_once_with_their_folds(writer):
+    written = writer()
+    written.begin()
+    written.trial(0)
+    sweep = written.read()
+    trial = sweep.trials[0]
+    folds = [
+        dataclasses.replace(f, notes=("Starts at random.", *(["Short."] if i in (3, 5) else [])))
+        for i, f in enumerate(trial.folds)
+    ]
+    noted = dataclasses.replace(sweep, trials=(dataclasses.replace(trial, folds=tuple(folds)),))
+    page = Page(write_report(noted, written.home / "report.html"))
+    assert page.text.count("Starts at random.") == 1
+    assert "Training of baseline: Starts at random." in page.text
+    assert "Training of baseline: fold 3, 5: Short." in page.text
 
 
 def test_nothing_is_fetched(page, path):
@@ -231,7 +250,7 @@ def test_hostile_names_are_only_text(writer):
     out = write_report(written.read(), written.home / "report.html")
     page = Page(out)
     assert "img" not in page.tags
-    assert page.tags.count("script") == 8  # six figures, Plotly, the page's own
+    assert page.tags.count("script") == 9  # seven figures, Plotly, the page's own
     assert hostile in page.text
     assert html.escape(hostile) in out.read_text()
     assert "<script>alert" not in out.read_text()
@@ -280,7 +299,7 @@ def test_failed_trial_shows_its_error(writer):
 
 
 def test_controls_and_leaks_are_marked(writer):
-    settings = compose_settings(["datasets.address=m1", "datasets.labels=permuted"]).intent
+    settings = compose_settings(["datasets.address=m1", "datasets.labels=permuted"])
     written = writer(settings=settings, leaky=True)
     written.begin()
     page = Page(write_report(written.read(), written.home / "report.html"))

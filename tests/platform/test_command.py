@@ -138,7 +138,7 @@ def test_label_with_one_class_is_told(calsweep, tmp_path):
     write_dataset(recordings, folder=tmp_path / "resting")
     code, _, err = calsweep("sweep", f"datasets.address={tmp_path / 'resting'}")
     assert code == 2
-    assert "`target` must have both classes, 0 and 1, but 'run' is 0 in all 1500 frames" in err
+    assert "`target` must have two classes or more, but 'run' is 0 in all 1500 frames" in err
     assert not (tmp_path / ".calsweep" / "sweeps").exists()
 
 

@@ -25,8 +25,8 @@ def free_port():
         return listener.getsockname()[1]
 
 
-@pytest.fixture
-def head(tmp_path):
+@pytest.fixture(scope="module")
+def head():
     """Start a Ray head on ports of its own; end it and only it."""
     temp = Path("/tmp") / f"calsweep-ray-{os.getpid()}"  # sockets need a short path
     port, dashboard = free_port(), free_port()
@@ -69,14 +69,16 @@ def test_job_sweeps_as_the_command_line_does(head, mice, tmp_path):
         f"datasets.address={mice.folder}",
         "datasets.window.length=11",
         "training.epochs=1",
-        "n_trials=2",
+        "training.batch_size=64",
+        "baseline_training.epochs=1",
+        "n_trials=1",
         "name=job",
     )  # fmt: skip
     assert run.returncode == 0, run.stdout + run.stderr
     assert "Honest figure: test AUC" in run.stdout
     sweep = read_sweep(tmp_path, "job")
-    assert [trial.state for trial in sweep.trials] == [TrialState.DONE] * 3
-    assert [len(trial.folds) for trial in sweep.trials] == [20, 20, 20]
+    assert [trial.state for trial in sweep.trials] == [TrialState.DONE] * 2
+    assert [len(trial.folds) for trial in sweep.trials] == [20, 20]
 
 
 def test_job_with_a_home_that_would_vanish_is_refused(head, mice):

@@ -380,7 +380,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("setting", "message"),
         [
-            ({"epochs": 0}, "`epochs >= 1` must hold, but got 0"),
+            ({"epochs": 0}, "`epochs >= 1` must hold, but got epochs=0"),
             ({"batch_size": 100, "run_length": 8}, "positive multiple of `run_length`"),
             ({"run_length": 0}, "positive multiple of `run_length`"),
             ({"learning_rate": 0.0}, "`learning_rate > 0` must hold"),

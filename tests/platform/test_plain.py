@@ -4,11 +4,16 @@ import json
 
 import pytest
 
+from calsweep.datasets.view import View
 from calsweep.datasets.window import Window
 from calsweep.platform.plain import content_hash, from_plain, overlay, to_plain
 from calsweep.platform.resources import Resources
+from calsweep.platform.settings import Settings
 from calsweep.platform.training import Training
+from calsweep.trainables.linear import Linear
 from calsweep.trainables.recurrent import Cell, Recurrent
+
+VIEW = View(address="m1", target="run")
 
 
 def test_round_trip_through_json():
@@ -21,6 +26,23 @@ def test_round_trip_through_json():
 
 def test_overlay_changes_only_what_it_names():
     assert overlay(Window(length=31, shift=5), {"length": 7}) == Window(length=7, shift=5)
+
+
+def test_overlay_changes_all_at_once():
+    """Batches of 12 do not suit runs of 8, nor batches of 256 runs of 3, but both together do."""
+    changed = overlay(Training(), {"batch_size": 12, "run_length": 3})
+    assert (changed.batch_size, changed.run_length) == (12, 3)
+
+
+def test_overlay_reaches_into_what_it_sets_whole():
+    plain = Settings(trainables=Linear(), datasets=VIEW, training=Training())
+    gru = {"trainables.n_hidden": 3, "trainables": Recurrent(cell=Cell.GRU)}
+    assert overlay(plain, gru).trainables == Recurrent(cell=Cell.GRU, n_hidden=3)
+
+
+def test_overlay_of_what_is_not_there_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"`transforms.detrend.length_frames` cannot be set"):
+        overlay(VIEW, {"transforms.detrend.length_frames": 3})
 
 
 def test_hash_depends_on_values_alone():

@@ -56,8 +56,8 @@ def mean_test_auc(place, *, decoder=None, labels=Labels.OBSERVED, every=1):
 
 
 def test_gru_decodes_mice_never_seen_and_beats_the_linear_baseline(place):
-    gru = mean_test_auc(place, every=2)
-    linear = mean_test_auc(place, decoder="linear", every=2)
+    gru = mean_test_auc(place, every=4)  # each mouse tests once
+    linear = mean_test_auc(place, decoder="linear", every=4)
     assert gru > 0.93
     assert linear > 0.8  # it is given its best, too
     assert gru > linear

@@ -1,12 +1,14 @@
 """A whole sweep from the shell: its record, MLflow, promotion, prediction, and going on."""
 
+import contextlib
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ import pytest
 
 from calsweep.datasets.store import FolderStore
 from calsweep.platform.arm import default_arms, default_reference
+from calsweep.platform.command import main
 from calsweep.platform.comparison import Method, compare, frames_ratio
 from calsweep.platform.leaderboard import leaderboard, nested_choice
 from calsweep.platform.record import TrialState, read_sweep
@@ -24,17 +27,51 @@ ROOT = Path(__file__).parent.parent.parent
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-def calsweep(*arguments, home, check=True, env=None, timeout=400):
+def shell(*arguments, home):
+    """Run a command in a process of its own, with a Ray of its own."""
     run = subprocess.run(
         [sys.executable, "-m", "calsweep.platform", *map(str, arguments)],
         cwd=ROOT,
-        env={**os.environ, "CALSWEEP_HOME": str(home), **(env or {})},
+        env={**os.environ, "CALSWEEP_HOME": str(home)},
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=400,
     )
-    assert not check or run.returncode == 0, run.stdout + run.stderr
-    return run
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+@contextlib.contextmanager
+def running(mice, home):
+    """Run a sweep in a process of its own that can be interrupted or killed."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "calsweep.platform", *small(mice, home)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    ) as process:  # fmt: skip
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def calsweep(*arguments, home, code=0):
+    """Run a command in this process; a sweep attaches to the Ray of `local_ray`."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as monkeypatch, pytest.raises(SystemExit) as ended:
+        monkeypatch.setenv("CALSWEEP_HOME", str(home))
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            main([str(argument) for argument in arguments])
+    assert ended.value.code == code, out.getvalue() + err.getvalue()
+    return Said(out.getvalue(), err.getvalue())
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command printed."""
+
+    out: str
+    err: str
 
 
 def small(mice, home, *more):
@@ -64,8 +101,7 @@ def ask_mlflow(home, monkeypatch):
 @pytest.fixture(scope="module")
 def home(mice, tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
-    run = calsweep(*small(mice, home), home=home)
-    (home / "shown.txt").write_text(run.stdout)
+    (home / "shown.txt").write_text(shell(*small(mice, home), home=home))
     return home
 
 
@@ -210,10 +246,10 @@ def test_promoted_model_is_the_best_fold_by_validation_and_predicts(
 
     best = leaderboard(swept)[0].trial
     fold = max(best.folds, key=lambda f: f.validation.auc)
-    shown = calsweep("promote", "small", "--name", "runner", home=home).stdout
+    shown = calsweep("promote", "small", "--name", "runner", home=home).out
     assert f"fold {fold.fold} " in shown
     assert "models:/runner@champion is version 1" in shown
-    again = calsweep("promote", "small", "--name", "runner", home=home).stdout
+    again = calsweep("promote", "small", "--name", "runner", home=home).out
     assert "is version 1" in again  # the same fold is not registered twice
 
     out = tmp_path / "out.parquet"
@@ -242,62 +278,55 @@ def test_promoted_model_is_the_best_fold_by_validation_and_predicts(
 
 
 def test_report_is_written(home):
-    shown = calsweep("report", "small", home=home).stdout
+    shown = calsweep("report", "small", home=home).out
     path = home / "sweeps/small/report.html"
     assert str(path) in shown
     assert path.stat().st_size > 1_000_000
 
 
-def test_same_seed_gives_the_same_fold_table(mice, swept, tmp_path):
+def test_same_seed_gives_the_same_fold_table(mice, swept, tmp_path, local_ray):
     calsweep(*small(mice, tmp_path), home=tmp_path)
     assert fold_table(read_sweep(tmp_path, "small")) == fold_table(swept)
 
 
-def test_dataset_on_s3_sweeps_with_only_its_address_changed(s3, mice, swept, tmp_path):
+def test_dataset_on_s3_sweeps_with_only_its_address_changed(s3, mice, swept, tmp_path, local_ray):
     address = "s3://calsweep-test/mice"
     publish(mice.folder, address=address)
     run = calsweep(*small(mice, tmp_path, f"datasets.address={address}"), home=tmp_path)
     assert fold_table(read_sweep(tmp_path, "small")) == fold_table(swept)
-    assert "testing" not in run.stdout + run.stderr
+    assert "testing" not in run.out + run.err
     everything = [p.read_bytes() for p in tmp_path.rglob("*.json*")]
     assert not any(b"test:tester" in text for text in everything)
-    shown = calsweep("data", "check", address, home=tmp_path).stdout
+    shown = calsweep("data", "check", address, home=tmp_path).out
     assert "Whole: 1 shards" in shown
 
 
 def test_same_command_attaches_and_trains_nothing(home, mice, swept):
     before = {path: path.stat().st_mtime_ns for path in (home / "sweeps/small/folds").iterdir()}
     run = calsweep(*small(mice, home), home=home)
-    assert "run to its end before; nothing to train" in run.stdout
+    assert "run to its end before; nothing to train" in run.out
     after = {path: path.stat().st_mtime_ns for path in (home / "sweeps/small/folds").iterdir()}
     assert after == before
     assert fold_table(read_sweep(home, "small")) == fold_table(swept)
 
 
 def test_other_settings_under_the_same_name_are_refused(home, mice, swept):
-    run = calsweep(*small(mice, home, "training.learning_rate=0.5"), home=home, check=False)
-    assert run.returncode == 2
-    assert run.stderr.strip().splitlines() == [
+    run = calsweep(*small(mice, home, "training.learning_rate=0.5"), home=home, code=2)
+    assert run.err.strip().splitlines() == [
         "calsweep: The sweep 'small' is there already and has other settings "
         "(training.learning_rate); it is left as it is: give another `name=`."
     ]
     assert fold_table(read_sweep(home, "small")) == fold_table(swept)
 
 
-def test_killed_sweep_goes_on_and_ends_as_one_that_was_not(mice, swept, tmp_path, monkeypatch):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "calsweep.platform", *small(mice, tmp_path)],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+def test_killed_sweep_goes_on_and_ends_as_one_that_was_not(
+    mice, swept, tmp_path, monkeypatch, local_ray
+):
     folds = tmp_path / "sweeps/small/folds"
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and n_folds(folds) < 25:
-        time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    with running(mice, tmp_path) as process:
+        wait_until(lambda: n_folds(folds) >= 25)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
     trained = {path.name: path.stat().st_mtime_ns for path in folds.glob("[!.]*")}
     assert 25 <= len(trained) < 60
     calsweep(*small(mice, tmp_path), home=tmp_path)
@@ -313,50 +342,59 @@ def test_killed_sweep_goes_on_and_ends_as_one_that_was_not(mice, swept, tmp_path
     assert set(runs.status) == {"FINISHED"}
 
 
-def test_interrupted_sweep_says_so_and_is_no_success(mice, tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "calsweep.platform", *small(mice, tmp_path)],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and n_folds(tmp_path / "sweeps/small/folds") < 3:
+@dataclass(frozen=True)
+class Interrupted:
+    """A sweep that a second process asked for while it ran, and that Ctrl-C ended."""
+
+    pid: int
+    second: Said
+    code: int
+    out: str
+    err: str
+    n_trained: int
+
+
+@pytest.fixture(scope="module")
+def interrupted(mice, tmp_path_factory):
+    home = tmp_path_factory.mktemp("interrupted")
+    with running(mice, home) as process:
+        wait_until((home / "sweeps/small/sweep.json").exists)
+        second = calsweep(*small(mice, home), home=home, code=2)
+        wait_until(lambda: n_folds(home / "sweeps/small/folds") >= 3)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    trained = n_folds(home / "sweeps/small/folds")
+    return Interrupted(process.pid, second, process.returncode, out, err, trained)
+
+
+def test_running_sweep_is_refused_to_a_second_process(interrupted):
+    assert f":{interrupted.pid} just now" in interrupted.second.err
+
+
+def test_interrupted_sweep_says_so_and_is_no_success(interrupted):
+    assert interrupted.code == 130, interrupted.out + interrupted.err
+    assert "the same command goes on from there" in interrupted.err
+    assert 3 <= interrupted.n_trained < 60
+
+
+def wait_until(is_so):
+    deadline = time.monotonic() + 120
+    while not is_so():
+        assert time.monotonic() < deadline, "it never came to it"
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, out + err
-    assert "the same command goes on from there" in err
-    trained = n_folds(tmp_path / "sweeps/small/folds")
-    assert 3 <= trained < 60
 
 
 def n_folds(folder):
     return sum(1 for path in folder.glob("[!.]*")) if folder.exists() else 0
 
 
-def test_running_sweep_is_refused_to_a_second_process(mice, tmp_path):
-    first = subprocess.Popen(
-        [sys.executable, "-m", "calsweep.platform", *small(mice, tmp_path)],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not (tmp_path / "sweeps/small/sweep.json").exists():
-        time.sleep(0.1)
-    second = calsweep(*small(mice, tmp_path), home=tmp_path, check=False)
-    os.killpg(first.pid, signal.SIGKILL)
-    first.wait()
-    assert second.returncode == 2
-    assert f":{first.pid} just now" in second.stderr
-
-
-def test_failing_configuration_is_recorded_and_the_rest_goes_on(mice, tmp_path):
+def test_failing_configuration_is_recorded_and_the_rest_goes_on(mice, tmp_path, local_ray):
     """A window of 901 frames does not fit into recordings of 900; 11 does."""
     run = calsweep(
         *small(
             mice,
             tmp_path,
+            "datasets/folds=leave_one_animal_out",
             "tuner=grid",
             "search_spaces=window",
             "search_spaces.datasets.window.length.choices=[901,11]",
@@ -374,14 +412,15 @@ def test_failing_configuration_is_recorded_and_the_rest_goes_on(mice, tmp_path):
     assert "901" in sweep.trials[1].error
     assert "split_fold" in (tmp_path / "sweeps/small/errors/trial-1.txt").read_text()
     assert sweep.is_over  # settings that cannot be trained are not tried again
-    assert "trial 1 failed" in run.stdout
+    assert "trial 1 failed" in run.out
 
 
-def test_random_search_and_grid_try_what_they_should(mice, tmp_path):
+def test_random_search_and_grid_try_what_they_should(mice, tmp_path, local_ray):
     calsweep(
         *small(
             mice,
             tmp_path,
+            "datasets/folds=leave_one_animal_out",
             "tuner=grid",
             "n_trials=null",
             "search_spaces=window",

@@ -13,13 +13,15 @@ from torch import nn
 from calsweep.datasets.split import FoldData, Part, Scaling
 from calsweep.platform import trainee as module
 from calsweep.platform.checkpoint import Checkpoint
+from calsweep.platform.feed import Shares
 from calsweep.platform.loop import train_fold
-from calsweep.platform.trainee import Diverged, Shares, Trainee
+from calsweep.platform.trainee import Diverged, Trainee
 from calsweep.platform.training import ClassWeights, Precision, Schedule, Training
 from calsweep.trainables.linear import Linear
 from calsweep.trainables.losses import Criterion
 from calsweep.trainables.recurrence import Cell
 from calsweep.trainables.recurrent import Recurrent, RecurrentModule
+from calsweep.trainables.stacked_lstm import StackedLSTM
 
 LENGTH = 5
 GRU = Recurrent(cell=Cell.GRU, n_hidden=4)
@@ -92,6 +94,13 @@ class TestSchedule:
         assert np.all(np.diff(found[:29]) > 0)
         assert np.all(np.diff(found[31:]) < 0)
 
+    @pytest.mark.parametrize("n_steps", [1, 2, 3, 4, 7])
+    def test_one_cycle_of_few_steps_has_a_rate_for_each(self, n_steps):
+        training = replace(QUICK, schedule=Schedule.ONE_CYCLE, learning_rate=1.0, warmup=0.25)
+        found = rates(training, n_steps=n_steps)
+        assert len(found) == n_steps
+        assert all(0 < rate <= 1 for rate in found)
+
     def test_cosine_falls_by_half_at_half(self):
         training = replace(QUICK, schedule=Schedule.COSINE, learning_rate=1.0)
         found = rates(training, n_steps=100)
@@ -135,7 +144,7 @@ class TestSteps:
             )
             trainee._optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
             batch = module_batches(data)[0]
-            trainee._step(batch, trainee._draw(batch), np.random.default_rng(0))
+            trainee._step(batch, *trainee._feed.batches([batch]), np.random.default_rng(0))
             moved = [
                 (now - then).flatten() for now, then in zip(layer.parameters(), before, strict=True)
             ]
@@ -229,11 +238,36 @@ class TestCheckpoint:
         resumed = train_fold(
             GRU, data=fold_data(), training=training, seed=0, checkpoint=checkpoint
         )
-        # It was killed before it could keep epoch 5.
-        assert (whole.first_epoch, resumed.first_epoch) == (1, 5)
+        assert (whole.first_epoch, resumed.first_epoch) == (1, 6)
         assert resumed.curve == whole.curve
         assert resumed.n_windows_trained == whole.n_windows_trained
         assert np.array_equal(resumed.test_probability_WC, whole.test_probability_WC)
+        assert all(torch.equal(w, resumed.state_dict[k]) for k, w in whole.state_dict.items())
+
+    @pytest.mark.parametrize("step", [1, 5, 12])
+    def test_killed_in_the_middle_of_an_epoch_it_goes_on_there(self, tmp_path, step, monkeypatch):
+        training = replace(QUICK, schedule=Schedule.ONE_CYCLE, mixup=0.2)
+        deep = StackedLSTM(n_hidden=4, n_connected=(4, 3))  # with dropout and batch normalization
+        whole = train_fold(deep, data=fold_data(), training=training, seed=0)
+        checkpoint = Checkpoint(path=tmp_path / "c", every_s=0.0)
+        take = Trainee._step
+        taken = []
+
+        def until(*arguments):
+            if len(taken) == step:
+                raise Killed
+            taken.append(take(*arguments))
+            return taken[-1]
+
+        monkeypatch.setattr(Trainee, "_step", until)
+        with pytest.raises(Killed):
+            curve(training, decoder=deep, checkpoint=checkpoint)
+        monkeypatch.setattr(Trainee, "_step", take)
+        resumed = train_fold(
+            deep, data=fold_data(), training=training, seed=0, checkpoint=checkpoint
+        )
+        assert resumed.first_epoch == 1 + step // 7
+        assert resumed.curve == whole.curve
         assert all(torch.equal(w, resumed.state_dict[k]) for k, w in whole.state_dict.items())
 
     def test_one_that_is_not_whole_is_left_aside(self, tmp_path):
@@ -317,7 +351,7 @@ def module_batches(data):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"accumulation": 0}, "`accumulation >= 1` must hold, but got 0"),
+        ({"accumulation": 0}, "`accumulation >= 1` must hold, but got accumulation=0"),
         ({"warmup": 1.0}, "`0 <= warmup < 1` must hold"),
         ({"clip_norm": -1.0}, "`clip_norm >= 0` must hold"),
         ({"patience": -1}, "`patience >= 0` must hold"),

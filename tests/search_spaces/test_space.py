@@ -3,7 +3,7 @@
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from calsweep.platform.config import compose_settings, variants
+from calsweep.platform.config import compose_settings, unheard, variants
 from calsweep.search_spaces.space import Choice, Range, Space
 
 
@@ -118,3 +118,84 @@ def test_every_space_varies_settings_that_are_there(name):
     for setting, axis in settings.search_spaces.axes.items():
         for value in axis.ends():
             settings.configuration({setting: value})
+
+    @pytest.mark.parametrize(
+        ("arms", "message"),
+        [
+            (
+                {"one": {"training": {"epochs": 2}}, "two": {"training": {"epochs": 2}}},
+                "one and two",
+            ),
+            ({"a.b": {}, "c": {"training": {"epochs": 2}}}, "but got 'a.b'"),
+        ],
+    )
+    def test_arms_that_cannot_be_told_apart_are_refused(self, arms, message):
+        with pytest.raises(ValueError, match=message):
+            Space(arms=arms)
+
+
+class TestArmsOnTheCommandLine:
+    ARMS = (
+        "search_spaces=empty",
+        "search_spaces.arms.plain={}",
+        "search_spaces.arms.lstm={trainables: {_target_: calsweep.trainables.recurrent.Recurrent,"
+        " cell: lstm, n_hidden: 4}, training: {epochs: 9}}",
+        "datasets.address=m1",
+    )
+
+    def trained(self, *overrides):
+        settings = compose_settings([*self.ARMS, *overrides])
+        return {arm: settings.configuration({"arm": arm}) for arm in settings.search_spaces.arms}
+
+    def test_setting_reaches_the_arms_that_do_not_set_it_themselves(self):
+        found = self.trained("training.epochs=3", "training.batch_size=64")
+        assert [s.training.epochs for s in found.values()] == [3, 9]
+        assert [s.training.batch_size for s in found.values()] == [64, 64]
+
+    def test_override_of_an_arm_reaches_into_it(self):
+        found = self.trained(
+            "search_spaces.arms.lstm.training.epochs=1",
+            "search_spaces.arms.lstm.trainables.n_hidden=2",
+        )
+        assert [s.training.epochs for s in found.values()] == [30, 1]
+        assert found["lstm"].trainables.n_hidden == 2
+
+    def test_override_of_a_star_reaches_into_every_arm(self):
+        found = self.trained("search_spaces.arms.*.training.epochs=2")
+        assert [s.training.epochs for s in found.values()] == [2, 2]
+
+    def test_override_may_change_an_arm_that_names_a_variant(self):
+        settings = compose_settings(
+            ["+experiment=footsteps", "datasets.address=m1",
+             "search_spaces.arms.LSTM.trainables.n_hidden=8"]
+        )  # fmt: skip
+        assert settings.configuration({"arm": "LSTM"}).trainables.n_hidden == 8
+
+    def test_arm_may_be_left_out(self):
+        assert list(self.trained("search_spaces.arms.other={training: {epochs: 1}}")) == [
+            "plain",
+            "lstm",
+            "other",
+        ]
+        settings = compose_settings(
+            ["+experiment=widefield_controls", "datasets.address=m1", "~search_spaces.arms.Raw"]
+        )
+        assert list(settings.search_spaces.arms) == ["GRU", "Random"]
+
+    def test_unknown_arm_is_refused_with_the_nearest(self):
+        with pytest.raises(ValueError, match=r"arms\.lst` is not an arm\. Did you mean `lstm`"):
+            self.trained("search_spaces.arms.lst.training.epochs=1")
+
+    def test_override_that_an_arm_does_not_hear_is_told(self):
+        overrides = [*self.ARMS, "training.epochs=3", "training.batch_size=64"]
+        assert list(unheard(overrides, compose_settings(overrides))) == [
+            "`training.epochs` is set by the arm lstm itself: to change it there, "
+            "search_spaces.arms.lstm.training.epochs=3"
+        ]
+
+    def test_override_of_what_is_varied_is_told(self):
+        overrides = ["+experiment=widefield_rnns", "datasets.address=m1", "trainables.cell=gru"]
+        assert list(unheard(overrides, compose_settings(overrides))) == [
+            "`trainables.cell` is varied by the search, so that no configuration has gru: to "
+            "change what it takes, search_spaces.trainables.cell.choices=[gru]"
+        ]
