@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -39,6 +39,14 @@ from calsweep.dashboards.curve import (
     setting_map,
     setting_name,
 )
+from calsweep.dashboards.explanation import (
+    attention_curve,
+    completeness,
+    cut_out_importance,
+    image_importance,
+    importance_map,
+    unit_bars,
+)
 from calsweep.dashboards.prediction import RocCurve, choose_stretch, read_predictions, roc
 from calsweep.dashboards.repeat import command_to_repeat
 from calsweep.dashboards.style import DARK_MARKS, Theme, held_out, reading, template
@@ -46,6 +54,8 @@ from calsweep.datasets.cache import beside
 from calsweep.platform.arm import default_arms, default_reference
 from calsweep.platform.commands import option
 from calsweep.platform.comparison import WHAT_TO_TRUST, Comparison, compare
+from calsweep.platform.explain import Explained, read_explained
+from calsweep.platform.explanation import Kind
 from calsweep.platform.leaderboard import (
     NESTED_DOES_NOT_APPLY,
     Row,
@@ -139,6 +149,7 @@ def render(sweep: SweepRecord, /) -> str:
         class_lines=_class_lines(sweep, shown),
         n_folds=len(sweep.plan.folds),
         plates=_plates(sweep, rows, shown),
+        explanations=explanation_plates(sweep),
         templates={theme.value: _json(_blank(theme)) for theme in Theme},
         dark_marks=DARK_MARKS,
         plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - the library's own text
@@ -241,6 +252,51 @@ def _shown_plates(sweep: SweepRecord, shown: TrialRecord) -> list[Plate]:
         stretch = _stretch(sweep, shown)
         plates.append(_plate("stretch", "Prediction over behavior", stretch, of_one=True))
     return plates
+
+
+def explanation_plates(sweep: SweepRecord, /) -> tuple[Plate, ...]:
+    """Draw the explanations that are stored with folds (`calsweep explain`), trial by trial."""
+    plates: list[Plate] = []
+    for trial in sweep.trials:
+        for kind, draw in _EXPLANATION.items():
+            explained = read_explained(sweep, trial, kind)
+            if explained is not None:
+                plates += draw(explained)
+    return tuple(plates)
+
+
+def _shap_plates(explained: Explained) -> list[Plate]:
+    of = f"shap-{explained.trial.number}"
+    what = explained.trial.name
+    sums = _plate(f"{of}-sums", f"Do attributions of {what} add up?", completeness(explained))
+    if not explained.facts["units"]:
+        image = image_importance(explained)
+        return [_plate(f"{of}-image", f"Pixels that matter to {what}", image), sums]
+    bars, by_step = unit_bars(explained), importance_map(explained)
+    return [
+        _plate(f"{of}-units", f"Units that matter to {what}", bars),
+        _plate(f"{of}-map", f"Units and times that matter to {what}", by_step),
+        sums,
+    ]
+
+
+def _attention_plates(explained: Explained) -> list[Plate]:
+    trial = explained.trial
+    title = f"Times that the attention of {trial.name} reads"
+    return [_plate(f"attention-{trial.number}", title, attention_curve(explained))]
+
+
+def _cut_out_plates(explained: Explained) -> list[Plate]:
+    trial = explained.trial
+    title = f"Places that {trial.name} cannot do without"
+    return [_plate(f"cut-out-{trial.number}", title, cut_out_importance(explained))]
+
+
+_EXPLANATION: dict[Kind, Callable[[Explained], list[Plate]]] = {
+    Kind.SHAP: _shap_plates,
+    Kind.ATTENTION: _attention_plates,
+    Kind.CUT_OUT: _cut_out_plates,
+}
 
 
 def _matrix(sweep: SweepRecord, trial: TrialRecord) -> go.Figure:

@@ -38,6 +38,9 @@ COMMANDS = {
     "compare": Entry(
         target=f"{_HERE}.compare:compare", summary="Whether configurations differ, or by chance."
     ),
+    "explain": Entry(
+        target=f"{_HERE}.explain:explain", summary="What decoders read their answer from."
+    ),
     "promote": Entry(
         target=f"{_HERE}.promote:promote", summary="Make the best fold's model the champion."
     ),

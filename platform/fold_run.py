@@ -156,7 +156,7 @@ def _run(
 ) -> None:
     view = settings.datasets
     cache = open_cache(task.cache)
-    dataset = _dataset(view.address, task.dataset_hash, task.cache)
+    dataset = unchanged_dataset(view.address, task.dataset_hash, task.cache)
     data = split_fold(dataset, view, task.fold, seed=task.seed, cache=cache)
     decoder = with_local_weights(settings.trainables, cache=cache)
     notes = (*said_of(settings.trainables), *notes)
@@ -189,7 +189,14 @@ def _run(
 
 
 @lru_cache(maxsize=2)
-def _dataset(address: str, content_hash: str, cache: Path) -> Dataset:
+def unchanged_dataset(address: str, content_hash: str, cache: Path, /) -> Dataset:
+    """Open the dataset that a sweep began with.
+
+    Raises
+    ------
+    DatasetChanged
+        If another lies at the address now.
+    """
     dataset = open_dataset(locate(address), cache=open_cache(cache))
     now = dataset.manifest.content_hash
     if now != content_hash:

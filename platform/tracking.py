@@ -152,6 +152,32 @@ class Tracker:
             self._client.set_registered_model_alias(name, CHAMPION, version)
         return RegisteredModel(name=name, version=version)
 
+    def attach(
+        self, sweep: SweepRecord, trial: TrialRecord, folders: Mapping[str, Path], /, *, under: str
+    ) -> None:
+        """Put folders of files with the runs of folds; files that are there are replaced.
+
+        Parameters
+        ----------
+        sweep, trial
+            Whose folds.
+        folders
+            Key of a fold (`FoldRecord.key`) to a folder.
+        under
+            Path of the files in the run's artifacts.
+
+        Raises
+        ------
+        LockTimeout
+            If another writer does not end its turn.
+        """
+        with self._turn():
+            self._sync(sweep)
+            for fold in trial.folds:
+                if fold.key in folders:
+                    run_id = self._runs[tracked.fold_key(trial, fold)]
+                    self._client.log_artifacts(run_id, str(folders[fold.key]), under)
+
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
         """Hold the lock, which names its last holder."""

@@ -26,6 +26,7 @@ KNOWN_TO = {
     "botocore": {"platform/bucket.py"},
     "monai": {"trainables/efficientnet.py", "trainables/pretrained.py"},
     "oasis": {"datasets/deconvolution.py"},
+    "captum": {"platform/shap.py"},
     "hydra": {"platform/config.py"},
     "omegaconf": {"platform/config.py"},
 }

@@ -68,6 +68,10 @@ class PooledAttention(nn.Module):
         pooled_BF: Tensor = self.output(attended_BHD.flatten(1))
         return pooled_BF
 
+    def weights(self, x_BLF: Tensor) -> Tensor:
+        """Give how much each step counts, shape ``(window, head, key)``: the mean over queries."""
+        return self.scores(x_BLF).softmax(-1).mean(2)
+
     def scores(self, x_BLF: Tensor) -> Tensor:
         """Give the scores before the softmax, shape ``(window, head, query, key)``."""
         weight = torch.cat([self.query.weight, self.key.weight])

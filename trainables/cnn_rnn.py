@@ -171,7 +171,9 @@ class CnnRnnModule(nn.Module):
 
     def forward(self, frames_RTHW: Tensor) -> Tensor:
         """Give the logits of every window, shape ``(run, window, output)``."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+        # Its weights need no gradient then, but images do where they are explained.
+        is_needed = not self.frozen or frames_RTHW.requires_grad
+        with torch.set_grad_enabled(torch.is_grad_enabled() and is_needed):
             features_RIF = self.cnn(frames_RTHW)
         windows_RKLF = features_RIF.unfold(1, self.n_images, 1).transpose(2, 3)
         # In full precision under autocast too: it costs little beside the CNN, and not every

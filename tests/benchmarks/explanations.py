@@ -1,0 +1,87 @@
+"""Whether explanations find what was planted in simulated mice, and what they cost.
+
+Run with ``python -m tests.benchmarks.explanations FOLDER``; everything is kept in the folder, and a
+second run goes on from there. Two threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+
+from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.simulation import CARRIERS, Simulation
+from calsweep.platform.config import compose_settings
+from calsweep.platform.explain import Explained, Null, explain_shap
+from calsweep.platform.settings import cache_folder
+from calsweep.platform.shap import ShapOptions
+from tests.recorded import record_sweep
+
+PLANTED = {f"region{i}" for i in CARRIERS}
+
+
+def main() -> None:
+    """Train, explain, compare with the truth."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seed", type=int, default=0, help="Of the simulation.")
+    parser.add_argument("--frames", type=int, default=10_000)
+    parser.add_argument("--background", type=int, default=20)
+    parser.add_argument("--folds", type=int, default=20)
+    parser.add_argument("--null", default="auto", choices=[null.value for null in Null])
+    given = parser.parse_args()
+    home = given.folder.resolve()
+    mice = home / f"mice-{given.seed}"
+    if not mice.exists():
+        write_dataset(Simulation(seed=given.seed).recordings(), folder=mice)
+    settings = compose_settings(
+        [f"datasets.address={mice}", "training.epochs=8", "training.learning_rate=3e-3"]
+    )
+    name = f"planted-{given.seed}"
+    begun = time.monotonic()
+    sweep = record_sweep(home, name, {"gru": settings.start}, n_folds=given.folds)
+    (trial,) = sweep.trials
+    auc = [fold.test.auc for fold in trial.folds]
+    print(f"{len(auc)} folds trained in {time.monotonic() - begun:.0f} s: AUC {np.mean(auc):.3f}")
+    begun = time.monotonic()
+    explained = explain_shap(
+        sweep,
+        trial,
+        folds=trial.folds,
+        options=ShapOptions(n_frames=given.frames, n_background=given.background),
+        null=Null(given.null),
+        cache=cache_folder(home),
+    )
+    print(f"explained in {time.monotonic() - begun:.0f} s")
+    tell(explained)
+
+
+def tell(explained: Explained) -> None:
+    """Say how often the planted regions are on top, and how sure the tests are."""
+    names = np.array(explained.facts["units"])
+    hits = []
+    for fold in explained.folds:
+        by_unit = fold.explanation.arrays["importance"].mean(axis=0)
+        top = names[np.argsort(-by_unit)]
+        hits.append(len(PLANTED & set(top[:4])))
+        print(
+            f"fold {fold.record.fold}: {hits[-1]} of 4, AUC {fold.record.test.auc:.3f}, {top[:6]}"
+        )
+    errors = [fold.explanation.facts["error"] for fold in explained.folds]
+    print(
+        f"all four on top in {hits.count(4)} of {len(hits)} folds, completeness {max(errors):.1e}"
+    )
+    units = sorted(explained.units(), key=lambda unit: -unit.mean)
+    for unit in units[:12]:
+        print(
+            f"{unit.unit}: {unit.mean:.4f} ± {unit.sd:.4f}, null {unit.null_mean:.4f}, "
+            f"p {unit.rank_sum_p:.2g} {unit.signed_rank_p:.2g} {unit.stars}"
+        )
+    print(f"{sum(bool(unit.stars) for unit in units)} of {len(units)} units above the null models")
+
+
+if __name__ == "__main__":
+    main()

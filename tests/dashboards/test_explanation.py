@@ -1,0 +1,148 @@
+"""Figures of explanations show what is stored, with units on axes and a sentence."""
+
+import numpy as np
+import pytest
+
+from calsweep.dashboards import explanation as drawing
+from calsweep.dashboards.report import explanation_plates, render
+from calsweep.dashboards.style import reading
+from calsweep.platform.explain import read_explained
+from calsweep.platform.explanation import Explanation, Kind
+
+UNITS = [f"region{i}" for i in range(1, 51)]
+FACTS = {
+    "units": UNITS,
+    "image_shape": None,
+    "n_classes": 2,
+    "target": "run",
+    "rate_hz": 10.0,
+    "window_length": 5,
+    "target_offset": 2,
+    "error": 3e-7,
+    "n_windows": 40,
+}
+
+
+def shap(rng, *, strong, facts=FACTS):
+    importance = rng.uniform(0.01, 0.02, size=(5, 50)).astype(np.float32)
+    if strong:
+        importance[:, [5, 7]] += 0.1
+    difference_E = rng.normal(size=40).astype(np.float32)
+    return Explanation(
+        kind=Kind.SHAP,
+        options={"class_index": 1},
+        facts=facts,
+        arrays={
+            "importance": importance,
+            "direction": importance,
+            "sum_E": difference_E,
+            "difference_E": difference_E,
+            "targets_E": np.arange(40),
+        },
+    )
+
+
+@pytest.fixture
+def explained(writer):
+    """Give a sweep whose trial 1 is explained beside trial 2 as its null model."""
+    written = writer()
+    written.begin()
+    for number in (0, 1, 2):
+        written.trial(number)
+    sweep = written.read()
+    one, null = sweep.trials[1], sweep.trials[2]
+    rng = np.random.default_rng(0)
+    for fold, other in zip(one.folds, null.folds, strict=True):
+        facts = {**FACTS, "null_key": other.key}
+        shap(rng, strong=True, facts=facts).write(sweep.fold_folder(fold))
+        shap(rng, strong=False).write(sweep.fold_folder(other))
+        weight_CHL = np.full((2, 3, 5), 0.2, np.float32)
+        weight_CHL[1, :, 4] = 0.5
+        Explanation(
+            kind=Kind.ATTENTION,
+            options={},
+            facts=FACTS,
+            arrays={"weight_CHL": weight_CHL, "n_windows_C": np.array([20, 20])},
+        ).write(sweep.fold_folder(fold))
+        map_YX = np.zeros((8, 8))
+        map_YX[2, 3] = 0.05
+        Explanation(
+            kind=Kind.CUT_OUT,
+            options={"size_px": 32, "stride_px": 16},
+            facts={},
+            arrays={
+                "importance_S": np.zeros(64),
+                "importance_YX": map_YX,
+                "mean_image_HW": rng.uniform(size=(128, 128)).astype(np.float32),
+            },
+        ).write(sweep.fold_folder(fold))
+    return sweep
+
+
+def read(sweep, kind):
+    return read_explained(sweep, sweep.trials[1], kind)
+
+
+def test_bars_rank_units_and_star_those_above_the_null_models(explained):
+    figure = drawing.unit_bars(read(explained, Kind.SHAP))
+    bars, nulls = figure.data
+    assert set(bars.y[:2]) == {"region6", "region8"}
+    assert bars.x[0] > 0.1 > nulls.x[0]
+    starred = {note.y: note.text for note in figure.layout.annotations}
+    assert starred["region6"] == starred["region8"] == "***"
+    assert "20 units that matter less are not drawn" in reading(figure)
+    assert "permuted labels" in reading(figure)
+
+
+def test_map_has_times_in_seconds(explained):
+    figure = drawing.importance_map(read(explained, Kind.SHAP))
+    (heat,) = figure.data
+    assert heat.x == (-0.2, -0.1, 0.0, 0.1, 0.2)
+    assert len(heat.z) == 50
+    assert figure.layout.xaxis.title.text == "time from the frame decoded (s)"
+
+
+def test_completeness_is_drawn_and_told(explained):
+    figure = drawing.completeness(read(explained, Kind.SHAP))
+    assert figure.data[0].x == figure.data[0].y
+    assert len(figure.data[0].x) == 800
+    assert "within 3.0e-07 of it" in reading(figure)
+
+
+def test_attention_is_drawn_by_class(explained):
+    figure = drawing.attention_curve(read(explained, Kind.ATTENTION))
+    thick = [trace for trace in figure.data if trace.name]
+    assert [trace.name for trace in thick] == ["class 0", "class 1"]
+    assert thick[1].y == (0.2, 0.2, 0.2, 0.2, 0.5)
+
+
+def test_cut_outs_lie_over_the_mean_image(explained):
+    figure = drawing.cut_out_importance(read(explained, Kind.CUT_OUT))
+    image, cells = figure.data
+    assert np.shape(image.z) == (128, 128)
+    assert (cells.x[3], cells.y[2]) == (55.5, 39.5)
+    assert cells.z[2][3] == 0.05
+    assert -cells.zmin == cells.zmax == pytest.approx(0.05)
+
+
+def test_pixels_are_drawn_where_images_are_explained(explained):
+    facts = {**FACTS, "units": [], "image_shape": [16, 16]}
+    trial = explained.trials[0]
+    one = shap(np.random.default_rng(0), strong=False, facts=facts)
+    one.arrays["importance"] = np.ones((3, 16, 16), np.float32)
+    one.write(explained.fold_folder(trial.folds[0]))
+    found = read_explained(explained, trial, Kind.SHAP)
+    figure = drawing.image_importance(found)
+    assert np.shape(figure.data[0].z) == (16, 16)
+    assert "1 of 20 folds" in reading(figure)
+    names = [plate.name for plate in explanation_plates(explained)]
+    assert names[:2] == ["shap-0-image", "shap-0-sums"]
+
+
+def test_report_has_a_section_for_explanations(explained, sweep):
+    page = render(explained)
+    names = [plate.name for plate in explanation_plates(explained)]
+    assert names[:5] == ["shap-1-units", "shap-1-map", "shap-1-sums", "attention-1", "cut-out-1"]
+    assert 'id="explanations"' in page
+    assert all(f'<figure id="{name}">' in page for name in names)
+    assert 'id="explanations"' not in render(sweep)

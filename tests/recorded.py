@@ -1,0 +1,67 @@
+"""A sweep with its record as `calsweep sweep` leaves it, trained in this process."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from calsweep.datasets.audit import Verdict
+from calsweep.datasets.dataset import open_dataset
+from calsweep.datasets.view import plan_folds
+from calsweep.platform.fold_run import run_fold
+from calsweep.platform.fold_task import FoldTask, fold_seed
+from calsweep.platform.plain import to_plain
+from calsweep.platform.record import Record, SweepRecord, code_version, read_sweep, sweeps_folder
+from calsweep.platform.settings import Settings, cache_folder, open_cache
+from calsweep.platform.storage import locate
+
+
+def record_sweep(
+    home: Path, name: str, trials: Mapping[str, Settings], *, n_folds: int | None = None
+) -> SweepRecord:
+    """Train each configuration on the first folds of the plan and write what a sweep writes."""
+    first = next(iter(trials.values())).datasets
+    dataset = open_dataset(locate(first.address), cache=open_cache(cache_folder(home)))
+    plan = plan_folds(dataset.timeline(first.target), [t.datasets for t in trials.values()])
+    manifest = dataset.manifest
+    verdict = to_plain(Verdict())
+    with Record(sweeps_folder(home) / name) as record:
+        record.begin(
+            {
+                "settings": {"seed": 0},
+                "dataset": {
+                    "address": first.address,
+                    "content_hash": manifest.content_hash,
+                    "target": first.target,
+                    "rate_hz": manifest.rate_hz,
+                    "n_units": len(manifest.units),
+                    "n_frames": manifest.n_frames,
+                    "subjects": list(manifest.subjects),
+                    "recordings": [entry.name for entry in manifest.recordings],
+                },
+                "plan": to_plain(plan),
+                "plan_hash": plan.content_hash,
+                "code_version": code_version(),
+                "verdict": verdict,
+                "n_planned": len(trials),
+            }
+        )
+        for number, (trial, settings) in enumerate(trials.items(), start=1):
+            plain = to_plain(settings)
+            begun = {"event": "trial", "trial": number, "name": trial, "values": {}}
+            shown = {key: value for key, value in plain.items() if key != "_target_"}
+            record.append({**begun, "verdict": verdict, "settings": shown})
+            for fold in plan.folds[:n_folds]:
+                task = FoldTask(
+                    settings=plain,
+                    fold=fold,
+                    seed=fold_seed(0, fold.index),
+                    dataset_hash=manifest.content_hash,
+                    plan_hash=plan.content_hash,
+                    code=code_version(),
+                    folder=sweeps_folder(home) / name / "folds",
+                    cache=cache_folder(home),
+                )
+                run_fold(task)
+                record.append({"event": "fold", "trial": number, "key": task.key})
+            end = {"event": "end", "trial": number, "state": "done", "error": "", "may_pass": False}
+            record.append(end)
+    return read_sweep(home, name)
