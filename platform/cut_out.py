@@ -56,8 +56,8 @@ class NoCutOuts(ValueError):
         return (
             "a map needs one finished configuration that sees whole images and one for each "
             f"compartment, otherwise the same, but {self.what} in the sweep {self.sweep!r}: sweep "
-            "images with datasets/masks=cut_out over datasets.mask.compartment (null for none), "
-            "and run the sweep to its end."
+            "images with +experiment=widefield_cut_out, or datasets/masks=cut_out and choices of "
+            "datasets.mask.compartment (null for none), to its end."
         )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from calsweep.datasets.shard import write_dataset
-from calsweep.datasets.simulation import CARRIERS, Simulation
+from calsweep.datasets.simulation import CARRIERS, REGION_WEIGHT, Simulation
 from calsweep.platform.config import compose_settings
 from calsweep.platform.explain import Explained, Null, explain_shap
 from calsweep.platform.settings import cache_folder
@@ -21,6 +21,7 @@ from calsweep.platform.shap import ShapOptions
 from tests.recorded import record_sweep
 
 PLANTED = {f"region{i}" for i in CARRIERS}
+LIMBS = {f"region{i}" for i, weight in REGION_WEIGHT.items() if weight >= 0.5}
 
 
 def main() -> None:
@@ -31,16 +32,23 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=10_000)
     parser.add_argument("--background", type=int, default=20)
     parser.add_argument("--folds", type=int, default=20)
+    parser.add_argument("--recordings", type=int, default=1, help="Of each mouse.")
+    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--null", default="auto", choices=[null.value for null in Null])
     given = parser.parse_args()
     home = given.folder.resolve()
-    mice = home / f"mice-{given.seed}"
+    name = f"planted-{given.seed}-{given.recordings}"
+    mice = home / name
     if not mice.exists():
-        write_dataset(Simulation(seed=given.seed).recordings(), folder=mice)
+        simulation = Simulation(seed=given.seed, recordings_per_mouse=given.recordings)
+        write_dataset(simulation.recordings(), folder=mice)
     settings = compose_settings(
-        [f"datasets.address={mice}", "training.epochs=8", "training.learning_rate=3e-3"]
+        [
+            f"datasets.address={mice}",
+            f"training.epochs={given.epochs}",
+            "training.learning_rate=3e-3",
+        ]
     )
-    name = f"planted-{given.seed}"
     begun = time.monotonic()
     sweep = record_sweep(home, name, {"gru": settings.start}, n_folds=given.folds)
     (trial,) = sweep.trials
@@ -62,11 +70,13 @@ def main() -> None:
 def tell(explained: Explained) -> None:
     """Say how often the planted regions are on top, and how sure the tests are."""
     names = np.array(explained.facts["units"])
-    hits = []
+    hits, limbs, first_eight = [], [], []
     for fold in explained.folds:
         by_unit = fold.explanation.arrays["importance"].mean(axis=0)
         top = names[np.argsort(-by_unit)]
         hits.append(len(PLANTED & set(top[:4])))
+        limbs.append(len(LIMBS & set(top[:4])))
+        first_eight.append(set(top[:8]) >= PLANTED)
         print(
             f"fold {fold.record.fold}: {hits[-1]} of 4, AUC {fold.record.test.auc:.3f}, {top[:6]}"
         )

@@ -9,8 +9,11 @@ from click.testing import CliRunner
 
 from calsweep.datasets.fold_protocol import AnimalGroups
 from calsweep.datasets.mask import CutOut
-from calsweep.datasets.simulation import CARRIERS
-from calsweep.datasets.view import Labels
+from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.simulation import REGION_WEIGHT, Simulation
+from calsweep.datasets.transform import MinMax, Transforms
+from calsweep.datasets.view import Labels, View
+from calsweep.datasets.window import Window
 from calsweep.platform.attention_weights import attention_weights
 from calsweep.platform.command import main
 from calsweep.platform.commands.explain import explain
@@ -142,11 +145,29 @@ def test_null_models_are_trained_where_there_is_no_control(sweep, home):
     assert null not in {fold.key for trial in sweep.trials for fold in trial.folds}
 
 
-def test_planted_regions_come_out_on_top(mice, home, sweep):
-    units = shap_of(sweep, home, "linear").units()
+def test_planted_regions_come_out_on_top(tmp_path):
+    mice = Simulation(n_frames=2000, seed=1, level=4.0, turn=0.0, stride=0.0)
+    write_dataset(mice.recordings(), folder=tmp_path / "mice")
+    view = View(
+        address=str(tmp_path / "mice"),
+        target="run",
+        window=Window(length=11),
+        transforms=Transforms(scaling=MinMax()),
+    )
+    settings = Settings(
+        trainables=Recurrent(cell=Cell.GRU, n_hidden=8),
+        datasets=view,
+        training=Training(epochs=4, batch_size=64, learning_rate=1e-2),
+    )
+    sweep = record_sweep(tmp_path / "home", "planted", {"gru": settings}, n_folds=1)
+    few = ShapOptions(n_frames=300)
+    units = shap_of(sweep, tmp_path / "home", "gru", options=few).units()
     top = sorted(units, key=lambda unit: -unit.mean)[:4]
-    planted = {f"region{i}" for i in CARRIERS}
-    assert len(planted & {unit.unit for unit in top}) >= 3
+    limbs = {f"region{i}" for i, weight in REGION_WEIGHT.items() if weight >= 0.5}
+    assert len(limbs) == 8
+    assert len(limbs & {unit.unit for unit in top}) >= 3
+    planted = np.mean([unit.mean for unit in units if unit.unit in limbs])
+    assert planted > 1.5 * np.mean([unit.mean for unit in units if unit.unit not in limbs])
 
 
 def test_damaged_explanation_is_told_and_made_again(sweep, home, capsys):
