@@ -16,12 +16,15 @@ from calsweep.trainables.recurrence import Cell
 from calsweep.trainables.recurrent import Recurrent
 
 VARIANTS = sorted((Path(calsweep.__file__).parent / "trainables").glob("*.yaml"))
-LENGTH, N_RUNS, N_WINDOWS = 7, 3, 4
+N_RUNS, N_WINDOWS = 3, 4
 # Of a frame, for decoders that do not read traces of units; by the name of the variant.
-FRAME_SHAPES: dict[str, tuple[int, ...]] = {}
+IMAGES = (32, 32)
+FRAME_SHAPES = {"cnn": IMAGES, "cnn_gru": IMAGES, "cnn_lstm": IMAGES}
 TRACES = (5,)
+# Frames in a window, for decoders that do not take any number.
+LENGTHS = {"cnn": 3}
 # Variants that refuse windows of one frame.
-OF_SEVERAL_FRAMES: set[str] = set()
+OF_SEVERAL_FRAMES = {"cnn", "cnn_gru", "cnn_lstm"}
 # What shrinks large decoders, and makes the outputs of random layers repeat.
 HYBRID = {
     "n_features": [8, 16],
@@ -31,7 +34,16 @@ HYBRID = {
     "conv_dropout": 0.0,
     "dropout": 0.0,
 }
+CNN = {"width": 0.25, "depth": 0.25, "dropout": 0.0, "stochastic_depth": 0.0}
+CNN_RNN = {
+    "cnn": {"_target_": "calsweep.trainables.cnn.Cnn"} | CNN,
+    "n_hidden": 8,
+    "dropout": 0.0,
+}
 SMALL = {
+    "cnn": CNN,
+    "cnn_gru": CNN_RNN,
+    "cnn_lstm": CNN_RNN,
     "stacked_lstm": {"n_hidden": 8, "n_connected": [8], "dropout": 0.0},
     "hybrid": HYBRID,
     "hybrid_published": HYBRID | {"n_head_hidden": 8},
@@ -59,14 +71,20 @@ def decoder_of(variant):
     return from_plain(yaml.safe_load(variant.read_text()) | SMALL.get(variant.stem, {}))
 
 
-def build(variant, *, seed=0, length=LENGTH, class_shares=(0.5, 0.5)):
+def length_of(variant):
+    return LENGTHS.get(variant.stem, 7)
+
+
+def build(variant, *, seed=0, length=None, class_shares=(0.5, 0.5)):
     torch.manual_seed(seed)
+    length = length or length_of(variant)
     frame_shape = FRAME_SHAPES.get(variant.stem, TRACES)
     problem = Problem(frame_shape=frame_shape, window_length=length, class_shares=class_shares)
     return decoder_of(variant).build(problem).eval()
 
 
-def runs_of_frames(variant, *, seed=1, n_windows=N_WINDOWS, length=LENGTH):
+def runs_of_frames(variant, *, seed=1, n_windows=N_WINDOWS, length=None):
+    length = length or length_of(variant)
     generator = torch.Generator().manual_seed(seed)
     shape = FRAME_SHAPES.get(variant.stem, TRACES)
     return torch.randn(N_RUNS, n_windows + length - 1, *shape, generator=generator)
@@ -129,7 +147,9 @@ class TestDecoder:
         assert any(torch.equal(bias, wanted) for bias in biases if bias.shape == wanted.shape)
         decoder = decoder_of(variant)
         if isinstance(decoder, Linear | Recurrent):  # others make something of nothing
-            probability = decoder.probability(module(torch.zeros(N_RUNS, LENGTH, *TRACES)))
+            probability = decoder.probability(
+                module(torch.zeros(N_RUNS, length_of(variant), *TRACES))
+            )
             expected = torch.tensor(class_shares).expand(N_RUNS, 1, -1)
             torch.testing.assert_close(probability, expected)
 
@@ -139,7 +159,8 @@ class TestDecoder:
         fit_a_little(variant, module)
         with torch.set_grad_enabled(grad):
             together = module(frames)
-            alone = [module(frames[:, k : k + LENGTH]) for k in range(N_WINDOWS)]
+            n = length_of(variant)
+            alone = [module(frames[:, k : k + n]) for k in range(N_WINDOWS)]
         torch.testing.assert_close(together, torch.cat(alone, dim=1), rtol=1e-5, atol=1e-6)
 
     def test_overfits_one_batch(self, variant):
@@ -179,8 +200,9 @@ class TestDecoder:
         module, frames = build(variant), runs_of_frames(variant).requires_grad_()
         fit_a_little(variant, module)
         module(frames)[:, 1, :1].sum().backward()
-        assert (frames.grad[:, 1 : 1 + LENGTH].flatten(2).abs().sum(2) > 0).all()
-        assert frames.grad[:, 0].abs().sum() == frames.grad[:, 1 + LENGTH :].abs().sum() == 0
+        n = length_of(variant)
+        assert (frames.grad[:, 1 : 1 + n].flatten(2).abs().sum(2) > 0).all()
+        assert frames.grad[:, 0].abs().sum() == frames.grad[:, 1 + n :].abs().sum() == 0
 
     @pytest.mark.parametrize("class_shares", [(0.6, 0.4), (0.5, 0.3, 0.2)])
     def test_probabilities_of_a_window_sum_to_one(self, variant, class_shares):
