@@ -201,7 +201,7 @@ def _fold_lines(comparison: Comparison, arms: Sequence[Arm]) -> list[go.Scatter]
     if len(arms) < 2:
         return []
     places = [comparison.arms.index(arm) for arm in arms]
-    figures = [arm.test_figures(comparison.figure) for arm in arms]
+    figures = [arm.figures_of_test(comparison.figure) for arm in arms]
     plan = arms[0].sweep.plan
     return [
         go.Scatter(
@@ -219,7 +219,7 @@ def _fold_lines(comparison: Comparison, arms: Sequence[Arm]) -> list[go.Scatter]
 
 def _box(comparison: Comparison, arm: Arm, *, is_first: bool) -> go.Box:
     color = VERMILLION if arm.trial.is_baseline else BLUE if is_first else GRAY
-    figures = arm.test_figures(comparison.figure)
+    figures = arm.figures_of_test(comparison.figure)
     return go.Box(
         x=[comparison.arms.index(arm)] * len(figures),
         y=figures,

@@ -52,7 +52,7 @@ class Arm:
         """Sweep and configuration."""
         return f"{self.sweep.name}: {self.trial.name}"
 
-    def test_figures(self, figure: str, /) -> tuple[float, ...]:
+    def figures_of_test(self, figure: str, /) -> tuple[float, ...]:
         """Give a figure of the test part of each fold, in the order of the plan.
 
         Raises

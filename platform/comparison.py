@@ -217,7 +217,7 @@ def compare(
         figure=figure,
         alpha=alpha,
         arms=tuple(arms),
-        summaries=tuple(describe(arm.test_figures(figure)) for arm in arms),
+        summaries=tuple(describe(arm.figures_of_test(figure)) for arm in arms),
         pairs=pairs,
         unit=next((unit.name for unit in units if unit), ""),
         notes=tuple(dict.fromkeys([*_reach(pairs, alpha=alpha), *_limits(arms, pairs)])),
@@ -254,7 +254,7 @@ def _check(arms: Sequence[Arm], *, figure: str, alpha: float) -> None:
 
 
 def _pair(arm: Arm, reference: Arm, *, figure: str) -> Pair:
-    mine, theirs = arm.test_figures(figure), reference.test_figures(figure)
+    mine, theirs = arm.figures_of_test(figure), reference.figures_of_test(figure)
     plan = arm.sweep.plan
     is_paired = _is_paired(arm, reference)
     differences = [a - b for a, b in zip(mine, theirs, strict=True)] if is_paired else []
