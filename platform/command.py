@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
 import click
 
+from calsweep.platform.interruption import end_process
 from calsweep.platform.plain import nearest
 
 
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = cli.main(args=arguments, prog_name="calsweep", standalone_mode=False)
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        end_process(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _fail("stopped; what was done is kept, and the same command goes on from there.", code=130)
     except (KeyError, IndexError):
@@ -97,9 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             raise
         where = " (CALSWEEP_TRACEBACK=1 shows where)" if isinstance(error, RuntimeError) else ""
         _fail(f"{error}{where}", code=BAD_INPUT)
-    sys.exit(code if isinstance(code, int) else 0)
+    end_process(code if isinstance(code, int) else 0)
 
 
 def _fail(message: str, *, code: int) -> NoReturn:
     click.echo(f"calsweep: {message}", err=True)
-    sys.exit(code)
+    end_process(code)

@@ -33,7 +33,7 @@ from calsweep.search_spaces.space import ARM
 from calsweep.search_spaces.suggestion import Tuner, suggestions
 
 if TYPE_CHECKING:
-    from calsweep.platform.tracking import TrackingThread
+    from calsweep.platform.tracking_thread import TrackingThread
 
 N_TRIALS = 20
 
@@ -94,22 +94,23 @@ def run_sweep(settings: SweepSettings, /) -> SweepRecord:
         if attached and known.is_over:
             name = settings.sweep_name
             progress.say(f"Sweep {name} was run to its end before; nothing to train.")
-            _catch_up(_tracking(settings), progress)
+            with _tracking(settings) as tracking:
+                _catch_up(tracking, progress)
         else:
             with cluster(settings.resources) as n_parallel, progress:
                 warm_up(n_parallel, resources=settings.resources)
-                tracking = _tracking(settings)
                 values = {trial.number: trial.values for trial in known.trials}
-                _search(
-                    settings,
-                    plan,
-                    record,
-                    progress,
-                    auditor=auditor,
-                    values=values,
-                    n_parallel=n_parallel,
-                )
-                _catch_up(tracking, progress)
+                with _tracking(settings) as tracking:
+                    _search(
+                        settings,
+                        plan,
+                        record,
+                        progress,
+                        auditor=auditor,
+                        values=values,
+                        n_parallel=n_parallel,
+                    )
+                    _catch_up(tracking, progress)
     sweep = read_sweep(settings.home, settings.sweep_name)
     if not sweep.finished:
         errors = (trial.error for trial in sweep.trials if trial.error)
@@ -277,7 +278,7 @@ def _search(
 
 def _tracking(settings: SweepSettings) -> TrackingThread:
     # MLflow takes seconds to import, in which the processes that train can start.
-    from calsweep.platform.tracking import TrackingThread
+    from calsweep.platform.tracking_thread import TrackingThread
 
     uri = tracking_uri(settings.home, settings.tracking_uri)
     return TrackingThread(uri, home=settings.home, sweep=settings.sweep_name)

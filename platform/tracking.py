@@ -10,11 +10,10 @@ import contextlib
 import logging
 import os
 import tempfile
-import threading
 import time
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,14 +42,12 @@ from calsweep.platform.record import (
     SweepRecord,
     TrialRecord,
     TrialState,
-    read_sweep,
     sweeps_folder,
 )
 from calsweep.platform.tracking_errors import ModelNotFound, TrackingRefused
 
 MODEL_ID = "calsweep.model_id"
 CHAMPION = "champion"
-SYNC_EVERY_S = 2.0
 LOCK_DEADLINE_S = 60.0
 _SQLITE = "sqlite:///"
 _VARIABLE = "MLFLOW_TRACKING_URI"
@@ -111,8 +108,15 @@ class Tracker:
             location = tracked.artifact_location(uri, home / "artifacts" / sweep)
             self._experiment = self._find_or_create(f"calsweep/{sweep}", location)
 
-    def sync(self, sweep: SweepRecord, /) -> int:
+    def sync(self, sweep: SweepRecord, /, *, check: Callable[[], None] | None = None) -> int:
         """Write what the record holds and MLflow does not.
+
+        Parameters
+        ----------
+        sweep
+            What the record holds.
+        check
+            Called before each fold: what it raises ends the writing, and nothing is left half done.
 
         Returns
         -------
@@ -125,7 +129,7 @@ class Tracker:
             If another writer does not end its turn.
         """
         with self._turn():
-            return self._sync(sweep)
+            return self._sync(sweep, check=check)
 
     def register(
         self, sweep: SweepRecord, trial: TrialRecord, fold: FoldRecord, /, *, name: str
@@ -188,15 +192,19 @@ class Tracker:
             yield
             self._lock.write_text(self._id)
 
-    def _sync(self, sweep: SweepRecord) -> int:
-        return sum(self._sync_trial(sweep, trial) for trial in sweep.trials)
+    def _sync(self, sweep: SweepRecord, *, check: Callable[[], None] | None = None) -> int:
+        return sum(self._sync_trial(sweep, trial, check=check) for trial in sweep.trials)
 
-    def _sync_trial(self, sweep: SweepRecord, trial: TrialRecord) -> int:
+    def _sync_trial(
+        self, sweep: SweepRecord, trial: TrialRecord, *, check: Callable[[], None] | None
+    ) -> int:
         key = tracked.trial_key(trial)
         if key not in self._runs:
             self._create(key, name=trial.name, sweep=sweep, trial=trial, tags={})
         missing = [fold for fold in trial.folds if tracked.fold_key(trial, fold) not in self._runs]
         for fold in missing:
+            if check:
+                check()
             self._put_fold(sweep, trial, fold, parent=self._runs[key])
         if trial.state is not TrialState.RUNNING:
             self._end_trial(trial)
@@ -332,61 +340,6 @@ class Tracker:
             description=tracked.description(sweep, trial, fold),
         )
         return str(version.version)
-
-
-class TrackingThread:
-    """Feeds MLflow from a sweep's record while the sweep runs, and never holds it up.
-
-    Errors of MLflow are waited out: the record keeps everything, and the next look writes it.
-    """
-
-    def __init__(self, uri: str, /, *, home: Path, sweep: str) -> None:
-        self._uri = uri
-        self._home = home
-        self._sweep = sweep
-        self._ending = threading.Event()
-        self._deadline = 0.0
-        self._error = ""
-        self._is_whole = False
-        self._thread = threading.Thread(target=self._run, name="tracking", daemon=True)
-        self._thread.start()
-
-    def close(self, *, deadline_s: float = 60.0) -> str:
-        """Write what is left.
-
-        Returns
-        -------
-        error
-            Why MLflow does not have everything yet; empty if it has.
-        """
-        self._deadline = time.monotonic() + deadline_s
-        self._ending.set()
-        self._thread.join(deadline_s)
-        if self._is_whole:
-            return ""
-        if self._error:
-            return self._error
-        if self._thread.is_alive():
-            return f"it did not take everything within {deadline_s:.0f} s"
-        return "its writer ended before the last results were written"
-
-    def _run(self) -> None:
-        tracker: Tracker | None = None
-        is_over = False
-        while not is_over:
-            is_ending = self._ending.wait(SYNC_EVERY_S)
-            try:
-                sweep = read_sweep(self._home, self._sweep)
-                tracker = tracker or Tracker(self._uri, home=self._home, sweep=self._sweep)
-                tracker.sync(sweep)
-                self._error = ""
-                self._is_whole = is_ending
-            except Exception as error:  # noqa: BLE001 - of MLflow's many; all are waited out
-                self._error = hide_login(first_line(error), uri=self._uri)
-                tracker = None  # what it knew of runs may be behind what is there
-                if is_ending:
-                    time.sleep(SYNC_EVERY_S)
-            is_over = is_ending and (not self._error or time.monotonic() > self._deadline)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from calsweep.platform.fold_task import FoldTask
 from calsweep.platform.plain import to_plain
 from calsweep.platform.record import code_version
 from calsweep.platform.settings import Settings
+from tests.platform.written_sweep import Writer
 
 
 @dataclass(frozen=True)
@@ -75,3 +76,20 @@ def image_folder(tmp_path_factory):
 def image_mice(image_folder, tmp_path):
     dataset = open_dataset(FolderStore(image_folder), cache=Cache(tmp_path / "cache"))
     return ImageMice(image_folder, dataset, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def mlflow_home(tmp_path_factory):
+    """Give one home, whose MLflow has its tables made once."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture
+def writer(mlflow_home, request):
+    """Give a writer of a sweep of this test's own."""
+    return Writer(home=mlflow_home, name=request.node.name.replace("[", "-").rstrip("]"))
+
+
+@pytest.fixture(scope="module")
+def uri(mlflow_home):
+    return f"sqlite:///{mlflow_home / 'mlflow.db'}"
