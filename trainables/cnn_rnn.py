@@ -19,6 +19,7 @@ from calsweep.trainables.losses import (
 )
 from calsweep.trainables.pretrained import copy_tensors
 from calsweep.trainables.recurrence import Cell
+from calsweep.trainables.recurrent_layer import LAYERS
 
 # R run, T time, H height, W width, I images in a run (T - 2), F features, K windows per run,
 # L images in a window, O outputs
@@ -152,7 +153,7 @@ class CnnRnnModule(nn.Module):
         self.cnn = config.cnn.build_features(problem)
         self.frozen = config.freeze_cnn
         self.cnn.requires_grad_(not self.frozen)
-        self.rnn = _LAYERS[config.cell](
+        self.rnn = LAYERS[config.cell](
             self.cnn.n_features,
             config.n_hidden,
             num_layers=config.n_layers,
@@ -183,9 +184,6 @@ class CnnRnnModule(nn.Module):
             state = last[0] if self.cell is Cell.LSTM else last
             logits: Tensor = self.readout(state[-1])
         return logits.view(*windows_RKLF.shape[:2], -1)
-
-
-_LAYERS = {Cell.SIMPLE: nn.RNN, Cell.LSTM: nn.LSTM, Cell.GRU: nn.GRU}
 
 
 def _initialize(module: CnnRnnModule, problem: Problem) -> None:

@@ -32,11 +32,17 @@ _tanh_backward = torch.ops.aten.tanh_backward.grad_input
 
 
 class Cell(Enum):
-    """The kinds of recurrent cell."""
+    """The kinds of recurrent cell.
+
+    The reset gate of a ``GRU`` multiplies the product of state and weights, as in torch, cuDNN and
+    Keras (``reset_after=True``); that of ``GRU_RESET_BEFORE`` multiplies the state, as in the first
+    publication (Cho et al., 2014) and Keras' ``reset_after=False``.
+    """
 
     SIMPLE = "simple"
     LSTM = "lstm"
     GRU = "gru"
+    GRU_RESET_BEFORE = "gru_reset_before"
 
 
 def last_state(
@@ -55,8 +61,8 @@ def last_state(
     ----------
     inputs
         Input products with all biases, shape ``(rows, time x run)``, time the slower. Rows are
-        hidden units (simple), gates ``i, f, o, g`` (LSTM), or ``r``, ``z``, the recurrent bias of
-        ``n``, and the input product of ``n`` (GRU).
+        hidden units (simple), gates ``i, f, o, g`` (LSTM), ``r``, ``z``, the recurrent bias of
+        ``n``, and the input product of ``n`` (GRU), or ``r, z, n`` (GRU with reset before).
     weight_GH
         Recurrent weights, rows as those of `inputs` that have any.
     n_runs
@@ -266,13 +272,59 @@ def _gru_backward(dh: Tensor, d_steps: Sequence[Tensor], weight_GH: Tensor, kept
     return _weight_gradient(rzms, states)
 
 
+def _gru_reset_before_forward(
+    steps: Sequence[Tensor], weight_GH: Tensor, *, n_kept: int
+) -> tuple[Tensor, Kept]:
+    n_hidden = weight_GH.shape[1]
+    weight_rz, weight_n = weight_GH[: 2 * n_hidden], weight_GH[2 * n_hidden :]
+    gates = _room(steps[0], n=n_kept, n_rows=3 * n_hidden)
+    resets = _room(steps[0], n=n_kept, n_rows=n_hidden)
+    states = _states(steps[0], n_kept=n_kept, n_hidden=n_hidden)
+    rooms = [room.unbind(0) for room in (gates[:, : 2 * n_hidden], resets)]
+    parts = [part.unbind(0) for part in gates.chunk(3, dim=1)]
+    h = states[0]
+    for x, rz, reset, r, z, n, new in _onward(steps, *rooms, *parts, _new(states)):
+        torch.addmm(x[: 2 * n_hidden], weight_rz, h, out=rz).sigmoid_()
+        torch.mul(r, h, out=reset)
+        _tanh_(torch.addmm(x[2 * n_hidden :], weight_n, reset, out=n))
+        h = torch.lerp(n, h, z, out=new)
+    return h.clone(), (gates, resets, states)
+
+
+def _gru_reset_before_backward(
+    dh: Tensor, d_steps: Sequence[Tensor], weight_GH: Tensor, kept: Kept
+) -> Tensor:
+    gates, resets, states = kept
+    n_rz = 2 * len(dh)
+    rzs, weight_rz, weight_n = gates[:, :n_rz], weight_GH[:n_rz].t(), weight_GH[n_rz:].t()
+    d_rz, d_n, d_reset = torch.empty_like(rzs[0]), torch.empty_like(dh), torch.empty_like(dh)
+    d_r, d_z = d_rz.chunk(2)
+    for d_x, gate, rz, r, z, n, h in _back(
+        d_steps, gates, rzs, *gates.chunk(3, dim=1), states[:-1]
+    ):
+        torch.sub(h, n, out=d_z).mul_(dh)
+        passed = dh.mul(z)
+        _tanh_backward(torch.sub(dh, passed, out=d_n), n, grad_input=n)
+        torch.mm(weight_n, n, out=d_reset)
+        torch.mul(d_reset, h, out=d_r)
+        passed.addcmul_(d_reset, r)
+        _sigmoid_backward(d_rz, rz, grad_input=rz)
+        d_x.add_(gate)
+        torch.addmm(passed, weight_rz, rz, out=dh)
+    d_rzs, d_ns = torch.split(gates, [n_rz, len(dh)], dim=1)
+    d_weight_n = torch.bmm(d_ns, resets.transpose(1, 2)).sum(0)
+    return torch.cat([_weight_gradient(d_rzs, states), d_weight_n])
+
+
 _FORWARD: dict[Cell, Callable[..., tuple[Tensor, Kept]]] = {
     Cell.SIMPLE: _simple_forward,
     Cell.LSTM: _lstm_forward,
     Cell.GRU: _gru_forward,
+    Cell.GRU_RESET_BEFORE: _gru_reset_before_forward,
 }
 _BACKWARD: dict[Cell, Callable[..., Tensor]] = {
     Cell.SIMPLE: _simple_backward,
     Cell.LSTM: _lstm_backward,
     Cell.GRU: _gru_backward,
+    Cell.GRU_RESET_BEFORE: _gru_reset_before_backward,
 }

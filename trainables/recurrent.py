@@ -15,6 +15,7 @@ from calsweep.trainables.losses import (
     initial_bias,
 )
 from calsweep.trainables.recurrence import Cell, last_state
+from calsweep.trainables.recurrent_layer import LAYERS
 
 # R run, T time, N unit, K windows per run, L window length, G gate rows, H hidden, O outputs
 
@@ -81,14 +82,15 @@ class RecurrentModule(nn.Module):
 
     On a CPU, windows share the input products of their frames (`calsweep.trainables.recurrence`).
     On other devices the windows are laid out and go through torch's own layer: cuDNN fuses all
-    steps into one call, which saves more there than the shared product would.
+    steps into one call, which saves more there than the shared product would. Of a cell that it
+    does not have, windows share there too.
     """
 
     def __init__(self, config: Recurrent, problem: Problem, /) -> None:
         super().__init__()
         self.cell = config.cell
         self.window_length = problem.window_length
-        self.layer = _LAYER[config.cell](
+        self.layer = LAYERS[config.cell](
             problem.n_units, config.n_hidden, batch_first=True, bidirectional=config.bidirectional
         )
         self.readout = nn.Linear(config.n_hidden * (1 + config.bidirectional), problem.n_outputs)
@@ -96,7 +98,7 @@ class RecurrentModule(nn.Module):
 
     def forward(self, frames_RTN: Tensor) -> Tensor:
         """Give the logits of every window, shape ``(run, window, output)``."""
-        if frames_RTN.device.type == "cpu":
+        if frames_RTN.device.type == "cpu" or self.cell is Cell.GRU_RESET_BEFORE:
             return self.forward_shared(frames_RTN)
         return self.forward_windows(frames_RTN)
 
@@ -139,7 +141,7 @@ class RecurrentModule(nn.Module):
 Weights = tuple[Tensor, Tensor, Tensor]
 
 
-def _arrange_simple(w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> Weights:
+def _arrange_as_they_are(w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> Weights:
     return w_ih, w_hh, b_ih + b_hh
 
 
@@ -161,8 +163,12 @@ def _arrange_gru(w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> Weig
     return weight_GN, w_hh, torch.cat([b_r + c_r, b_z + c_z, c_n, b_n])
 
 
-_LAYER = {Cell.SIMPLE: nn.RNN, Cell.LSTM: nn.LSTM, Cell.GRU: nn.GRU}
-_ARRANGE = {Cell.SIMPLE: _arrange_simple, Cell.LSTM: _arrange_lstm, Cell.GRU: _arrange_gru}
+_ARRANGE = {
+    Cell.SIMPLE: _arrange_as_they_are,
+    Cell.LSTM: _arrange_lstm,
+    Cell.GRU: _arrange_gru,
+    Cell.GRU_RESET_BEFORE: _arrange_as_they_are,
+}
 
 
 def _initialize(module: RecurrentModule) -> None:

@@ -8,9 +8,9 @@ from torch import nn
 from calsweep.trainables.decoder import Problem
 from calsweep.trainables.recurrence import Cell
 from calsweep.trainables.recurrent import Recurrent
+from calsweep.trainables.recurrent_layer import LAYERS, ResetBeforeGru
 
 N_UNITS, N_HIDDEN, LENGTH, N_RUNS, N_WINDOWS = 5, 4, 9, 3, 6
-TORCH_LAYER = {Cell.SIMPLE: nn.RNN, Cell.LSTM: nn.LSTM, Cell.GRU: nn.GRU}
 BOTH_WAYS = pytest.mark.parametrize("bidirectional", [False, True], ids=["one way", "both ways"])
 EVERY_CELL = pytest.mark.parametrize("cell", Cell, ids=lambda cell: cell.value)
 
@@ -34,7 +34,7 @@ def frames_of_runs(seed=1):
 
 def torch_logits(module, cell, *, bidirectional, frames):
     """Copy every window and put it through torch's layer with the same weights."""
-    layer = TORCH_LAYER[cell](N_UNITS, N_HIDDEN, batch_first=True, bidirectional=bidirectional)
+    layer = LAYERS[cell](N_UNITS, N_HIDDEN, batch_first=True, bidirectional=bidirectional)
     layer.double().load_state_dict(module.layer.state_dict())
     readout = nn.Linear(module.readout.in_features, 3).double()
     readout.load_state_dict(module.readout.state_dict())
@@ -152,10 +152,15 @@ def reordered(weights, order):
 
 
 # Where in torch's order (simple; i, f, g, o; r, z, n) Keras' gates stand.
-KERAS_ORDER = {Cell.SIMPLE: (0,), Cell.LSTM: (0, 1, 2, 3), Cell.GRU: (1, 0, 2)}
+KERAS_ORDER = {
+    Cell.SIMPLE: (0,),
+    Cell.LSTM: (0, 1, 2, 3),
+    Cell.GRU: (1, 0, 2),
+    Cell.GRU_RESET_BEFORE: (1, 0, 2),
+}
 
 
-def keras_state(module, cell, x_TN, *, suffix, reset_after=True):
+def keras_state(module, cell, x_TN, *, suffix):
     layer, order = module.layer, KERAS_ORDER[cell]
     kernel = reordered(getattr(layer, f"weight_ih_{suffix}"), order)
     recurrent_kernel = reordered(getattr(layer, f"weight_hh_{suffix}"), order)
@@ -165,22 +170,21 @@ def keras_state(module, cell, x_TN, *, suffix, reset_after=True):
         return keras_simple_rnn(x_TN, **weights, bias=sum(biases))
     if cell is Cell.LSTM:
         return keras_lstm(x_TN, **weights, bias=sum(biases))
+    reset_after = cell is Cell.GRU
     bias = np.stack(biases) if reset_after else sum(biases)
     return keras_gru(x_TN, **weights, bias=bias, reset_after=reset_after)
 
 
-def keras_logits(module, cell, frames, *, bidirectional, reset_after=True):
+def keras_logits(module, cell, frames, *, bidirectional):
     kernel = module.readout.weight.detach().numpy().T
     bias = module.readout.bias.detach().numpy()
     logits = np.empty((N_RUNS, N_WINDOWS, len(bias)))
     for run in range(N_RUNS):
         for k in range(N_WINDOWS):
             x_TN = frames[run, k : k + LENGTH].numpy()
-            state = keras_state(module, cell, x_TN, suffix="l0", reset_after=reset_after)
+            state = keras_state(module, cell, x_TN, suffix="l0")
             if bidirectional:
-                backward = keras_state(
-                    module, cell, x_TN[::-1], suffix="l0_reverse", reset_after=reset_after
-                )
+                backward = keras_state(module, cell, x_TN[::-1], suffix="l0_reverse")
                 state = np.concatenate([state, backward])
             logits[run, k] = state @ kernel + bias
     return torch.from_numpy(logits)
@@ -194,11 +198,12 @@ def test_logits_are_those_of_keras(cell, bidirectional):
     torch.testing.assert_close(module(frames), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_gru_is_that_of_keras_with_reset_after_and_not_the_one_without():
-    """Keras' default since TensorFlow 2; weights trained without it do not fit ours."""
+def test_both_conventions_of_keras_gru_are_there_and_differ():
+    """Since TensorFlow 2 ``reset_after=True`` is Keras' default; weights of one do not fit both."""
     module, frames = build(Cell.GRU, bidirectional=False), frames_of_runs()
-    other = keras_logits(module, Cell.GRU, frames, bidirectional=False, reset_after=False)
-    assert (module(frames) - other).abs().max() > 1e-3
+    other = build(Cell.GRU_RESET_BEFORE, bidirectional=False)
+    other.load_state_dict(module.state_dict())
+    assert (module(frames) - other(frames)).abs().max() > 1e-3
 
 
 def test_conventions_of_gru_agree_while_the_state_is_zero():
@@ -206,7 +211,18 @@ def test_conventions_of_gru_agree_while_the_state_is_zero():
     module, x_TN = build(Cell.GRU, bidirectional=False), frames_of_runs()[0, :1].numpy()
     nn.init.zeros_(module.layer.bias_hh_l0)
     states = [
-        keras_state(module, Cell.GRU, x_TN, suffix="l0", reset_after=reset_after)
-        for reset_after in (True, False)
+        keras_state(module, cell, x_TN, suffix="l0") for cell in (Cell.GRU, Cell.GRU_RESET_BEFORE)
     ]
     np.testing.assert_allclose(states[0], states[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [nn.GRU, ResetBeforeGru])
+def test_dropout_lies_between_layers_in_training_alone(kind):
+    torch.manual_seed(0)
+    inputs = torch.randn(2, 3, 5)
+    one = kind(5, 64, dropout=0.5, num_layers=2, batch_first=True)
+    first, second = (one(inputs)[1] for _ in range(2))
+    assert torch.equal(first[0], second[0])
+    assert not torch.equal(first[1], second[1])
+    one.eval()
+    assert torch.equal(one(inputs)[1], one(inputs)[1])
