@@ -30,6 +30,7 @@ from calsweep.platform.score import Epoch
 from calsweep.platform.settings import Settings, open_cache
 from calsweep.platform.storage import locate
 from calsweep.platform.training import Training
+from calsweep.platform.under_way import EpochFile, FoldUnderWay, epoch_path
 from calsweep.platform.weights import said_of, with_local_weights
 from calsweep.trainables.decoder import TwoStep
 
@@ -161,6 +162,14 @@ def _run(
     decoder = with_local_weights(settings.trainables, cache=cache)
     notes = (*said_of(settings.trainables), *notes)
     checkpoint = Checkpoint(path=task.folder / f".{task.key}.checkpoint", every_s=how.checkpoint_s)
+    said = EpochFile(path=epoch_path(task.folder, task.key))
+
+    def tell(epoch: Epoch) -> None:
+        if how.shares.rank == 0:
+            epochs = settings.training.epochs
+            said.tell(FoldUnderWay(fold=task.fold.index, epoch=epoch.epoch, epochs=epochs))
+        if how.on_epoch:
+            how.on_epoch(epoch)
 
     def train(training: Training) -> TrainedFold:
         return train_fold(
@@ -172,15 +181,19 @@ def _run(
             shares=how.shares,
             wrap=how.wrap,
             start=start,
-            on_epoch=how.on_epoch,
+            on_epoch=tell,
             checkpoint=checkpoint,
         )
 
-    if how.shares.world_size == 1:
-        trained, more = with_less_memory(train, settings.training)
-        notes = (*notes, *more)
-    else:  # processes that train together would have to agree on it
-        trained = train(settings.training)
+    try:
+        if how.shares.world_size == 1:
+            trained, more = with_less_memory(train, settings.training)
+            notes = (*notes, *more)
+        else:  # processes that train together would have to agree on it
+            trained = train(settings.training)
+    finally:
+        if how.shares.rank == 0:
+            said.remove()
     if how.shares.rank == 0:
         if not task.place.exists():
             task.folder.mkdir(parents=True, exist_ok=True)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bars
 
+from calsweep.platform.under_way import FoldUnderWay, describe
+
 PLAIN_EVERY_S = 10.0
+BAR_EVERY_S = 1.0
 
 
 class Progress:
-    """Folds done of a sweep, as a bar on a terminal and as lines elsewhere.
+    """Folds done and epochs under way, as a bar on a terminal and as lines elsewhere.
 
     Parameters
     ----------
@@ -41,8 +44,9 @@ class Progress:
         self._folds_done = self._folds_stored = 0
         self._trials_done = 0
         self._trial = ""
+        self._under_way: Sequence[FoldUnderWay] = ()
         self._bars: Bars | None = None
-        self._spoken = self._begun
+        self._spoken = self._looked = self._begun
 
     def __enter__(self) -> Progress:
         console = Console()
@@ -67,6 +71,15 @@ class Progress:
         self._trials_done = trials_done
         self._show()
 
+    def look(self, under_way: Callable[[], Sequence[FoldUnderWay]]) -> None:
+        """Ask how far the folds in training are, if that was not just asked."""
+        now = self._clock()
+        if now - self._looked < (PLAIN_EVERY_S if self._bars is None else BAR_EVERY_S):
+            return
+        self._now = self._looked = now
+        self._under_way = under_way()
+        self._show()
+
     def trial_failed(self, *, n_missing: int) -> None:
         """Leave the folds that a failed trial will not train out of the count."""
         self._n_folds_all -= n_missing
@@ -83,13 +96,18 @@ class Progress:
     def line(self) -> str:
         """Give how far the sweep is, as one line."""
         gone = self._now - self._begun
-        n_trained = max(self._folds_done - self._folds_stored, 1)
-        left = gone / n_trained * max(self._n_folds_all - self._folds_done, 0)
-        return (
-            f"{self._trial} · {self._trials_done}/{self._n_trials} trials · "
-            f"{self._folds_done}/{self._n_folds_all} folds · "
-            f"{_minutes(gone)} gone · about {_minutes(left)} left"
-        )
+        begun = sum(fold.share for fold in self._under_way)
+        n_trained = self._folds_done - self._folds_stored + begun
+        n_left = max(self._n_folds_all - self._folds_done - begun, 0)
+        parts = [
+            self._trial,
+            f"{self._trials_done}/{self._n_trials} trials",
+            f"{self._folds_done}/{self._n_folds_all} folds",
+            describe(self._under_way),
+            f"{_minutes(gone)} gone",
+            f"about {_minutes(gone / n_trained * n_left)} left" if n_trained else "",
+        ]
+        return " · ".join(part for part in parts if part)
 
     def _show(self) -> None:
         if self._bars is not None:

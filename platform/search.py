@@ -25,6 +25,7 @@ from calsweep.platform.plain import to_plain
 from calsweep.platform.record import BASELINE, FoldRecord, Record, TrialState
 from calsweep.platform.resources import Resources
 from calsweep.platform.trial import remove_stops, train_folds
+from calsweep.platform.under_way import folds_under_way, forget_under_way
 
 if TYPE_CHECKING:
     from calsweep.platform.auditor import Auditor
@@ -114,6 +115,7 @@ def search(
         Folds that the cluster trains at the same time.
     """
     remove_stops(plan.folder / "folds")
+    forget_under_way(plan.folder / "folds")
     # As many trials as keep every device busy, and one more to take over where one ends.
     n_side_by_side = 1 + math.ceil(n_parallel / len(plan.folds.folds))
     with Interruption() as interruption:
@@ -313,8 +315,9 @@ class RecordKeeper(tune.Callback):
         return {}
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """End the search if Ctrl-C was pressed and Ray did not let it through."""
+        """Show how far folds are; end if Ctrl-C was pressed and Ray did not let it through."""
         self._interruption.check()
+        self._progress.look(lambda: folds_under_way(self._record.folder / "folds"))
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Write that a trial began."""

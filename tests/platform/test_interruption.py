@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from calsweep.platform.interruption import Interruption, end_process
+from calsweep.platform.progress import Progress
 
 
 def press():
@@ -32,7 +33,7 @@ def test_search_asks_at_every_step_and_at_its_end():
     from calsweep.platform.search import RecordKeeper
 
     with Interruption() as interruption:
-        keeper = RecordKeeper(None, None, interruption)
+        keeper = RecordKeeper(None, Progress(n_trials=1, n_folds=1), interruption)
         keeper.on_step_begin(iteration=0, trials=[])
         with pytest.raises(KeyboardInterrupt):
             press()
