@@ -8,24 +8,20 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from calsweep.trainables.classifier import Classifier
 from calsweep.trainables.cnn import Cnn
 from calsweep.trainables.decoder import Decoder, Problem, TwoStep
 from calsweep.trainables.efficientnet import FRAMES_PER_IMAGE
-from calsweep.trainables.losses import (
-    Criterion,
-    class_probability,
-    cross_entropy,
-    initial_bias,
-)
+from calsweep.trainables.initialization import begin_at
 from calsweep.trainables.pretrained import copy_tensors
-from calsweep.trainables.recurrence import Cell
+from calsweep.trainables.recurrence import LAYERS, Cell
 
 # R run, T time, H height, W width, I images in a run (T - 2), F features, K windows per run,
 # L images in a window, O outputs
 
 
 @dataclass(frozen=True, kw_only=True)
-class CnnRnn:
+class CnnRnn(Classifier):
     """A recurrent network over the features of neighboring images, read out at its last state.
 
     Of a window of ``2 k + 3`` frames come ``2 k + 1`` images of three frames each; W compares k of
@@ -121,22 +117,6 @@ class CnnRnn:
             source="the fold's CNN",
         )
 
-    def loss(
-        self,
-        outputs_RKO: Tensor,
-        labels_RK: Tensor,
-        weights_RK: Tensor,
-        *,
-        frames: Tensor,  # noqa: ARG002 - the protocol's
-        criterion: Criterion,
-    ) -> Tensor:
-        """Sum the cross-entropy of windows, each by its weight."""
-        return cross_entropy(outputs_RKO, labels_RK, weights_RK, criterion=criterion)
-
-    def probability(self, outputs_RKO: Tensor) -> Tensor:
-        """Give the probability of each class."""
-        return class_probability(outputs_RKO)
-
 
 class CnnRnnModule(nn.Module):
     """The CNN once for every image of a run, and windows of its features to the recurrent layers.
@@ -152,7 +132,7 @@ class CnnRnnModule(nn.Module):
         self.cnn = config.cnn.build_features(problem)
         self.frozen = config.freeze_cnn
         self.cnn.requires_grad_(not self.frozen)
-        self.rnn = _LAYERS[config.cell](
+        self.rnn = LAYERS[config.cell](
             self.cnn.n_features,
             config.n_hidden,
             num_layers=config.n_layers,
@@ -185,16 +165,12 @@ class CnnRnnModule(nn.Module):
         return logits.view(*windows_RKLF.shape[:2], -1)
 
 
-_LAYERS = {Cell.SIMPLE: nn.RNN, Cell.LSTM: nn.LSTM, Cell.GRU: nn.GRU}
-
-
 def _initialize(module: CnnRnnModule, problem: Problem) -> None:
     """Begin at the shares of classes: without biases, features of zero leave the state at zero."""
-    with torch.no_grad():
-        for name, weights in module.rnn.named_parameters():
-            if name.startswith("bias"):
-                weights.zero_()
-        module.readout.bias.copy_(initial_bias(problem.class_shares))
+    for name, weights in module.rnn.named_parameters():
+        if name.startswith("bias"):
+            nn.init.zeros_(weights)
+    begin_at(problem.class_shares, layer=module.readout)
 
 
 _: type[TwoStep] = CnnRnn

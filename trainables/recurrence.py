@@ -20,7 +20,7 @@ from itertools import cycle
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 Kept = Sequence[Tensor]
@@ -37,6 +37,10 @@ class Cell(Enum):
     SIMPLE = "simple"
     LSTM = "lstm"
     GRU = "gru"
+
+
+# Torch's own layer of each kind.
+LAYERS = {Cell.SIMPLE: nn.RNN, Cell.LSTM: nn.LSTM, Cell.GRU: nn.GRU}
 
 
 def last_state(

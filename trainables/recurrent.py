@@ -7,20 +7,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from calsweep.trainables.classifier import Classifier
 from calsweep.trainables.decoder import Decoder, Problem
-from calsweep.trainables.losses import (
-    Criterion,
-    class_probability,
-    cross_entropy,
-    initial_bias,
-)
-from calsweep.trainables.recurrence import Cell, last_state
+from calsweep.trainables.initialization import begin_at
+from calsweep.trainables.recurrence import LAYERS, Cell, last_state
 
 # R run, T time, N unit, K windows per run, L window length, G gate rows, H hidden, O outputs
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recurrent:
+class Recurrent(Classifier):
     """A recurrent layer read out at the end of the window.
 
     Attributes
@@ -55,25 +51,8 @@ class Recurrent:
     def build(self, problem: Problem, /) -> nn.Module:
         """Build the module with fresh weights from torch's random state."""
         module = RecurrentModule(self, problem)
-        with torch.no_grad():
-            module.readout.bias.copy_(initial_bias(problem.class_shares))
+        begin_at(problem.class_shares, layer=module.readout)
         return module
-
-    def loss(
-        self,
-        outputs_RKO: Tensor,
-        labels_RK: Tensor,
-        weights_RK: Tensor,
-        *,
-        frames: Tensor,  # noqa: ARG002 - the protocol's
-        criterion: Criterion,
-    ) -> Tensor:
-        """Sum the cross-entropy of windows, each by its weight."""
-        return cross_entropy(outputs_RKO, labels_RK, weights_RK, criterion=criterion)
-
-    def probability(self, outputs_RKO: Tensor) -> Tensor:
-        """Give the probability of each class."""
-        return class_probability(outputs_RKO)
 
 
 class RecurrentModule(nn.Module):
@@ -88,7 +67,7 @@ class RecurrentModule(nn.Module):
         super().__init__()
         self.cell = config.cell
         self.window_length = problem.window_length
-        self.layer = _LAYER[config.cell](
+        self.layer = LAYERS[config.cell](
             problem.n_units, config.n_hidden, batch_first=True, bidirectional=config.bidirectional
         )
         self.readout = nn.Linear(config.n_hidden * (1 + config.bidirectional), problem.n_outputs)
@@ -161,7 +140,6 @@ def _arrange_gru(w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> Weig
     return weight_GN, w_hh, torch.cat([b_r + c_r, b_z + c_z, c_n, b_n])
 
 
-_LAYER = {Cell.SIMPLE: nn.RNN, Cell.LSTM: nn.LSTM, Cell.GRU: nn.GRU}
 _ARRANGE = {Cell.SIMPLE: _arrange_simple, Cell.LSTM: _arrange_lstm, Cell.GRU: _arrange_gru}
 
 
