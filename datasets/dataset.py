@@ -110,22 +110,6 @@ def read_manifest(store: Store, /) -> Manifest:
     return Manifest.from_json(text)
 
 
-def verify_dataset(store: Store, /) -> Manifest:
-    """Read every shard of a dataset and give its manifest, if all of it is whole.
-
-    Raises
-    ------
-    DatasetNotFound
-        If there is none.
-    DamagedShard
-        If a shard is missing or was changed.
-    """
-    manifest = read_manifest(store)
-    for shard in manifest.all_shards:
-        read_shard(shard, store=store)
-    return manifest
-
-
 def read_timelines(store: Store, /) -> dict[str, Timeline]:
     """Read every shard of a dataset, images too, and give the timeline of each of its labels.
 

@@ -25,7 +25,8 @@ from calsweep.platform.explanation import (
 from calsweep.platform.importance import UnitImportance, unit_importance
 from calsweep.platform.model import FoldModel
 from calsweep.platform.progress import Progress
-from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord, code_version
+from calsweep.platform.provenance import code_version
+from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord
 from calsweep.platform.shap import METHOD, ShapOptions, attribute
 from calsweep.platform.trained_fold import TrainedFold, control_of, train_permuted
 

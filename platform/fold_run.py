@@ -25,7 +25,8 @@ from calsweep.platform.loop import TrainedFold, train_fold
 from calsweep.platform.model import FoldModel
 from calsweep.platform.plain import from_plain, to_plain
 from calsweep.platform.probability import to_columns
-from calsweep.platform.record import FoldRecord, code_version, process_name
+from calsweep.platform.provenance import code_version, process_name
+from calsweep.platform.record import FoldRecord
 from calsweep.platform.score import Epoch
 from calsweep.platform.settings import Settings, open_cache
 from calsweep.platform.storage import locate

@@ -22,7 +22,8 @@ from calsweep.datasets.fold import FoldPlan
 from calsweep.platform.fold_task import FoldTask, fold_seed
 from calsweep.platform.interruption import Interruption
 from calsweep.platform.plain import to_plain
-from calsweep.platform.record import BASELINE, FoldRecord, Record, TrialState
+from calsweep.platform.record import BASELINE, FoldRecord, TrialState
+from calsweep.platform.record_writer import Record
 from calsweep.platform.resources import Resources
 from calsweep.platform.trial import remove_stops, train_folds
 from calsweep.platform.under_way import folds_under_way, forget_under_way

@@ -18,13 +18,9 @@ from calsweep.platform.errors import hide_login
 from calsweep.platform.leaderboard import n_folds
 from calsweep.platform.plain import to_plain
 from calsweep.platform.progress import Progress
-from calsweep.platform.record import (
-    Record,
-    SweepRecord,
-    code_version,
-    read_sweep,
-    sweeps_folder,
-)
+from calsweep.platform.provenance import code_version
+from calsweep.platform.record import SweepRecord, read_sweep, sweeps_folder
+from calsweep.platform.record_writer import Record
 from calsweep.platform.search import TrialPlan, search
 from calsweep.platform.settings import SweepSettings, cache_folder, open_cache, tracking_uri
 from calsweep.platform.storage import locate

@@ -13,13 +13,8 @@ from calsweep.platform.fold_run import run_fold, unchanged_dataset
 from calsweep.platform.fold_task import FoldTask
 from calsweep.platform.model import FoldModel
 from calsweep.platform.plain import from_plain, to_plain
-from calsweep.platform.record import (
-    FoldRecord,
-    SweepRecord,
-    TrialRecord,
-    TrialState,
-    code_version,
-)
+from calsweep.platform.provenance import code_version
+from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord, TrialState
 from calsweep.platform.settings import Settings, open_cache
 
 

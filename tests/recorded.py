@@ -9,7 +9,9 @@ from calsweep.datasets.view import plan_folds
 from calsweep.platform.fold_run import run_fold
 from calsweep.platform.fold_task import FoldTask, fold_seed
 from calsweep.platform.plain import to_plain
-from calsweep.platform.record import Record, SweepRecord, code_version, read_sweep, sweeps_folder
+from calsweep.platform.provenance import code_version
+from calsweep.platform.record import SweepRecord, read_sweep, sweeps_folder
+from calsweep.platform.record_writer import Record
 from calsweep.platform.settings import Settings, cache_folder, open_cache
 from calsweep.platform.storage import locate
 

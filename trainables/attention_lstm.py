@@ -8,9 +8,9 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from calsweep.trainables.attention import PooledAttention
+from calsweep.trainables.classifier import TaskClassifier
 from calsweep.trainables.decoder import Decoder, Problem
 from calsweep.trainables.initialization import initialize
-from calsweep.trainables.losses import Criterion
 from calsweep.trainables.normalization import BatchNorm
 from calsweep.trainables.tasks import Activity, TaskHeads, Tasks
 
@@ -19,7 +19,7 @@ from calsweep.trainables.tasks import Activity, TaskHeads, Tasks
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttentionLSTM:
+class AttentionLSTM(TaskClassifier):
     """Layers of LSTM, to whose last state self-attention over the window is added.
 
     Attributes
@@ -85,22 +85,6 @@ class AttentionLSTM:
         initialize(module, forget_bias=1.0)
         module.heads.begin_at(problem)
         return module
-
-    def loss(
-        self,
-        outputs_RKO: Tensor,
-        labels_RK: Tensor,
-        weights_RK: Tensor,
-        *,
-        frames: Tensor,  # noqa: ARG002 - the module puts what it saw into its outputs
-        criterion: Criterion,
-    ) -> Tensor:
-        """Sum the loss of windows over all tasks, each by its weight."""
-        return self.tasks.loss(outputs_RKO, labels_RK, weights_RK, criterion=criterion)
-
-    def probability(self, outputs_RKO: Tensor) -> Tensor:
-        """Give the probability of each class."""
-        return self.tasks.probability(outputs_RKO)
 
 
 class AttentionLSTMModule(nn.Module):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
+from calsweep.trainables.classifier import Classifier
 from calsweep.trainables.decoder import Decoder, Problem
 from calsweep.trainables.efficientnet import (
     FRAMES_PER_IMAGE,
@@ -15,19 +15,14 @@ from calsweep.trainables.efficientnet import (
     ImageFeatures,
     Size,
 )
-from calsweep.trainables.losses import (
-    Criterion,
-    class_probability,
-    cross_entropy,
-    initial_bias,
-)
+from calsweep.trainables.initialization import begin_at
 from calsweep.trainables.pretrained import load_weights
 
 # R run, T time, H height, W width, K windows per run, O outputs
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cnn:
+class Cnn(Classifier):
     """EfficientNet, whose channels are the frame that is decoded and its two neighbors.
 
     Attributes
@@ -55,6 +50,7 @@ class Cnn:
 
     Examples
     --------
+    >>> import torch
     >>> problem = Problem(frame_shape=(32, 32), window_length=3)
     >>> module = Cnn(width=0.25, depth=0.25).build(problem)
     >>> module(torch.zeros(2, 10, 32, 32)).shape
@@ -131,22 +127,6 @@ class Cnn:
             load_weights(features, self.weights)
         return features
 
-    def loss(
-        self,
-        outputs_RKO: Tensor,
-        labels_RK: Tensor,
-        weights_RK: Tensor,
-        *,
-        frames: Tensor,  # noqa: ARG002 - the protocol's
-        criterion: Criterion,
-    ) -> Tensor:
-        """Sum the cross-entropy of windows, each by its weight."""
-        return cross_entropy(outputs_RKO, labels_RK, weights_RK, criterion=criterion)
-
-    def probability(self, outputs_RKO: Tensor) -> Tensor:
-        """Give the probability of each class."""
-        return class_probability(outputs_RKO)
-
 
 class CnnModule(nn.Module):
     """Features of each image, to logits."""
@@ -156,8 +136,7 @@ class CnnModule(nn.Module):
         self.features = config.build_features(problem)
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(self.features.n_features, problem.n_outputs)
-        with torch.no_grad():
-            self.head.bias.copy_(initial_bias(problem.class_shares))
+        begin_at(problem.class_shares, layer=self.head)
 
     def forward(self, frames_RTHW: Tensor) -> Tensor:
         """Give the logits of every window, shape ``(run, window, output)``."""

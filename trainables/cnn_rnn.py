@@ -8,15 +8,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from calsweep.trainables.classifier import Classifier
 from calsweep.trainables.cnn import Cnn
 from calsweep.trainables.decoder import Decoder, Problem, TwoStep
 from calsweep.trainables.efficientnet import FRAMES_PER_IMAGE
-from calsweep.trainables.losses import (
-    Criterion,
-    class_probability,
-    cross_entropy,
-    initial_bias,
-)
+from calsweep.trainables.initialization import begin_at
 from calsweep.trainables.pretrained import copy_tensors
 from calsweep.trainables.recurrence import Cell
 from calsweep.trainables.recurrent_layer import LAYERS
@@ -26,7 +22,7 @@ from calsweep.trainables.recurrent_layer import LAYERS
 
 
 @dataclass(frozen=True, kw_only=True)
-class CnnRnn:
+class CnnRnn(Classifier):
     """A recurrent network over the features of neighboring images, read out at its last state.
 
     Of a window of ``2 k + 3`` frames come ``2 k + 1`` images of three frames each; W compares k of
@@ -122,22 +118,6 @@ class CnnRnn:
             source="the fold's CNN",
         )
 
-    def loss(
-        self,
-        outputs_RKO: Tensor,
-        labels_RK: Tensor,
-        weights_RK: Tensor,
-        *,
-        frames: Tensor,  # noqa: ARG002 - the protocol's
-        criterion: Criterion,
-    ) -> Tensor:
-        """Sum the cross-entropy of windows, each by its weight."""
-        return cross_entropy(outputs_RKO, labels_RK, weights_RK, criterion=criterion)
-
-    def probability(self, outputs_RKO: Tensor) -> Tensor:
-        """Give the probability of each class."""
-        return class_probability(outputs_RKO)
-
 
 class CnnRnnModule(nn.Module):
     """The CNN once for every image of a run, and windows of its features to the recurrent layers.
@@ -188,11 +168,10 @@ class CnnRnnModule(nn.Module):
 
 def _initialize(module: CnnRnnModule, problem: Problem) -> None:
     """Begin at the shares of classes: without biases, features of zero leave the state at zero."""
-    with torch.no_grad():
-        for name, weights in module.rnn.named_parameters():
-            if name.startswith("bias"):
-                weights.zero_()
-        module.readout.bias.copy_(initial_bias(problem.class_shares))
+    for name, weights in module.rnn.named_parameters():
+        if name.startswith("bias"):
+            nn.init.zeros_(weights)
+    begin_at(problem.class_shares, layer=module.readout)
 
 
 _: type[TwoStep] = CnnRnn

@@ -93,6 +93,8 @@ class Decoder(Protocol):
     to the outputs of every window in it, ``outputs_RKO``. So windows that share frames can share
     work, and none is copied before the module asks for it. The first `Problem.n_outputs` outputs
     are logits of the classes; a decoder with further heads puts theirs behind.
+
+    `calsweep.trainables.classifier` has the loss and the probability of both kinds.
     """
 
     def build(self, problem: Problem, /) -> nn.Module:

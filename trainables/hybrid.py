@@ -8,10 +8,10 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from calsweep.trainables.attention import PooledAttention
+from calsweep.trainables.classifier import TaskClassifier
 from calsweep.trainables.convolution import StepConvolution, convolve_frames
 from calsweep.trainables.decoder import Decoder, Problem
 from calsweep.trainables.initialization import initialize
-from calsweep.trainables.losses import Criterion
 from calsweep.trainables.normalization import Normalization, WindowNorm
 from calsweep.trainables.tasks import TaskHeads, Tasks
 
@@ -20,7 +20,7 @@ from calsweep.trainables.tasks import TaskHeads, Tasks
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hybrid:
+class Hybrid(TaskClassifier):
     """Convolutions over time, a bidirectional LSTM, self-attention, and a head for each task.
 
     The defaults are what H's text says. Its published code and the description of that code go
@@ -108,22 +108,6 @@ class Hybrid:
         initialize(module)
         module.heads.begin_at(problem)
         return module
-
-    def loss(
-        self,
-        outputs_RKO: Tensor,
-        labels_RK: Tensor,
-        weights_RK: Tensor,
-        *,
-        frames: Tensor,  # noqa: ARG002 - the module puts what it saw into its outputs
-        criterion: Criterion,
-    ) -> Tensor:
-        """Sum the loss of windows over all tasks, each by its weight."""
-        return self.tasks.loss(outputs_RKO, labels_RK, weights_RK, criterion=criterion)
-
-    def probability(self, outputs_RKO: Tensor) -> Tensor:
-        """Give the probability of each class."""
-        return self.tasks.probability(outputs_RKO)
 
 
 class HybridModule(nn.Module):

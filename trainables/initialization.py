@@ -1,8 +1,29 @@
-"""How the weights of H's decoders begin."""
+"""How weights begin: logits at the shares of classes, and the layers of H's decoders."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import nn
+
+from calsweep.trainables.losses import initial_bias
+
+
+def begin_at(class_shares: Sequence[float], /, *, layer: nn.Linear | nn.Conv1d) -> None:
+    """Set the biases of a layer of logits, in place, to stand for the shares of classes.
+
+    Examples
+    --------
+    >>> layer = nn.Linear(3, 1)
+    >>> begin_at([0.2, 0.8], layer=layer)
+    >>> layer.bias
+    Parameter containing:
+    tensor([1.3863], requires_grad=True)
+    """
+    assert layer.bias is not None  # noqa: S101 - torch's default
+    with torch.no_grad():
+        layer.bias.copy_(initial_bias(class_shares))
 
 
 def initialize(module: nn.Module, /, *, forget_bias: float = 0.0) -> None:

@@ -5,26 +5,22 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
+from calsweep.trainables.classifier import Classifier
 from calsweep.trainables.decoder import Decoder, Problem
-from calsweep.trainables.losses import (
-    Criterion,
-    class_probability,
-    cross_entropy,
-    initial_bias,
-)
+from calsweep.trainables.initialization import begin_at
 
 # R run, T time, N unit, K windows per run, O outputs
 
 
 @dataclass(frozen=True, kw_only=True)
-class Linear:
+class Linear(Classifier):
     """A weight for each unit, or pixel, at each frame of the window, and a bias.
 
     Examples
     --------
+    >>> import torch
     >>> module = Linear().build(Problem(frame_shape=(50,), window_length=31))
     >>> module(torch.zeros(2, 38, 50)).shape
     torch.Size([2, 8, 1])
@@ -33,22 +29,6 @@ class Linear:
     def build(self, problem: Problem, /) -> nn.Module:
         """Build the module."""
         return LinearModule(problem)
-
-    def loss(
-        self,
-        outputs_RKO: Tensor,
-        labels_RK: Tensor,
-        weights_RK: Tensor,
-        *,
-        frames: Tensor,  # noqa: ARG002 - the protocol's
-        criterion: Criterion,
-    ) -> Tensor:
-        """Sum the cross-entropy of windows, each by its weight."""
-        return cross_entropy(outputs_RKO, labels_RK, weights_RK, criterion=criterion)
-
-    def probability(self, outputs_RKO: Tensor) -> Tensor:
-        """Give the probability of each class."""
-        return class_probability(outputs_RKO)
 
 
 class LinearModule(nn.Module):
@@ -63,9 +43,7 @@ class LinearModule(nn.Module):
         n_inputs = math.prod(problem.frame_shape)
         self.kernel = nn.Conv1d(n_inputs, problem.n_outputs, problem.window_length)
         nn.init.zeros_(self.kernel.weight)
-        with torch.no_grad():
-            assert self.kernel.bias is not None  # noqa: S101 - it is asked for by default
-            self.kernel.bias.copy_(initial_bias(problem.class_shares))
+        begin_at(problem.class_shares, layer=self.kernel)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Give the logits of every window, shape ``(run, window, output)``."""

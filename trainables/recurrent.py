@@ -7,13 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from calsweep.trainables.classifier import Classifier
 from calsweep.trainables.decoder import Decoder, Problem
-from calsweep.trainables.losses import (
-    Criterion,
-    class_probability,
-    cross_entropy,
-    initial_bias,
-)
+from calsweep.trainables.initialization import begin_at
 from calsweep.trainables.recurrence import Cell, last_state
 from calsweep.trainables.recurrent_layer import LAYERS
 
@@ -21,7 +17,7 @@ from calsweep.trainables.recurrent_layer import LAYERS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recurrent:
+class Recurrent(Classifier):
     """A recurrent layer read out at the end of the window.
 
     Attributes
@@ -56,25 +52,8 @@ class Recurrent:
     def build(self, problem: Problem, /) -> nn.Module:
         """Build the module with fresh weights from torch's random state."""
         module = RecurrentModule(self, problem)
-        with torch.no_grad():
-            module.readout.bias.copy_(initial_bias(problem.class_shares))
+        begin_at(problem.class_shares, layer=module.readout)
         return module
-
-    def loss(
-        self,
-        outputs_RKO: Tensor,
-        labels_RK: Tensor,
-        weights_RK: Tensor,
-        *,
-        frames: Tensor,  # noqa: ARG002 - the protocol's
-        criterion: Criterion,
-    ) -> Tensor:
-        """Sum the cross-entropy of windows, each by its weight."""
-        return cross_entropy(outputs_RKO, labels_RK, weights_RK, criterion=criterion)
-
-    def probability(self, outputs_RKO: Tensor) -> Tensor:
-        """Give the probability of each class."""
-        return class_probability(outputs_RKO)
 
 
 class RecurrentModule(nn.Module):

@@ -5,24 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
+from calsweep.trainables.classifier import Classifier
 from calsweep.trainables.decoder import Decoder, Problem
-from calsweep.trainables.initialization import initialize
-from calsweep.trainables.losses import (
-    Criterion,
-    class_probability,
-    cross_entropy,
-    initial_bias,
-)
+from calsweep.trainables.initialization import begin_at, initialize
 from calsweep.trainables.normalization import BatchNorm
 
 # R run, T time, N unit, K windows per run, B windows of all runs, L steps in a window, O outputs
 
 
 @dataclass(frozen=True, kw_only=True)
-class StackedLSTM:
+class StackedLSTM(Classifier):
     """Layers of LSTM, batch normalization of the last state, and fully connected layers.
 
     Attributes
@@ -42,6 +36,7 @@ class StackedLSTM:
 
     Examples
     --------
+    >>> import torch
     >>> problem = Problem(frame_shape=(581,), window_length=10, class_shares=(0.8, 0.1, 0.1))
     >>> StackedLSTM().build(problem)(torch.zeros(2, 12, 581)).shape
     torch.Size([2, 3, 3])
@@ -63,25 +58,8 @@ class StackedLSTM:
         """Build the module with fresh weights from torch's random state."""
         module = StackedLSTMModule(self, problem)
         initialize(module)
-        with torch.no_grad():
-            module.readout.bias.copy_(initial_bias(problem.class_shares))
+        begin_at(problem.class_shares, layer=module.readout)
         return module
-
-    def loss(
-        self,
-        outputs_RKO: Tensor,
-        labels_RK: Tensor,
-        weights_RK: Tensor,
-        *,
-        frames: Tensor,  # noqa: ARG002 - the protocol's
-        criterion: Criterion,
-    ) -> Tensor:
-        """Sum the cross-entropy of windows, each by its weight."""
-        return cross_entropy(outputs_RKO, labels_RK, weights_RK, criterion=criterion)
-
-    def probability(self, outputs_RKO: Tensor) -> Tensor:
-        """Give the probability of each class."""
-        return class_probability(outputs_RKO)
 
 
 class StackedLSTMModule(nn.Module):

@@ -18,12 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from calsweep.trainables.decoder import Problem
-from calsweep.trainables.losses import (
-    Criterion,
-    class_probability,
-    cross_entropy,
-    initial_bias,
-)
+from calsweep.trainables.initialization import begin_at
+from calsweep.trainables.losses import Criterion, class_probability, cross_entropy
 
 # R run, T time, N unit, K windows per run, B windows of all runs, F features, O outputs, S sides,
 # A activity told and there was, J tasks, X frames of all runs
@@ -254,9 +250,9 @@ class TaskHeads(nn.Module):
     def begin_at(self, problem: Problem, /) -> None:
         """Set the biases of logits to stand for the shares of classes."""
         shares = problem.class_shares
-        _last(self.classes).bias.data.copy_(initial_bias(shares))
+        begin_at(shares, layer=_last(self.classes))
         for head, c in zip(self.sides, self.side_classes, strict=True):
-            _last(head).bias.data.copy_(initial_bias((1 - shares[c], shares[c])))
+            begin_at((1 - shares[c], shares[c]), layer=_last(head))
 
     def forward(self, features_BF: Tensor, frames_RTN: Tensor) -> Tensor:
         """Give the outputs of the windows of runs, shape ``(run, window, output)``."""

@@ -8,10 +8,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from calsweep.trainables.classifier import TaskClassifier
 from calsweep.trainables.convolution import StepConvolution, convolve_frames
 from calsweep.trainables.decoder import Decoder, Problem
 from calsweep.trainables.initialization import initialize
-from calsweep.trainables.losses import Criterion
 from calsweep.trainables.normalization import Normalization, WindowNorm
 from calsweep.trainables.tasks import Activity, TaskHeads, Tasks
 
@@ -20,7 +20,7 @@ from calsweep.trainables.tasks import Activity, TaskHeads, Tasks
 
 
 @dataclass(frozen=True, kw_only=True)
-class TemporalCNN:
+class TemporalCNN(TaskClassifier):
     """Convolutions over the time of a window; mean and maximum over it are read out.
 
     Attributes
@@ -72,22 +72,6 @@ class TemporalCNN:
         initialize(module)
         module.heads.begin_at(problem)
         return module
-
-    def loss(
-        self,
-        outputs_RKO: Tensor,
-        labels_RK: Tensor,
-        weights_RK: Tensor,
-        *,
-        frames: Tensor,  # noqa: ARG002 - the module puts what it saw into its outputs
-        criterion: Criterion,
-    ) -> Tensor:
-        """Sum the loss of windows over all tasks, each by its weight."""
-        return self.tasks.loss(outputs_RKO, labels_RK, weights_RK, criterion=criterion)
-
-    def probability(self, outputs_RKO: Tensor) -> Tensor:
-        """Give the probability of each class."""
-        return self.tasks.probability(outputs_RKO)
 
 
 class TemporalCNNModule(nn.Module):

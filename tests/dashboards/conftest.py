@@ -15,13 +15,8 @@ from calsweep.datasets.audit import Finding, Kind, Verdict
 from calsweep.datasets.fold import Fold, FoldPlan, HeldOut, PartName, Stretch
 from calsweep.platform.config import compose_settings
 from calsweep.platform.plain import to_plain
-from calsweep.platform.record import (
-    FoldRecord,
-    Record,
-    SweepRecord,
-    read_sweep,
-    sweeps_folder,
-)
+from calsweep.platform.record import FoldRecord, SweepRecord, read_sweep, sweeps_folder
+from calsweep.platform.record_writer import Record
 from calsweep.platform.score import Epoch, Score
 from calsweep.platform.settings import SweepSettings
 

@@ -13,7 +13,7 @@ from calsweep.datasets.dataset import (
     DatasetNotFound,
     open_dataset,
     read_manifest,
-    verify_dataset,
+    read_timelines,
 )
 from calsweep.datasets.manifest import Manifest
 from calsweep.datasets.recording import Recording
@@ -110,9 +110,9 @@ def test_a_flipped_bit_in_any_shard_is_refused_and_named(folder, tmp_path):
             damaged[position] ^= 1 << int(rng.integers(8))
             path.write_bytes(damaged)
             with pytest.raises(DamagedShard, match=shard.file):
-                verify_dataset(FolderStore(folder))
+                read_timelines(FolderStore(folder))
         path.write_bytes(whole)
-    verify_dataset(FolderStore(folder))
+    read_timelines(FolderStore(folder))
 
 
 def test_pages_have_checksums_of_their_own(folder):
@@ -145,7 +145,7 @@ def test_a_shard_that_is_not_there_is_named(folder):
     shard = read_manifest(FolderStore(folder)).shards[0]
     (folder / shard.file).unlink()
     with pytest.raises(DamagedShard, match=f"{shard.file} is damaged: the file is missing"):
-        verify_dataset(FolderStore(folder))
+        read_timelines(FolderStore(folder))
 
 
 def test_a_shard_is_read_once_more_before_it_is_refused(folder):
@@ -160,7 +160,7 @@ def test_a_shard_is_read_once_more_before_it_is_refused(folder):
             return FolderStore(folder).read(name)
 
     flaky = Flaky()
-    manifest = verify_dataset(flaky)
+    manifest = read_timelines(flaky)["run"].manifest
     assert flaky.n_reads == 1 + 1 + len(manifest.shards)
 
 
@@ -317,7 +317,7 @@ def test_images_come_back_in_their_own_type(tmp_path, dtype):
     images_THW = images_in(tmp_path / "data", manifest)
     assert images_THW.dtype == dtype
     assert np.array_equal(images_THW, np.concatenate([r.images for r in recordings]))
-    assert verify_dataset(FolderStore(tmp_path / "data")) == manifest
+    assert read_timelines(FolderStore(tmp_path / "data"))["run"].manifest == manifest
     dataset = open_dataset(FolderStore(tmp_path / "data"), cache=Cache(tmp_path / "cache"))
     assert dataset.activity_TN.shape == (83, 0)
 

@@ -18,7 +18,7 @@ from calsweep.datasets.widefield_images import WidefieldImages
 from calsweep.datasets.window import Window
 from calsweep.platform.fold_task import FoldTask
 from calsweep.platform.plain import to_plain
-from calsweep.platform.record import code_version
+from calsweep.platform.provenance import code_version
 from calsweep.platform.settings import Settings
 from tests.platform.written_sweep import Writer
 

@@ -1,105 +1,36 @@
 """`calsweep compare` on records as a sweep writes them."""
 
 import csv
-import itertools
 import json
+from functools import partial
 
 import pytest
 
-from calsweep.datasets.audit import Finding, Kind, Verdict
-from calsweep.datasets.fold import Fold, FoldPlan, PartName, Stretch
+from calsweep.datasets.audit import Verdict
 from calsweep.platform.command import main
-from calsweep.platform.plain import to_plain
-from calsweep.platform.record import FoldRecord, Record
-from calsweep.platform.score import Epoch, Score
-
-ANIMALS = tuple(f"m{i}" for i in range(5))
-LEAK = Finding(
-    kind=Kind.WINDOWS,
-    is_leak=True,
-    is_asked_for=True,
-    parts=(PartName.TRAIN, PartName.TEST),
-    where=("m0",),
-    n_where=1,
-    n_frames=90,
-    folds=(0,),
-)
+from calsweep.platform.score import Score
+from tests.platform.scored_sweep import LEAK, pair_plan, scored_sweep, scored_trial, write_sweep
 
 
-def part(*animals, n_frames):
-    return tuple(Stretch(recording=a, start_frame=0, stop_frame=n_frames) for a in animals)
-
-
-def plan(*, n_frames=100):
-    folds = []
-    for test, validation in itertools.permutations(range(5), 2):
-        train = [a for i, a in enumerate(ANIMALS) if i not in (test, validation)]
-        folds.append(
-            Fold(
-                index=len(folds),
-                test_group=test,
-                validation_group=validation,
-                train=part(*train, n_frames=n_frames),
-                validation=part(ANIMALS[validation], n_frames=n_frames),
-                test=part(ANIMALS[test], n_frames=n_frames),
-            )
-        )
-    return FoldPlan(name="animals", groups=tuple((a,) for a in ANIMALS), folds=tuple(folds))
-
-
-def write_sweep(home, *, name="s", aucs=(0.80, 0.85, 0.90), verdict=None, n_frames=100):
+def write(home, *, name="s", aucs=(0.80, 0.85, 0.90), verdict=None, n_frames=100):
     """Write a sweep whose configurations have a mean AUC each, and the same spread over folds."""
-    divided, verdict = plan(n_frames=n_frames), verdict or Verdict()
-    description = {
-        "settings": {"seed": 0},
-        "dataset": {"target": "run", "content_hash": "da7a" * 16},
-        "plan": to_plain(divided),
-        "plan_hash": divided.content_hash,
-        "code_version": "1",
-        "verdict": to_plain(verdict),
-        "n_planned": len(aucs),
-    }
-    with Record(home / "sweeps" / name) as record:
-        record.begin(json.loads(json.dumps(description)))
-        for number, auc in enumerate(aucs):
-            settings = {"trainables": {"_target_": "calsweep.trainables.linear.Linear"}}
-            record.append(
-                {
-                    "event": "trial", "trial": number, "values": {}, "settings": settings,
-                    "name": f"trial {number}" if number else "baseline",
-                    "verdict": to_plain(verdict),
-                }
-            )  # fmt: skip
-            for fold in divided.folds:
-                key = f"{number}-{fold.index}"
-                spread = (fold.test_group - 2) / 100 + ((fold.index * 7 + number * 3) % 5) / 1000
-                score = Score(loss=0.5, auc=auc + spread, accuracy=auc - 0.1)
-                folder = home / "sweeps" / name / "folds" / key
-                folder.mkdir(parents=True)
-                FoldRecord(
-                    key=key,
-                    fold=fold.index,
-                    test_group=fold.test_group,
-                    validation_group=fold.validation_group,
-                    seed=0,
-                    best_epoch=1,
-                    curve=(Epoch(epoch=1, train_loss=0.5, validation=score),),
-                    validation=score,
-                    test=score,
-                    n_windows=1,
-                    train_seconds=1.0,
-                    process="here:1",
-                ).write(folder)
-                record.append({"event": "fold", "trial": number, "key": key})
-            record.append(
-                {"event": "end", "trial": number, "state": "done", "error": "", "may_pass": False}
-            )
+    plan = pair_plan(n_frames=n_frames)
+
+    def score(number, fold):
+        spread = (fold.test_group - 2) / 100 + ((fold.index * 7 + number * 3) % 5) / 1000
+        return Score(loss=0.5, auc=aucs[number] + spread, accuracy=aucs[number] - 0.1)
+
+    trials = [
+        scored_trial(plan, number, partial(score, number), verdict=verdict)
+        for number in range(len(aucs))
+    ]
+    write_sweep(home, scored_sweep(plan, trials, name=name, verdict=verdict))
 
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("CALSWEEP_HOME", str(tmp_path))
-    write_sweep(tmp_path)
+    write(tmp_path)
     return tmp_path
 
 
@@ -156,14 +87,14 @@ def test_nested_choice_against_the_baseline(compare):
 
 
 def test_sweeps_are_compared_by_their_best(compare, home):
-    write_sweep(home, name="raw", aucs=(0.7, 0.75))
+    write(home, name="raw", aucs=(0.7, 0.75))
     _, out, _ = compare("s", "raw")
     assert cells(out, "raw: trial 1")[1][1] == "-0.1500"
     assert "s, raw: test AUC of run over 20 folds" in out
 
 
 def test_other_folds_leave_the_rank_sum_and_say_why(compare, home):
-    write_sweep(home, name="short", n_frames=50)
+    write(home, name="short", n_frames=50)
     code, out, _ = compare("s", "short")
     assert code == 0
     assert "rank-sum" in out
@@ -173,7 +104,7 @@ def test_other_folds_leave_the_rank_sum_and_say_why(compare, home):
 
 
 def test_leaks_stand_beside_each_arm(compare, home):
-    write_sweep(home, name="leaky", verdict=Verdict(findings=(LEAK,)))
+    write(home, name="leaky", verdict=Verdict(findings=(LEAK,)))
     _, out, _ = compare("s", "leaky")
     assert cells(out, "leaky: trial 2: linear")[0][-1] == "LEAKY"
     assert cells(out, "s: trial 2: linear")[0][-1] == "clean"

@@ -1,43 +1,18 @@
 """What may be paired is paired, what may not says why; each p is corrected over all pairs."""
 
 import dataclasses
-import itertools
-from pathlib import Path
 
 import pytest
 
-from calsweep.datasets.audit import Verdict
-from calsweep.datasets.fold import Fold, FoldPlan, HeldOut, Stretch, WindowDraw
+from calsweep.datasets.fold import Fold, FoldPlan, HeldOut, WindowDraw
 from calsweep.platform.arm import Arm, best_arm, default_arms, default_reference, find_arm
 from calsweep.platform.comparison import Method, compare, frames_ratio, independent_units
-from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord, TrialState
-from calsweep.platform.score import Epoch, Score
+from calsweep.platform.record import TrialState
+from calsweep.platform.score import Score
+from tests.platform.scored_sweep import pair_plan, scored_sweep, scored_trial, stretch
 
 # The mice are ever harder, and folds of one mouse differ little.
 MICE = (0.90, 0.88, 0.86, 0.84, 0.82, 0.80)
-
-
-def stretch(name, n_frames=100):
-    return (Stretch(recording=name, start_frame=0, stop_frame=n_frames),)
-
-
-def pair_plan(*, n=5, members=1):
-    """Every ordered pair of groups, each of one recording an animal."""
-    groups = tuple(tuple(f"m{g}{'ab'[i]}" for i in range(members)) for g in range(n))
-    folds = []
-    for index, (test, validation) in enumerate(itertools.permutations(range(n), 2)):
-        train = [g for g in range(n) if g not in (test, validation)]
-        folds.append(
-            Fold(
-                index=index,
-                test_group=test,
-                validation_group=validation,
-                train=sum((stretch(f"{m}_r") for g in train for m in groups[g]), ()),
-                validation=sum((stretch(f"{m}_r") for m in groups[validation]), ()),
-                test=sum((stretch(f"{m}_r") for m in groups[test]), ()),
-            )
-        )
-    return FoldPlan(name="animals", groups=groups, folds=tuple(folds))
 
 
 def recordings_plan():
@@ -51,53 +26,20 @@ def recordings_plan():
     return FoldPlan(name="r", holds_out=HeldOut.RECORDINGS, groups=(), folds=tuple(folds))
 
 
-def trial(plan, number, gains, *, state=TrialState.DONE, n_folds=None):
+def trial(plan, number, gains, **about):
     """A configuration that is better by a gain on each mouse, and a little by chance."""
-    folds = []
-    for fold in plan.folds[:n_folds]:
+
+    def score(fold):
         mouse = fold.test_group or 0
         auc = MICE[mouse] + gains[mouse] + 0.001 * ((fold.index * 7 + number * 3) % 5)
-        score = Score(loss=0.3, auc=auc, accuracy=auc - 0.1)
-        folds.append(
-            FoldRecord(
-                key=f"{number}-{fold.index}",
-                fold=fold.index,
-                test_group=fold.test_group,
-                validation_group=fold.validation_group,
-                seed=0,
-                best_epoch=1,
-                curve=(Epoch(epoch=1, train_loss=0.5, validation=score),),
-                validation=score,
-                test=score,
-                n_windows=1,
-                train_seconds=1.0,
-                process="here:1",
-            )
-        )
-    return TrialRecord(
-        number=number,
-        name=f"trial {number}" if number else "baseline",
-        values={},
-        settings={"trainables": {"_target_": "calsweep.trainables.linear.Linear"}},
-        state=state,
-        folds=tuple(folds),
-    )
+        return Score(loss=0.3, auc=auc, accuracy=auc - 0.1)
+
+    return scored_trial(plan, number, score, **about)
 
 
-def sweep(*gains, plan=None, name="s", target="run", dataset="da7a"):
+def sweep(*gains, plan=None, **about):
     plan = plan or pair_plan()
-    return SweepRecord(
-        name=name,
-        folder=Path("nowhere"),
-        settings={},
-        dataset={"target": target, "content_hash": dataset * 16},
-        plan=plan,
-        plan_hash=plan.content_hash,
-        code_version="1",
-        verdict=Verdict(),
-        n_planned=len(gains),
-        trials=tuple(trial(plan, i, gain) for i, gain in enumerate(gains)),
-    )
+    return scored_sweep(plan, [trial(plan, i, gain) for i, gain in enumerate(gains)], **about)
 
 
 NONE, BETTER, MUCH = (0.0,) * 5, (0.01, 0.02, 0.03, 0.02, 0.01), (0.05,) * 5

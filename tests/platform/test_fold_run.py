@@ -19,7 +19,8 @@ from calsweep.platform.fold_task import FoldTask
 from calsweep.platform.model import FoldModel
 from calsweep.platform.plain import to_plain
 from calsweep.platform.prediction import predict_dataset
-from calsweep.platform.record import FoldRecord, code_version
+from calsweep.platform.provenance import code_version
+from calsweep.platform.record import FoldRecord
 from calsweep.platform.settings import Settings
 from calsweep.platform.training import Training
 from calsweep.trainables.linear import Linear

@@ -7,7 +7,8 @@ import pytest
 from calsweep.datasets.audit import Finding, Kind, Verdict
 from calsweep.datasets.fold import Fold, FoldPlan, Stretch
 from calsweep.platform.plain import to_plain
-from calsweep.platform.record import Record, SweepTaken, TrialState, read_sweep
+from calsweep.platform.record import TrialState, read_sweep
+from calsweep.platform.record_writer import Record, SweepTaken
 
 
 def frames(recording):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calsweep.datasets.dataset import read_manifest, verify_dataset
+from calsweep.datasets.dataset import read_manifest, read_timelines
 from calsweep.datasets.recording import Recording
 from calsweep.datasets.shard import write_dataset
 from calsweep.datasets.store import FolderStore
@@ -101,7 +101,7 @@ def test_replace_puts_the_new_in_place_of_the_old(tmp_path):
     with workspace(address, replace=True) as folder:
         new = write_recording(folder, value=2)
         publish(folder, address=address, replace=True)
-    assert verify_dataset(FolderStore(Path(address))) == new
+    assert read_timelines(FolderStore(Path(address)))["run"].manifest == new
     assert len(list((tmp_path / "m1").iterdir())) == 2
     assert [p.name for p in tmp_path.iterdir()] == ["m1"]
 
@@ -273,7 +273,7 @@ def test_upload_is_read_back(s3):
         manifest = write_recording(folder, value=1)
         publish(folder, address=ADDRESS, on_file=lambda done, n: seen.append((done, n)))
     store = locate(ADDRESS)
-    assert verify_dataset(store) == manifest
+    assert read_timelines(store)["run"].manifest == manifest
     assert seen == [(1, 2), (2, 2)]
 
 
@@ -344,7 +344,7 @@ def test_broken_replacement_leaves_the_old_dataset_whole(s3, tmp_path):
         publish(tmp_path / "new", address=ADDRESS, replace=True)
     assert keys(s3) == before
     store = locate(ADDRESS)
-    assert verify_dataset(store) == old
+    assert read_timelines(store)["run"].manifest == old
 
 
 @needs_s3

@@ -9,7 +9,8 @@ from calsweep.datasets.fold import WindowDraw, animal_folds
 from calsweep.datasets.mask import UnitMask
 from calsweep.platform.fold_task import FoldTask, fold_seed
 from calsweep.platform.plain import to_plain
-from calsweep.platform.record import FoldRecord, code_version
+from calsweep.platform.provenance import code_version
+from calsweep.platform.record import FoldRecord
 from calsweep.platform.resources import Resources
 from calsweep.platform.settings import Settings
 from calsweep.platform.training import Training
