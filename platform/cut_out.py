@@ -8,7 +8,7 @@ place's importance is the mean over the squares that hold it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,40 +76,48 @@ def find_cut_outs(sweep: SweepRecord, /, *, trial: str = "") -> CutOuts:
     NoCutOuts
         If there are none.
     """
-    groups: list[tuple[Settings, dict[int | None, TrialRecord], CutOut]] = []
+    wholes: list[tuple[Settings, TrialRecord]] = []
+    groups: list[_Group] = []
     for other in sweep.finished:
         settings = settings_of(other)
         mask = settings.datasets.mask
-        if other.is_control or not isinstance(mask, CutOut | UnitMask):
-            continue
-        if isinstance(mask, UnitMask) and mask != UnitMask():
-            continue
-        compartment = mask.compartment if isinstance(mask, CutOut) else None
         bare = replace(settings, datasets=replace(settings.datasets, mask=UnitMask()))
-        for known, members, _ in groups:
-            if known == bare:
-                members.setdefault(compartment, other)
-                break
-        else:
-            groups.append((bare, {compartment: other}, CutOut()))
+        if other.is_control:
+            continue
+        if isinstance(mask, CutOut) and mask.compartment is not None:
+            squares = replace(mask, compartment=None)
+            group = next((g for g in groups if (g.bare, g.squares) == (bare, squares)), None)
+            if group is None:
+                group = _Group(bare=bare, squares=squares)
+                groups.append(group)
+            group.without.setdefault(mask.compartment, other)
+        elif isinstance(mask, CutOut) or mask == UnitMask():
+            wholes.append((bare, other))
     possible = [
-        members
-        for _, members, _ in groups
-        if None in members and len(members) > 1 and trial in ("", members[None].name)
+        (whole, group)
+        for group in groups
+        for bare, whole in wholes
+        if bare == group.bare and trial in ("", whole.name)
     ]
     if not possible:
-        n_cut = sum(len(members) - (None in members) for _, members, _ in groups)
+        n_cut = sum(len(group.without) for group in groups)
         raise NoCutOuts(sweep.name, f"there are {n_cut} with a square cut out")
-    members = max(possible, key=len)
-    without = {c: other for c, other in sorted(members.items(), key=str) if c is not None}
-    first = settings_of(next(iter(without.values()))).datasets.mask
-    assert isinstance(first, CutOut)  # noqa: S101 - so they were chosen
+    whole, group = max(possible, key=lambda pair: len(pair[1].without))
     return CutOuts(
         sweep=sweep.name,
-        whole=members[None],
-        without=without,
-        mask=replace(first, compartment=None),
+        whole=whole,
+        without=dict(sorted(group.without.items())),
+        mask=group.squares,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Group:
+    """Trials that see all but a square of one size and stride, otherwise the same."""
+
+    bare: Settings
+    squares: CutOut
+    without: dict[int, TrialRecord] = field(default_factory=dict)
 
 
 def square_importance(
@@ -129,7 +137,7 @@ def square_importance(
             cut_outs.sweep, f"{len(missing)} of {n_squares} compartments are missing ({some})"
         )
     return np.array(
-        [fold.test.auc - _same_fold(cut_outs.without[s], fold).test.auc for s in range(n_squares)]
+        [fold.test.auc - cut_outs.without[s].fold(fold.fold).test.auc for s in range(n_squares)]
     )
 
 
@@ -173,7 +181,3 @@ def cut_out_map(
     cells = (total_HW / count_HW).reshape(images.height // side, side, images.width // side, side)
     importance_YX: NDArray[np.float64] = cells.mean(axis=(1, 3))
     return importance_YX
-
-
-def _same_fold(trial: TrialRecord, fold: FoldRecord) -> FoldRecord:
-    return next(other for other in trial.folds if other.fold == fold.fold)

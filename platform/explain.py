@@ -150,7 +150,7 @@ def explain_shap(
             )
         for i, fold in enumerate(folds if has_null else ()):
             if control is not None:
-                place = sweep.fold_folder(_same_fold(control, fold))
+                place = sweep.fold_folder(control.fold(fold.fold))
             else:
                 place = train_permuted(sweep, trial, fold, cache=cache)
             explanation, is_stored = _made(Kind.SHAP, place, plain, compute, progress)
@@ -341,10 +341,6 @@ def _with_null(
         explanation = dataclasses.replace(explanation, facts=facts)
         explanation.write(sweep.fold_folder(fold.record))
     return dataclasses.replace(fold, explanation=explanation, null=null)
-
-
-def _same_fold(trial: TrialRecord, fold: FoldRecord) -> FoldRecord:
-    return next(other for other in trial.folds if other.fold == fold.fold)
 
 
 def _by_unit(explanations: Sequence[Explanation]) -> NDArray[np.float64]:

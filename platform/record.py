@@ -140,6 +140,10 @@ class TrialRecord:
     may_pass: bool = False
     verdict: Verdict = field(default_factory=Verdict)
 
+    def fold(self, number: int, /) -> FoldRecord:
+        """Give a fold by its number in the plan; a finished trial has them all."""
+        return next(fold for fold in self.folds if fold.fold == number)
+
     @property
     def is_baseline(self) -> bool:
         """Whether this is the linear baseline that stands in every sweep."""

@@ -1,11 +1,85 @@
-"""A map of cut-outs averages the squares that hold a cell, round the edges too."""
+"""A map is of squares of one size, and averages those that hold a cell, round the edges too."""
 
 import numpy as np
 import pytest
 
 from calsweep.datasets.manifest import ImageFormat
-from calsweep.datasets.mask import CutOut
-from calsweep.platform.cut_out import cut_out_map
+from calsweep.datasets.mask import CutOut, UnitMask
+from calsweep.datasets.view import Inputs, View
+from calsweep.datasets.window import Window
+from calsweep.platform.cut_out import NoCutOuts, cut_out_map, find_cut_outs
+from calsweep.platform.plain import to_plain
+from calsweep.platform.score import Score
+from calsweep.platform.settings import Settings
+from calsweep.platform.training import Training
+from calsweep.trainables.linear import Linear
+from tests.platform.scored_sweep import pair_plan, scored_sweep, scored_trial
+
+PLAN = pair_plan(n=3)
+
+
+def sweep_of(*masks, epochs=1):
+    """A sweep with a trial for each mask, all else the same."""
+    trials = []
+    for number, mask in enumerate(masks):
+        view = View(
+            address="images",
+            target="run",
+            inputs=Inputs.IMAGES,
+            window=Window(length=3),
+            mask=mask,
+        )
+        settings = Settings(trainables=Linear(), datasets=view, training=Training(epochs=epochs))
+        score = Score(loss=0.5, auc=0.75, accuracy=0.5)
+        plain = to_plain(settings)
+        trials.append(scored_trial(PLAN, number, lambda _, s=score: s, settings=plain))
+    return scored_sweep(PLAN, trials)
+
+
+SMALL, LARGE = CutOut(size_px=16, stride_px=16), CutOut(size_px=32, stride_px=16)
+
+
+def square(mask, compartment):
+    return CutOut(compartment=compartment, size_px=mask.size_px, stride_px=mask.stride_px)
+
+
+def test_squares_of_two_sizes_are_two_maps():
+    sweep = sweep_of(
+        UnitMask(), square(SMALL, 0), square(LARGE, 0), square(LARGE, 1), square(SMALL, 1),
+        square(LARGE, 2),
+    )  # fmt: skip
+    found = find_cut_outs(sweep)
+    assert found.mask == LARGE
+    assert found.whole.number == 0
+    assert {c: trial.number for c, trial in found.without.items()} == {0: 2, 1: 3, 2: 5}
+
+
+def test_squares_are_in_the_order_of_their_numbers():
+    found = find_cut_outs(sweep_of(UnitMask(), *(square(SMALL, c) for c in (10, 9, 2))))
+    assert list(found.without) == [2, 9, 10]
+
+
+def test_one_that_cuts_nothing_out_sees_all():
+    found = find_cut_outs(sweep_of(square(SMALL, 0), SMALL))
+    assert (found.whole.number, found.mask) == (1, SMALL)
+
+
+@pytest.mark.parametrize(
+    "masks",
+    [
+        (square(SMALL, 0), square(SMALL, 1)),  # none that sees all
+        (UnitMask(), SMALL),  # none that does not
+        (UnitMask(keep=("region1",)), square(SMALL, 0)),  # sees a part
+    ],
+)
+def test_without_both_there_is_no_map(masks):
+    with pytest.raises(NoCutOuts, match=r"in the sweep 's': sweep images with"):
+        find_cut_outs(sweep_of(*masks))
+
+
+def test_name_that_sees_no_whole_image_is_told():
+    with pytest.raises(NoCutOuts, match="there are 1 with a square cut out"):
+        find_cut_outs(sweep_of(UnitMask(), square(SMALL, 0)), trial="trial 1")
 
 
 def test_map_of_four_by_four_as_by_hand():
