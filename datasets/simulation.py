@@ -75,6 +75,9 @@ class Simulation:
         Of everything.
     level, turn, stride
         How strongly each of the three ways shows.
+    spread
+        How much of `REGION_WEIGHT` regions other than the limb areas have: with 0, these four alone
+        carry the behavior.
 
     Examples
     --------
@@ -92,6 +95,7 @@ class Simulation:
     level: float = 0.8
     turn: float = 2.5
     stride: float = 1.0
+    spread: float = 1.0
 
     def __post_init__(self) -> None:
         least = min(self.n_mice, self.first_mouse, self.recordings_per_mouse, self.n_frames)
@@ -100,11 +104,13 @@ class Simulation:
                 "mice, their numbers, recordings and frames must be at least 1, `seed >= 0` and "
                 f"`rate_hz > 0` must hold, but got {self!r}."
             )
+        if not 0 <= self.spread <= 1:
+            raise ValueError(f"`0 <= spread <= 1` must hold, but got {self.spread=}.")
 
     def recordings(self) -> Iterator[Recording]:
         """Give each recording in turn, mouse by mouse."""
         for mouse in range(self.first_mouse, self.first_mouse + self.n_mice):
-            traits = _Traits.of(mouse, seed=self.seed)
+            traits = _Traits.of(mouse, seed=self.seed, spread=self.spread)
             for number in range(1, self.recordings_per_mouse + 1):
                 rng = np.random.default_rng([self.seed, mouse, number])
                 yield self._recording(f"mouse{mouse}", number, traits=traits, rng=rng)
@@ -121,7 +127,7 @@ class Simulation:
         """
         recordings = {}
         for mouse in range(self.first_mouse, self.first_mouse + self.n_mice):
-            traits = _Traits.of(mouse, seed=self.seed)
+            traits = _Traits.of(mouse, seed=self.seed, spread=self.spread)
             values = {
                 "weight_N": traits.coupling_N,
                 "gain_N": traits.gain_N,
@@ -196,10 +202,13 @@ class _Traits:
     arousal_N: NDArray[np.float64]
 
     @classmethod
-    def of(cls, mouse: int, *, seed: int) -> _Traits:
+    def of(cls, mouse: int, *, seed: int, spread: float) -> _Traits:
         rng = np.random.default_rng([seed, mouse])
         drawn_share = rng.uniform(0.4, 0.75)
-        weight_N = [REGION_WEIGHT.get(region, 0.0) for region in range(1, N_REGIONS + 1)]
+        weight_N = [
+            REGION_WEIGHT.get(region, 0.0) * (1.0 if region in CARRIERS else spread)
+            for region in range(1, N_REGIONS + 1)
+        ]
         known = mouse <= len(_SHARE_OF_RUN)
         return cls(
             share_of_run=_SHARE_OF_RUN[mouse - 1] if known else drawn_share,

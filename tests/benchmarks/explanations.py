@@ -34,13 +34,16 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=20)
     parser.add_argument("--recordings", type=int, default=1, help="Of each mouse.")
     parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--spread", type=float, default=1.0, help="Of the simulation.")
     parser.add_argument("--null", default="auto", choices=[null.value for null in Null])
     given = parser.parse_args()
     home = given.folder.resolve()
-    name = f"planted-{given.seed}-{given.recordings}"
+    name = f"planted-{given.seed}-{given.recordings}-{given.spread:g}"
     mice = home / name
     if not mice.exists():
-        simulation = Simulation(seed=given.seed, recordings_per_mouse=given.recordings)
+        simulation = Simulation(
+            seed=given.seed, recordings_per_mouse=given.recordings, spread=given.spread
+        )
         write_dataset(simulation.recordings(), folder=mice)
     settings = compose_settings(
         [

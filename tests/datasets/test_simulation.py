@@ -91,3 +91,22 @@ def test_the_difference_tells_a_new_mouse_and_its_sign_does_not(tmp_path):
 def test_refuses_no_mice():
     with pytest.raises(ValueError, match="at least 1"):
         Simulation(n_mice=0)
+
+
+def test_without_spread_the_limb_areas_alone_carry_the_behavior():
+    alone, both = Simulation(n_frames=300, spread=0.0), Simulation(n_frames=300)
+    weight_N = alone.truth().recordings["mouse2_r1"]["weight_N"]
+    assert [i + 1 for i in np.flatnonzero(weight_N)] == list(CARRIERS)
+    same_N = both.truth().recordings["mouse2_r1"]["weight_N"]
+    carriers = [i - 1 for i in CARRIERS]
+    np.testing.assert_array_equal(weight_N[carriers], same_N[carriers])
+    one, other = (next(simulation.recordings()).activity_TN for simulation in (alone, both))
+    silent = [i for i in range(50) if i + 1 not in REGION_WEIGHT]
+    np.testing.assert_array_equal(one[:, [*silent, *carriers]], other[:, [*silent, *carriers]])
+    assert (one[:, 6] != other[:, 6]).any()
+
+
+@pytest.mark.parametrize("spread", [-0.1, 1.1])
+def test_refuses_another_spread(spread):
+    with pytest.raises(ValueError, match=f"`0 <= spread <= 1` must hold.*{spread}"):
+        Simulation(spread=spread)
