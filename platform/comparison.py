@@ -143,11 +143,10 @@ def compare(
         If there is nothing to compare, or what there is cannot be compared.
     """
     _check(arms, figure=figure, alpha=alpha)
-    others = [arm for arm in arms if arm != reference]
     both = (
         list(itertools.combinations(arms, 2))
         if reference is None
-        else [(arm, reference) for arm in others]
+        else [(arm, reference) for arm in arms if arm.name != reference.name]
     )
     pairs = _corrected([_pair(arm, other, figure=figure) for arm, other in both])
     units = [independent_units(arm.sweep.plan) for arm in arms]

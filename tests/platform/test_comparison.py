@@ -50,6 +50,14 @@ def test_pairs_are_of_the_same_fold():
     assert pair.mean_difference == pytest.approx(0.05, abs=0.003)
 
 
+def test_reference_read_while_the_sweep_went_on_is_no_arm_beside_itself():
+    first = sweep(NONE, MUCH)
+    later = dataclasses.replace(first, n_planned=3)
+    reference = find_arm(later, "baseline")
+    (pair,) = compare(default_arms(first), reference=reference).pairs
+    assert (pair.arm.trial.name, pair.reference) == ("trial 1", reference)
+
+
 def test_rank_tests_see_twenty_folds_and_sign_flip_five_animals():
     arms = default_arms(sweep(NONE, BETTER))
     comparison = compare(arms, reference=default_reference(arms))
