@@ -165,11 +165,11 @@ def shown_trial(sweep: SweepRecord, rows: Sequence[Row], /) -> TrialRecord | Non
     Returns
     -------
     trial
-        The best finished one; before any is finished, that with most folds; ``None`` before the
-        first fold.
+        The best finished one, a control only where no other is finished; before any is finished,
+        that with most folds; ``None`` before the first fold.
     """
     if rows:
-        return rows[0].trial
+        return min(rows, key=lambda row: (row.trial.is_control, row.rank)).trial
     begun = [trial for trial in sweep.trials if trial.folds]
     return max(begun, key=lambda trial: (len(trial.folds), trial.number), default=None)
 
