@@ -16,9 +16,15 @@ from calsweep.datasets.view import Labels, View
 from calsweep.datasets.window import Window
 from calsweep.platform.attention_weights import attention_weights
 from calsweep.platform.command import main
-from calsweep.platform.commands.explain import explain
+from calsweep.platform.commands.explain import attention_lines, explain
 from calsweep.platform.cut_out import NoCutOuts, find_cut_outs
-from calsweep.platform.explain import Null, explain_cut_out, explain_shap, read_explained
+from calsweep.platform.explain import (
+    Null,
+    explain_attention,
+    explain_cut_out,
+    explain_shap,
+    read_explained,
+)
 from calsweep.platform.explanation import (
     ExplanationDamaged,
     Kind,
@@ -234,6 +240,33 @@ def test_attention_adds_up_and_leaves_outputs_as_they_are(sweep, home):
     assert found.weight_CHL.shape == (2, 4, 11)
     assert found.n_windows_C.sum() == 200
     np.testing.assert_allclose(found.weight_CHL.sum(axis=2), 1, rtol=1e-5)
+
+
+def test_class_without_a_window_is_left_out_of_attention_and_told(sweep, home):
+    trial = trial_of(sweep, "hybrid")
+    explained = explain_attention(
+        sweep, trial, folds=trial.folds[:2], n_frames=60, seed=0, cache=cache_folder(home)
+    )
+    assert {c: a.shape for c, a in explained.attention().items()} == {0: (2, 11), 1: (2, 11)}
+
+    def without(fold, *classes):
+        weight_CHL = fold.explanation.arrays["weight_CHL"].copy()
+        weight_CHL[list(classes)] = np.nan  # as `attention_weights` has it
+        arrays = {**fold.explanation.arrays, "weight_CHL": weight_CHL}
+        return replace(fold, explanation=replace(fold.explanation, arrays=arrays))
+
+    first, second = explained.folds
+    of_one = replace(explained, folds=(first, without(second, 1)))
+    np.testing.assert_array_equal(of_one.attention()[1], explained.attention()[1][:1])
+    assert [line[:16] for line in attention_lines(of_one)[1:]] == [
+        "class 0: most on",
+        "class 1: most on",
+    ]
+    assert "nan" not in " ".join(attention_lines(of_one))
+    of_none = replace(explained, folds=(without(first, 1), without(second, 1)))
+    assert attention_lines(of_none)[2] == (
+        "class 1: no test window among those drawn; `--frames` draws more."
+    )
 
 
 def run(*arguments):
