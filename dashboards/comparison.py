@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from calsweep.dashboards.figure import add_mean_roc, fold_name, roc_axes
+from calsweep.dashboards.figure import fold_name
 from calsweep.dashboards.prediction import RocCurve
+from calsweep.dashboards.roc import add_mean_roc, roc_axes
 from calsweep.dashboards.style import (
     BLUE,
     GRAY,

@@ -8,8 +8,8 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from calsweep.dashboards.figure import add_mean_roc, roc_axes
 from calsweep.dashboards.prediction import Predictions, RocCurve, roc
+from calsweep.dashboards.roc import add_mean_roc, roc_axes
 from calsweep.dashboards.style import BLUE, GREEN, PURPLE, VERMILLION, label, styled
 from calsweep.trainables.metrics import confusion
 

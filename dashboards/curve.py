@@ -23,7 +23,7 @@ from calsweep.dashboards.style import (
     styled,
 )
 from calsweep.platform.arm import figure_name
-from calsweep.platform.comparison import independent_units
+from calsweep.platform.independence import independent_units
 from calsweep.platform.record import SweepRecord, TrialRecord
 
 VALUES_MARKED = 15

@@ -203,18 +203,12 @@ def attention_curve(explained: Explained, /) -> go.Figure:
     explained
         By attention weights.
     """
-    weight_FCL = np.array(
-        [fold.explanation.arrays["weight_CHL"].mean(axis=1) for fold in explained.folds]
-    )
     times_s = _times_s(explained)
     figure = go.Figure()
-    for c in range(weight_FCL.shape[1]):
+    for c, weight_FL in explained.attention().items():
         color = _CLASS_COLORS[c % len(_CLASS_COLORS)]
         dash = _CLASS_DASHES[c % len(_CLASS_DASHES)]
-        there_FL = weight_FCL[np.isfinite(weight_FCL[:, c]).all(axis=1), c]
-        if len(there_FL) == 0:
-            continue
-        for weight_L in there_FL:
+        for weight_L in weight_FL:
             figure.add_trace(
                 go.Scatter(
                     x=times_s,
@@ -225,7 +219,7 @@ def attention_curve(explained: Explained, /) -> go.Figure:
                     hoverinfo="skip",
                 )
             )
-        mean_L = there_FL.mean(axis=0)
+        mean_L = weight_FL.mean(axis=0)
         figure.add_trace(
             go.Scatter(
                 x=times_s,

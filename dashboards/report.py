@@ -47,8 +47,11 @@ from calsweep.dashboards.explanation import (
     importance_map,
     unit_bars,
 )
+from calsweep.dashboards.learning_curve import learning_curves
 from calsweep.dashboards.prediction import RocCurve, choose_stretch, read_predictions, roc
 from calsweep.dashboards.repeat import command_to_repeat
+from calsweep.dashboards.roc import roc_curves
+from calsweep.dashboards.stretch import prediction_stretch
 from calsweep.dashboards.style import DARK_MARKS, Theme, held_out, reading, template
 from calsweep.datasets.cache import beside
 from calsweep.platform.arm import default_arms, default_reference
@@ -162,11 +165,11 @@ def shown_trial(sweep: SweepRecord, rows: Sequence[Row], /) -> TrialRecord | Non
     Returns
     -------
     trial
-        The best finished one; before any is finished, that with most folds; ``None`` before the
-        first fold.
+        The best finished one, a control only where no other is finished; before any is finished,
+        that with most folds; ``None`` before the first fold.
     """
     if rows:
-        return rows[0].trial
+        return min(rows, key=lambda row: (row.trial.is_control, row.rank)).trial
     begun = [trial for trial in sweep.trials if trial.folds]
     return max(begun, key=lambda trial: (len(trial.folds), trial.number), default=None)
 
@@ -246,7 +249,7 @@ def _shown_plates(sweep: SweepRecord, shown: TrialRecord) -> list[Plate]:
         _plate("roc", "ROC curves", rocs, of_one=True),
         _plate("confusion", "Classes observed and decoded", confusion, of_one=True),
         _plate("calibration", "Calibration", calibration_curves(folds), of_one=True),
-        _plate("learning", "Learning curves", figure.learning_curves(shown), of_one=True),
+        _plate("learning", "Learning curves", learning_curves(shown), of_one=True),
     ]
     if binary:
         stretch = _stretch(sweep, shown)
@@ -307,7 +310,7 @@ def _roc(sweep: SweepRecord, trial: TrialRecord) -> go.Figure:
     curves = {figure.fold_name(fold, plan=sweep.plan): _curve(sweep, fold) for fold in trial.folds}
     baselines = [other for other in sweep.finished if other.is_baseline and other is not trial]
     baseline = [_curve(sweep, fold) for other in baselines for fold in other.folds]
-    return figure.roc_curves(curves, baseline=baseline)
+    return roc_curves(curves, baseline=baseline)
 
 
 def _is_binary(sweep: SweepRecord) -> bool:
@@ -323,7 +326,7 @@ def _curve(sweep: SweepRecord, fold: FoldRecord) -> RocCurve:
 
 def _stretch(sweep: SweepRecord, trial: TrialRecord) -> go.Figure:
     fold = typical_fold(trial)
-    return figure.prediction_stretch(
+    return prediction_stretch(
         choose_stretch(read_predictions(sweep.fold_folder(fold))),
         target=str(sweep.dataset["target"]),
         rate_hz=float(sweep.dataset["rate_hz"]),

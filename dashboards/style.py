@@ -27,6 +27,9 @@ DARK_MARKS = {BLUE: "#56B4E9", VERMILLION: "#E69F00", PURPLE: "#CC79A7", GREEN: 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 MARGIN_PX = {"l": 12, "r": 16, "t": 28, "b": 12}
 SUBJECTS_NAMED = 6
+# Lines: one of many folds, and their mean.
+THIN = {"width": 1}
+THICK = {"width": 3}
 
 
 class Theme(Enum):

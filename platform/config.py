@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from calsweep.platform.errors import first_line
 from calsweep.platform.plain import from_plain, nearest
 from calsweep.platform.settings import SweepSettings
-from calsweep.search_spaces.space import ARM
+from calsweep.search_spaces.space import ARM, Choice
 
 GROUPS = ("trainables", "datasets", "search_spaces")
 EXPERIMENTS = "search_spaces/experiment"
@@ -85,9 +85,13 @@ search_spaces.arms.LSTM.training.epochs=20
     for override in overrides:
         name, _, value = override.lstrip("+").partition("=")
         if name in space.axes:
+            is_choice = isinstance(space.axes[name], Choice)
+            keep = (
+                f"search_spaces.{name}.choices=[{value}]" if is_choice else f"~search_spaces.{name}"
+            )
             yield (
-                f"`{name}` is varied by the search, so that no configuration has {value}: to "
-                f"change what it takes, search_spaces.{name}.choices=[{value}]"
+                f"`{name}` is varied by the search, which does not hear of {value}: to keep it at "
+                f"that, add {keep}"
             )
         for arm in space.arms:
             own = space.settings({ARM: arm})

@@ -79,6 +79,25 @@ class Explained:
         mean: NDArray[np.float64] = np.mean(arrays, axis=0, dtype=np.float64)
         return mean
 
+    def attention(self) -> dict[int, NDArray[np.float64]]:
+        """Give how much each step counts by the class observed, mean over heads.
+
+        Returns
+        -------
+        attention
+            Class to shape ``(fold, step)``, of the folds with a window of it; a class that no fold
+            has a window of is left out.
+        """
+        weight_FCL = np.array(
+            [fold.explanation.arrays["weight_CHL"].mean(axis=1) for fold in self.folds], np.float64
+        )
+        of_class = {}
+        for c, weight_FL in enumerate(weight_FCL.swapaxes(0, 1)):
+            is_there_F: NDArray[np.bool_] = np.isfinite(weight_FL).all(axis=1)
+            if is_there_F.any():
+                of_class[c] = weight_FL[is_there_F]
+        return of_class
+
     def units(self) -> tuple[UnitImportance, ...]:
         """Summarize and test the units of traces (`calsweep.platform.importance`)."""
         nulls = [fold.null for fold in self.folds if fold.null is not None]

@@ -79,14 +79,15 @@ def nested_choice(sweep: SweepRecord, /) -> tuple[NestedChoice, ...]:
     Returns
     -------
     choices
-        One a test group, in order; empty if no trial is finished, or the plan has no groups (see
-        `has_nested_choice`).
+        One a test group, in order; controls are none. Empty if no other trial is finished, or the
+        plan has no groups (see `has_nested_choice`).
     """
-    if not sweep.finished:
+    trials = [trial for trial in sweep.finished if not trial.is_control]
+    if not trials:
         return ()
-    folds = {trial.number: _by_test_group(trial.folds) for trial in sweep.finished}
+    folds = {trial.number: _by_test_group(trial.folds) for trial in trials}
     groups = {fold.test_group for fold in sweep.plan.folds if fold.test_group is not None}
-    return tuple(_choose(sweep.finished, folds, group) for group in sorted(groups))
+    return tuple(_choose(trials, folds, group) for group in sorted(groups))
 
 
 def has_nested_choice(plan: FoldPlan, /) -> bool:

@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from optuna.distributions import (
@@ -240,16 +240,19 @@ def _leaves(node: Mapping[str, Any], *, at: str) -> Iterator[tuple[str, Any]]:
 
 
 def _axis(name: str, item: Mapping[str, Any]) -> Axis:
+    known = {"choices"} if "choices" in item else {f.name for f in fields(Range)}
+    unknown = [key for key in item if key not in known]
+    if unknown or not ({"choices"} <= set(item) or {"low", "high"} <= set(item)):
+        raise ValueError(
+            f"`{name}` in the search space must have `choices` alone, or `low` and `high` with "
+            f"`log` or `step` at most, but got {', '.join(map(str, item))}."
+        )
     try:
         if "choices" in item:
-            return Choice(choices=tuple(item["choices"]), **_others(item, "choices"))
+            return Choice(choices=tuple(item["choices"]))
         return Range(**item)
     except (TypeError, ValueError) as error:
         raise ValueError(f"`{name}` in the search space: {error}") from error
-
-
-def _others(item: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in item.items() if key != name}
 
 
 def _grid_of(name: str, axis: Axis) -> tuple[Value, ...]:

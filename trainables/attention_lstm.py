@@ -73,6 +73,9 @@ class AttentionLSTM(TaskClassifier):
         for name in ("dropout", "attention_dropout", "head_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"`0 <= {name} < 1` must hold, but got {getattr(self, name)}.")
+        for name in ("n_attention", "n_attention_heads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name} >= 1` must hold, but got {getattr(self, name)}.")
         if self.n_attention % self.n_attention_heads:
             raise ValueError(
                 f"`n_attention_heads` must divide the {self.n_attention} features of the "

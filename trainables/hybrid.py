@@ -86,6 +86,9 @@ class Hybrid(TaskClassifier):
     def __post_init__(self) -> None:
         if not self.n_features or min(*self.n_features, self.n_hidden, self.n_layers) < 1:
             raise ValueError(f"layers and their units must be at least 1, but got {self}.")
+        for name, least in (("n_groups", 1), ("n_attention_heads", 1), ("n_head_hidden", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"`{name} >= {least}` must hold, but got {getattr(self, name)}.")
         for name in ("conv_dropout", "dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"`0 <= {name} < 1` must hold, but got {getattr(self, name)}.")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -188,8 +188,8 @@ def _naming_of(tensors: Mapping[str, Tensor], path: Path) -> _Naming:
 # Names of a network's modules, which are MONAI's, beside those of each package.
 
 
-def _monai(network: EfficientNet) -> Pairs:
-    return ((name, name) for name, _ in network.named_modules())
+def _prefixed(prefix: str) -> Callable[[EfficientNet], Pairs]:
+    return lambda network: ((name, f"{prefix}{name}") for name, _ in network.named_modules())
 
 
 def _efficientnet_pytorch(network: EfficientNet) -> Pairs:
@@ -199,52 +199,52 @@ def _efficientnet_pytorch(network: EfficientNet) -> Pairs:
     )
 
 
-def _torchvision(network: EfficientNet) -> Pairs:
-    yield from (("_conv_stem", "features.0.0"), ("_bn0", "features.0.1"))
-    for ours, stack, place, expands in _blocks(network):
-        theirs = f"features.{stack + 1}.{place}.block"
-        if expands:
-            yield from (
-                (f"{ours}._expand_conv", f"{theirs}.0.0"),
-                (f"{ours}._bn0", f"{theirs}.0.1"),
-            )
-        yield f"{ours}._depthwise_conv", f"{theirs}.{expands}.0"
-        yield f"{ours}._bn1", f"{theirs}.{expands}.1"
-        yield f"{ours}._se_reduce", f"{theirs}.{expands + 1}.fc1"
-        yield f"{ours}._se_expand", f"{theirs}.{expands + 1}.fc2"
-        yield f"{ours}._project_conv", f"{theirs}.{expands + 2}.0"
-        yield f"{ours}._bn2", f"{theirs}.{expands + 2}.1"
-    head = f"features.{len(network._blocks) + 1}"
-    yield from (("_conv_head", f"{head}.0"), ("_bn1", f"{head}.1"))
+def _in_stacks(
+    *,
+    stem: Sequence[str],
+    block: Callable[[int, int], str],
+    expanding: Sequence[str],
+    other: Sequence[str],
+    last: Sequence[str],
+) -> Callable[[EfficientNet], Pairs]:
+    """Name modules as a package does that finds a block by its stack and its place there.
+
+    `expanding` names the parts of a block that widens its input, `other` those of any other, which
+    lacks the first two.
+    """
+
+    def pairs(network: EfficientNet) -> Pairs:
+        yield from zip(("_conv_stem", "_bn0"), stem, strict=True)
+        for stack, blocks in enumerate(network._blocks):
+            for place, (number, layers) in enumerate(blocks.named_children()):
+                theirs = expanding if layers.expand_ratio != 1 else other
+                for part, name in zip(_PARTS[-len(theirs) :], theirs, strict=True):
+                    yield f"_blocks.{stack}.{number}.{part}", f"{block(stack, place)}.{name}"
+        yield from zip(("_conv_head", "_bn1"), last, strict=True)
+
+    return pairs
 
 
-def _timm(network: EfficientNet) -> Pairs:
-    yield from (("_conv_stem", "conv_stem"), ("_bn0", "bn1"))
-    for ours, stack, place, expands in _blocks(network):
-        theirs = f"blocks.{stack}.{place}"
-        if expands:
-            yield from (
-                (f"{ours}._expand_conv", f"{theirs}.conv_pw"),
-                (f"{ours}._bn0", f"{theirs}.bn1"),
-            )
-        yield f"{ours}._depthwise_conv", f"{theirs}.conv_dw"
-        yield f"{ours}._bn1", f"{theirs}.bn{1 + expands}"
-        yield f"{ours}._se_reduce", f"{theirs}.se.conv_reduce"
-        yield f"{ours}._se_expand", f"{theirs}.se.conv_expand"
-        yield f"{ours}._project_conv", f"{theirs}.{'conv_pwl' if expands else 'conv_pw'}"
-        yield f"{ours}._bn2", f"{theirs}.bn{2 + expands}"
-    yield from (("_conv_head", "conv_head"), ("_bn1", "bn2"))
-
-
-def _prefixed(prefix: str) -> Callable[[EfficientNet], Pairs]:
-    return lambda network: ((name, f"{prefix}{name}") for name, _ in network.named_modules())
-
-
-def _blocks(network: EfficientNet) -> Iterator[tuple[str, int, int, int]]:
-    """Give each block's name, its stack, its place there, and 1 if it widens its input, else 0."""
-    for stack, blocks in enumerate(network._blocks):
-        for place, (number, block) in enumerate(blocks.named_children()):
-            yield f"_blocks.{stack}.{number}", stack, place, int(block.expand_ratio != 1)
+_PARTS = (
+    "_expand_conv", "_bn0", "_depthwise_conv", "_bn1",
+    "_se_reduce", "_se_expand", "_project_conv", "_bn2",
+)  # fmt: skip
+_torchvision = _in_stacks(
+    stem=("features.0.0", "features.0.1"),
+    block=lambda stack, place: f"features.{stack + 1}.{place}.block",
+    expanding=("0.0", "0.1", "1.0", "1.1", "2.fc1", "2.fc2", "3.0", "3.1"),
+    other=("0.0", "0.1", "1.fc1", "1.fc2", "2.0", "2.1"),
+    last=("features.8.0", "features.8.1"),
+)
+_timm = _in_stacks(
+    stem=("conv_stem", "bn1"),
+    block=lambda stack, place: f"blocks.{stack}.{place}",
+    expanding=(
+        "conv_pw", "bn1", "conv_dw", "bn2", "se.conv_reduce", "se.conv_expand", "conv_pwl", "bn3",
+    ),
+    other=("conv_dw", "bn1", "se.conv_reduce", "se.conv_expand", "conv_pw", "bn2"),
+    last=("conv_head", "bn2"),
+)  # fmt: skip
 
 
 _TENSORFLOW = Convention.TENSORFLOW
@@ -257,7 +257,7 @@ _NAMINGS: Mapping[str, _Naming] = {
         convention=_TENSORFLOW,
     ),
     "_blocks.0.0._depthwise_conv.weight": _Naming(
-        owner="MONAI", pairs=_monai, head=("_fc.",), convention=_TENSORFLOW
+        owner="MONAI", pairs=_prefixed(""), head=("_fc.",), convention=_TENSORFLOW
     ),
     "features.0.0.weight": _Naming(
         owner="torchvision",

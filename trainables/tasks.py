@@ -208,7 +208,7 @@ class Tasks:
 
 
 def _of_each_class(logits_RKO: Tensor) -> Tensor:
-    """Give two logits for a lone one, whose focal factor would have no gradient."""
+    """Give two logits for a lone one: the same loss, but its focal factor is rounded less."""
     return functional.pad(logits_RKO, (1, 0)) if logits_RKO.shape[-1] == 1 else logits_RKO
 
 

@@ -87,7 +87,8 @@ def compare(
     against = None
     if reference is not None:
         against = _find(reference, sweeps, home=home)
-        arms = arms if against in arms else (*arms, against)
+        # By name: a sweep that runs may have gone on since its arms were read.
+        arms = arms if against.name in {arm.name for arm in arms} else (*arms, against)
     elif not all_pairs and arms:
         against = default_reference(arms)
     comparison = compare_arms(arms, reference=against, figure=figure, alpha=alpha)

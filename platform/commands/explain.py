@@ -143,15 +143,8 @@ def attention(
         seed=seed,
         cache=cache_folder(home),
     )
-    weight_CL = explained.mean("weight_CHL").mean(axis=1)
-    offset, rate_hz = explained.facts["target_offset"], explained.facts["rate_hz"]
-    click.echo(f"{chosen.name}: attention of {len(explained.folds)} folds.")
-    for c, weight_L in enumerate(weight_CL):
-        step = int(weight_L.argmax())
-        click.echo(
-            f"class {c}: most on the step {(step - offset) / rate_hz:+.2f} s from the frame "
-            f"decoded, {weight_L[step]:.3f} (even would be {1 / len(weight_L):.3f})."
-        )
+    for line in attention_lines(explained):
+        click.echo(line)
     _attach(record, explained, Kind.ATTENTION, home=home, uri=tracking_uri)
 
 
@@ -191,6 +184,24 @@ def choose_trial(sweep: SweepRecord, name: str, /) -> TrialRecord:
     if not found.folds:
         raise LookupError(f"{name} of the sweep {sweep.name!r} has no trained fold yet.")
     return found
+
+
+def attention_lines(explained: Explained, /) -> list[str]:
+    """Say for each class which step of the window gets most attention, mean over folds."""
+    offset, rate_hz = explained.facts["target_offset"], explained.facts["rate_hz"]
+    attention = explained.attention()
+    lines = [f"{explained.trial.name}: attention of {len(explained.folds)} folds."]
+    for c in range(explained.facts["n_classes"]):
+        if c not in attention:
+            lines.append(f"class {c}: no test window among those drawn; `--frames` draws more.")
+            continue
+        weight_L = attention[c].mean(axis=0)
+        step = int(weight_L.argmax())
+        lines.append(
+            f"class {c}: most on the step {(step - offset) / rate_hz:+.2f} s from the frame "
+            f"decoded, {weight_L[step]:.3f} (even would be {1 / len(weight_L):.3f})."
+        )
+    return lines
 
 
 def _chosen_folds(trial: TrialRecord, numbers: Sequence[int]) -> tuple[FoldRecord, ...]:

@@ -54,24 +54,6 @@ def test_spread_of_many_keeps_the_baseline_and_says_how_many_are_left_out(sweep)
     assert "10 lower ranks are not drawn" in reading(drawn)
 
 
-def test_learning_curves_mark_the_epoch_kept(sweep):
-    trial = sweep.trials[1]
-    drawn = figure.learning_curves(trial)
-    kept = [trace for trace in drawn.data if trace.name == "epoch kept"]
-    assert list(kept[0].x) == [fold.best_epoch for fold in trial.folds]
-    assert list(kept[0].y) == [min(e.validation.loss for e in f.curve) for f in trial.folds]
-    means = {t.name: t.y[0] for t in drawn.data if t.name.endswith("mean")}
-    first = [fold.curve[0].train_loss for fold in trial.folds]
-    assert means["training, mean"] == pytest.approx(sum(first) / 20)
-
-
-def test_mean_goes_as_far_as_every_fold_went(sweep):
-    short = dataclasses.replace(sweep.trials[1].folds[0], curve=sweep.trials[1].folds[0].curve[:9])
-    folds = (short, *sweep.trials[1].folds[1:])
-    drawn = figure.learning_curves(dataclasses.replace(sweep.trials[1], folds=folds))
-    assert {len(t.x) for t in drawn.data if t.name.endswith("mean")} == {9}
-
-
 def luminance(color: str) -> float:
     channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from calsweep.datasets.audit import Finding, Kind, Verdict
-from calsweep.datasets.fold import Fold, FoldPlan, PartName, Stretch
+from calsweep.datasets.fold import Fold, FoldPlan, HeldOut, PartName, Stretch
 from calsweep.platform.plain import to_plain
 from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord, TrialState, read_sweep
 from calsweep.platform.record_writer import Record
@@ -48,6 +48,17 @@ def pair_plan(*, n: int = 5, members: int = 1, n_frames: int = 100) -> FoldPlan:
         for index, (test, validation) in enumerate(itertools.permutations(range(n), 2))
     ]
     return FoldPlan(name="animals", groups=groups, folds=tuple(folds))
+
+
+def recordings_plan() -> FoldPlan:
+    """Each of the recordings of two animals tests once."""
+    folds = []
+    for animal in ("m0", "m1"):
+        for i in range(3):
+            names = [f"{animal}_{(i + j) % 3}" for j in range(3)]
+            test, validation, train = map(stretch, names)
+            folds.append(Fold(index=len(folds), train=train, validation=validation, test=test))
+    return FoldPlan(name="r", holds_out=HeldOut.RECORDINGS, groups=(), folds=tuple(folds))
 
 
 def scored_trial(

@@ -4,26 +4,20 @@ import dataclasses
 
 import pytest
 
-from calsweep.datasets.fold import Fold, FoldPlan, HeldOut, WindowDraw
+from calsweep.datasets.fold import HeldOut
 from calsweep.platform.arm import Arm, best_arm, default_arms, default_reference, find_arm
-from calsweep.platform.comparison import Method, compare, frames_ratio, independent_units
+from calsweep.platform.comparison import Method, compare
 from calsweep.platform.record import TrialState
 from calsweep.platform.score import Score
-from tests.platform.scored_sweep import pair_plan, scored_sweep, scored_trial, stretch
+from tests.platform.scored_sweep import (
+    pair_plan,
+    recordings_plan,
+    scored_sweep,
+    scored_trial,
+)
 
 # The mice are ever harder, and folds of one mouse differ little.
 MICE = (0.90, 0.88, 0.86, 0.84, 0.82, 0.80)
-
-
-def recordings_plan():
-    """Each of the recordings of two animals tests once."""
-    folds = []
-    for animal in ("m0", "m1"):
-        for i in range(3):
-            names = [f"{animal}_{(i + j) % 3}" for j in range(3)]
-            test, validation, train = map(stretch, names)
-            folds.append(Fold(index=len(folds), train=train, validation=validation, test=test))
-    return FoldPlan(name="r", holds_out=HeldOut.RECORDINGS, groups=(), folds=tuple(folds))
 
 
 def trial(plan, number, gains, **about):
@@ -45,32 +39,6 @@ def sweep(*gains, plan=None, **about):
 NONE, BETTER, MUCH = (0.0,) * 5, (0.01, 0.02, 0.03, 0.02, 0.01), (0.05,) * 5
 
 
-def test_folds_that_test_one_animal_are_one_unit():
-    units = independent_units(pair_plan())
-    assert (units.n, units.name) == (5, "animals")
-    assert units.of_fold == {i: i // 4 for i in range(20)}
-    assert independent_units(pair_plan(members=2)).name == "groups of animals"
-
-
-def test_recordings_of_one_animal_are_one_unit():
-    units = independent_units(recordings_plan())
-    assert units.of_fold == {0: 0, 1: 0, 2: 0, 3: 1, 4: 1, 5: 1}
-    assert units.name == "animals"
-
-
-def test_frames_have_no_units():
-    plan = dataclasses.replace(pair_plan(), holds_out=HeldOut.FRAMES)
-    assert independent_units(plan) is None
-
-
-def test_ratio_is_of_test_to_training_frames():
-    assert frames_ratio(pair_plan()) == pytest.approx(1 / 3)
-    whole = stretch("a")
-    draw = WindowDraw(seed=0, validation_share=0.15, test_share=0.15)
-    fold = Fold(index=0, train=whole, validation=whole, test=whole, draw=draw)
-    assert frames_ratio(FoldPlan(name="w", groups=(), folds=(fold,))) == pytest.approx(3 / 14)
-
-
 def test_pairs_are_of_the_same_fold():
     arms = default_arms(sweep(NONE, MUCH))
     (pair,) = compare(arms, reference=default_reference(arms)).pairs
@@ -80,6 +48,14 @@ def test_pairs_are_of_the_same_fold():
         a.test.auc - b.test.auc for a, b in zip(mine, base, strict=True)
     ]
     assert pair.mean_difference == pytest.approx(0.05, abs=0.003)
+
+
+def test_reference_read_while_the_sweep_went_on_is_no_arm_beside_itself():
+    first = sweep(NONE, MUCH)
+    later = dataclasses.replace(first, n_planned=3)
+    reference = find_arm(later, "baseline")
+    (pair,) = compare(default_arms(first), reference=reference).pairs
+    assert (pair.arm.trial.name, pair.reference) == ("trial 1", reference)
 
 
 def test_rank_tests_see_twenty_folds_and_sign_flip_five_animals():

@@ -16,9 +16,15 @@ from calsweep.datasets.view import Labels, View
 from calsweep.datasets.window import Window
 from calsweep.platform.attention_weights import attention_weights
 from calsweep.platform.command import main
-from calsweep.platform.commands.explain import explain
+from calsweep.platform.commands.explain import attention_lines, explain
 from calsweep.platform.cut_out import NoCutOuts, find_cut_outs
-from calsweep.platform.explain import Null, explain_cut_out, explain_shap, read_explained
+from calsweep.platform.explain import (
+    Null,
+    explain_attention,
+    explain_cut_out,
+    explain_shap,
+    read_explained,
+)
 from calsweep.platform.explanation import (
     ExplanationDamaged,
     Kind,
@@ -145,8 +151,10 @@ def test_null_models_are_trained_where_there_is_no_control(sweep, home):
     assert null not in {fold.key for trial in sweep.trials for fold in trial.folds}
 
 
-def test_planted_regions_come_out_on_top(tmp_path):
-    mice = Simulation(n_frames=2000, seed=1, level=4.0, turn=0.0, stride=0.0)
+def test_planted_regions_come_out_on_top_and_do_not_on_permuted_labels(tmp_path):
+    # At 1.5 few frames are saturated in limb areas, so weight in the simulation is size in frames;
+    # what is large in frames for no other reason would be as important on permuted labels.
+    mice = Simulation(n_frames=4000, seed=1, level=1.5, turn=0.0, stride=0.0)
     write_dataset(mice.recordings(), folder=tmp_path / "mice")
     view = View(
         address=str(tmp_path / "mice"),
@@ -154,20 +162,30 @@ def test_planted_regions_come_out_on_top(tmp_path):
         window=Window(length=11),
         transforms=Transforms(scaling=MinMax()),
     )
-    settings = Settings(
+    planted = Settings(
         trainables=Recurrent(cell=Cell.GRU, n_hidden=8),
         datasets=view,
-        training=Training(epochs=4, batch_size=64, learning_rate=1e-2),
+        training=Training(epochs=2, batch_size=64, learning_rate=1e-2),
     )
-    sweep = record_sweep(tmp_path / "home", "planted", {"gru": settings}, n_folds=1)
-    few = ShapOptions(n_frames=300)
-    units = shap_of(sweep, tmp_path / "home", "gru", options=few).units()
-    top = sorted(units, key=lambda unit: -unit.mean)[:4]
+    permuted = replace(planted, datasets=replace(view, labels=Labels.PERMUTED))
+    trials = {"planted": planted, "permuted": permuted}
+    sweep = record_sweep(tmp_path / "home", "planted", trials, n_folds=3)
     limbs = {f"region{i}" for i, weight in REGION_WEIGHT.items() if weight >= 0.5}
     assert len(limbs) == 8
-    assert len(limbs & {unit.unit for unit in top}) >= 3
-    planted = np.mean([unit.mean for unit in units if unit.unit in limbs])
-    assert planted > 1.5 * np.mean([unit.mean for unit in units if unit.unit not in limbs])
+    times_others = {}
+    for name in trials:
+        found = shap_of(sweep, tmp_path / "home", name, options=ShapOptions(n_frames=300))
+        means = {unit.unit: unit.mean for unit in found.units()}
+        top = sorted(means, key=means.__getitem__, reverse=True)
+        is_limb = [unit in limbs for unit in top]
+        if name == "planted":
+            assert all(is_limb[:4])
+            assert sum(is_limb[:8]) >= 5
+        of_limbs = np.mean([means[unit] for unit in limbs])
+        times_others[name] = of_limbs / np.mean([means[unit] for unit in set(means) - limbs])
+    # Over seeds 1 to 4: 2.8 to 4.3, and 0.9 to 1.8.
+    assert times_others["planted"] > 2.5
+    assert times_others["planted"] > 2 * times_others["permuted"]
 
 
 def test_damaged_explanation_is_told_and_made_again(sweep, home, capsys):
@@ -222,6 +240,33 @@ def test_attention_adds_up_and_leaves_outputs_as_they_are(sweep, home):
     assert found.weight_CHL.shape == (2, 4, 11)
     assert found.n_windows_C.sum() == 200
     np.testing.assert_allclose(found.weight_CHL.sum(axis=2), 1, rtol=1e-5)
+
+
+def test_class_without_a_window_is_left_out_of_attention_and_told(sweep, home):
+    trial = trial_of(sweep, "hybrid")
+    explained = explain_attention(
+        sweep, trial, folds=trial.folds[:2], n_frames=60, seed=0, cache=cache_folder(home)
+    )
+    assert {c: a.shape for c, a in explained.attention().items()} == {0: (2, 11), 1: (2, 11)}
+
+    def without(fold, *classes):
+        weight_CHL = fold.explanation.arrays["weight_CHL"].copy()
+        weight_CHL[list(classes)] = np.nan  # as `attention_weights` has it
+        arrays = {**fold.explanation.arrays, "weight_CHL": weight_CHL}
+        return replace(fold, explanation=replace(fold.explanation, arrays=arrays))
+
+    first, second = explained.folds
+    of_one = replace(explained, folds=(first, without(second, 1)))
+    np.testing.assert_array_equal(of_one.attention()[1], explained.attention()[1][:1])
+    assert [line[:16] for line in attention_lines(of_one)[1:]] == [
+        "class 0: most on",
+        "class 1: most on",
+    ]
+    assert "nan" not in " ".join(attention_lines(of_one))
+    of_none = replace(explained, folds=(without(first, 1), without(second, 1)))
+    assert attention_lines(of_none)[2] == (
+        "class 1: no test window among those drawn; `--frames` draws more."
+    )
 
 
 def run(*arguments):

@@ -5,11 +5,17 @@ import pytest
 from calsweep.datasets.audit import Verdict
 from calsweep.datasets.fold import Fold, FoldPlan, HeldOut
 from calsweep.platform.commands.leaderboard import print_leaderboard
-from calsweep.platform.leaderboard import has_nested_choice, leaderboard, nested_choice
+from calsweep.platform.leaderboard import (
+    best_trial,
+    has_nested_choice,
+    leaderboard,
+    nested_choice,
+)
 from calsweep.platform.score import Score
 from tests.platform.scored_sweep import (
     LEAK,
     LINEAR,
+    pair_plan,
     scored_sweep,
     scored_trial,
     stretch,
@@ -72,3 +78,15 @@ def test_every_row_says_what_the_audit_came_to(tmp_path, capsys):
 def test_nested_choice_is_of_the_groups_that_test(tmp_path, groups, n):
     sweep = written(tmp_path, groups=groups, verdict=Verdict())
     assert [choice.trial.name for choice in nested_choice(sweep)] == ["trial 1"] * n
+
+
+def test_control_that_validates_best_by_chance_is_no_choice():
+    plan, permuted = pair_plan(n=3), LINEAR | {"datasets": {"labels": "permuted"}}
+    trials = [
+        scored_trial(plan, 0, lambda _: Score(loss=0.7, auc=0.52, accuracy=0.5)),
+        scored_trial(plan, 1, lambda _: Score(loss=0.7, auc=0.55, accuracy=0.5), settings=permuted),
+    ]
+    sweep = scored_sweep(plan, trials)
+    assert best_trial(sweep).name == "baseline"
+    assert [choice.trial.name for choice in nested_choice(sweep)] == ["baseline"] * 3
+    assert nested_choice(scored_sweep(plan, trials[1:])) == ()

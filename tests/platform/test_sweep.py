@@ -18,7 +18,8 @@ import pytest
 from calsweep.datasets.store import FolderStore
 from calsweep.platform.arm import default_arms, default_reference
 from calsweep.platform.command import main
-from calsweep.platform.comparison import Method, compare, frames_ratio
+from calsweep.platform.comparison import Method, compare
+from calsweep.platform.independence import frames_ratio
 from calsweep.platform.leaderboard import leaderboard, nested_choice
 from calsweep.platform.record import TrialState, read_sweep
 from calsweep.platform.storage import publish

@@ -49,7 +49,12 @@ def test_grid_of_a_continuous_range_is_refused_with_the_way_out():
         ({"choices": [1, 1]}, "must differ"),
         ({"low": 2, "high": 1}, "`low < high` must hold"),
         ({"low": 0, "high": 1, "log": True}, "`low > 0` must hold"),
-        ({"low": 0}, "high"),
+        ({"low": 0}, "must have .* `low` and `high` .*, but got low"),
+        (
+            {"low": 0, "high": 1, "choices": [0]},
+            "must have `choices` alone, or .* got low, high, c",
+        ),
+        ({"low": 0, "high": 1, "steps": 3}, "`log` or `step` at most, but got low, high, steps"),
         (3, "must give `choices` or `low` and `high`"),
     ],
 )
@@ -196,6 +201,20 @@ class TestArmsOnTheCommandLine:
     def test_override_of_what_is_varied_is_told(self):
         overrides = ["+experiment=widefield_rnns", "datasets.address=m1", "trainables.cell=gru"]
         assert list(unheard(overrides, compose_settings(overrides))) == [
-            "`trainables.cell` is varied by the search, so that no configuration has gru: to "
-            "change what it takes, search_spaces.trainables.cell.choices=[gru]"
+            "`trainables.cell` is varied by the search, which does not hear of gru: to keep it at "
+            "that, add search_spaces.trainables.cell.choices=[gru]"
         ]
+        kept = compose_settings([*overrides, "search_spaces.trainables.cell.choices=[gru]"])
+        assert {row["trainables.cell"] for row in kept.search_spaces.grid()} == {"gru"}
+
+    def test_override_of_a_range_is_told_and_what_it_is_told_works(self):
+        overrides = [
+            "search_spaces=regularization", "datasets.address=m1", "training.learning_rate=0.003",
+        ]  # fmt: skip
+        assert list(unheard(overrides, compose_settings(overrides))) == [
+            "`training.learning_rate` is varied by the search, which does not hear of 0.003: to "
+            "keep it at that, add ~search_spaces.training.learning_rate"
+        ]
+        kept = compose_settings([*overrides, "~search_spaces.training.learning_rate"])
+        assert "training.learning_rate" not in kept.search_spaces.axes
+        assert kept.start.training.learning_rate == 0.003

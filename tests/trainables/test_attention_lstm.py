@@ -43,3 +43,9 @@ def test_forget_gates_begin_open(module):
 def test_heads_that_do_not_divide_are_refused():
     with pytest.raises(ValueError, match="must divide the 48 features of the attention, but got 5"):
         AttentionLSTM(n_attention_heads=5)
+
+
+@pytest.mark.parametrize("setting", [{"n_attention": 0}, {"n_attention_heads": 0}], ids=str)
+def test_attention_of_nothing_is_refused(setting):
+    with pytest.raises(ValueError, match=f"`{next(iter(setting))} >= 1` must hold, but got 0"):
+        AttentionLSTM(**setting)

@@ -12,6 +12,7 @@ from calsweep.trainables.cnn_rnn import CnnRnn
 from calsweep.trainables.decoder import Problem
 from calsweep.trainables.losses import Criterion
 from calsweep.trainables.recurrence import Cell
+from tests.trainables.images import move_statistics
 
 SIDE, LENGTH, N_RUNS, N_WINDOWS = 32, 7, 2, 4  # k = 2: five images in a window
 N_FRAMES = N_WINDOWS + LENGTH - 1
@@ -19,15 +20,6 @@ CNN = Cnn(width=0.25, depth=0.25)
 LABELS = torch.tensor([[0, 1, 1, 0], [1, 0, 1, 1]])
 HEAD = ("head.weight", "head.bias")
 EVERY_CELL = pytest.mark.parametrize("cell", Cell, ids=lambda cell: cell.value)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Small networks on busy cores wait for their threads most of the time."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def small(cell=Cell.GRU, **settings):
@@ -46,14 +38,6 @@ def build(decoder, *, seed=0, **kwargs):
 def frames_of_runs(*, seed=1, n_frames=N_FRAMES):
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(N_RUNS, n_frames, SIDE, SIDE, generator=generator)
-
-
-def move_statistics(module, *, seed=5):
-    generator = torch.Generator().manual_seed(seed)
-    for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.running_mean.copy_(torch.randn(part.running_mean.shape, generator=generator) / 4)
-            part.running_var.copy_(torch.rand(part.running_var.shape, generator=generator) + 0.5)
 
 
 def loss_of(decoder, module, frames, labels=LABELS):

@@ -150,6 +150,10 @@ class TestSettings:
             ({"dropout": 1.0}, "`0 <= dropout < 1` must hold, but got 1.0"),
             ({"conv_dropout": -0.1}, "`0 <= conv_dropout < 1` must hold"),
             ({"n_features": ()}, "layers and their units must be at least 1"),
+            ({"n_groups": 0}, "`n_groups >= 1` must hold, but got 0"),
+            ({"n_attention_heads": 0}, "`n_attention_heads >= 1` must hold, but got 0"),
+            ({"n_attention_heads": -4}, "`n_attention_heads >= 1` must hold, but got -4"),
+            ({"n_head_hidden": -1}, "`n_head_hidden >= 0` must hold, but got -1"),
         ],
         ids=str,
     )
