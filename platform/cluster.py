@@ -19,6 +19,7 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
 
+from calsweep.platform.errors import first_line
 from calsweep.platform.resources import Resources
 
 
@@ -31,6 +32,20 @@ class NeverStarts(ValueError):
 
     def __str__(self) -> str:
         return f"The sweep would never start, because {self.reason}"
+
+
+class RayNotStarted(RuntimeError):
+    """Ray does not come up on this machine."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"Ray did not start on this machine, nor on a second try: {self.reason.rstrip('.')}. "
+            "End other work on the machine, or name a cluster that runs in RAY_ADDRESS."
+        )
 
 
 def check_home(home: Path, /) -> None:
@@ -61,6 +76,8 @@ def cluster(resources: Resources, /) -> Iterator[int]:
     ------
     NeverStarts
         If the cluster is too small for one fold.
+    RayNotStarted
+        If one of our own does not come up.
     """
     is_ours = not ray.is_initialized()
     if is_ours:
@@ -108,6 +125,18 @@ def _start() -> None:
         return
     # Ray would write a token into the user's home, where it changes what `ray start` does later.
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    try:
+        _start_here()
+    except Exception:  # noqa: BLE001 - of no kind: it waits 30 s, which a busy machine can exceed
+        ray.shutdown()
+        try:
+            _start_here()
+        except Exception as error:
+            ray.shutdown()
+            raise RayNotStarted(first_line(error)) from error
+
+
+def _start_here() -> None:
     ray.init(
         address="local",  # otherwise Ray joins any cluster that it finds on this machine
         include_dashboard=False,

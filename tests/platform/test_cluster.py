@@ -1,0 +1,61 @@
+"""A cluster of our own comes up, or what is wrong is said; what there is is counted."""
+
+import subprocess
+import sys
+
+import pytest
+
+from calsweep.platform.cluster import NeverStarts, n_parallel
+from calsweep.platform.resources import Resources
+
+# In a process of its own: Ray is one to a process.
+FAILING = """
+import sys
+import ray
+from calsweep.platform.cluster import RayNotStarted, cluster
+from calsweep.platform.resources import Resources
+
+n_failing, tries, init = int(sys.argv[1]), [], ray.init
+
+def start(**settings):
+    tries.append(settings["address"])
+    if len(tries) <= n_failing:  # as Ray fails on a busy machine
+        raise Exception("The current node timed out during startup.")
+    init(**settings, num_cpus=1)
+
+ray.init = start
+try:
+    with cluster(Resources()) as n_folds:
+        print(n_folds, ray.is_initialized())
+except RayNotStarted as error:
+    print(error)
+print(tries, ray.is_initialized())
+"""
+
+
+def start(*, n_failing, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    told = subprocess.run(
+        [sys.executable, "-c", FAILING, str(n_failing)],
+        capture_output=True, text=True, timeout=180,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    return told.stdout.splitlines()
+
+
+def test_start_that_fails_once_is_tried_again(monkeypatch):
+    said = start(n_failing=1, monkeypatch=monkeypatch)
+    assert said == ["1 True", "['local', 'local'] False"]
+
+
+def test_start_that_fails_twice_is_told(monkeypatch):
+    assert start(n_failing=2, monkeypatch=monkeypatch) == [
+        "Ray did not start on this machine, nor on a second try: The current node timed out during "
+        "startup. End other work on the machine, or name a cluster that runs in RAY_ADDRESS.",
+        "['local', 'local'] False",
+    ]
+
+
+def test_fold_that_never_fits_is_told():
+    with pytest.raises(NeverStarts, match=r"\{'CPU': 4\} and the cluster has \{'CPU': 2.0\}"):
+        n_parallel(Resources(num_workers=2, cpus=2), available={"CPU": 2.0})
