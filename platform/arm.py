@@ -15,6 +15,7 @@ from calsweep.platform.score import Score
 
 FIGURES = tuple(field.name for field in dataclasses.fields(Score))
 ARMS_SHOWN = 10
+BEST = "best"
 NESTED = "nested"
 
 
@@ -161,14 +162,34 @@ def find_arm(sweep: SweepRecord, trial: str, /) -> Arm:
     ValueError
         If it is not finished.
     """
-    if trial == "best":
-        return best_arm(sweep)
     if trial == NESTED:
         return nested_arm(sweep)
+    return Arm(sweep=sweep, trial=find_trial(sweep, trial, others=(NESTED,)))
+
+
+def find_trial(sweep: SweepRecord, trial: str, /, *, others: Sequence[str] = ()) -> TrialRecord:
+    """Find a configuration of a sweep, finished or not.
+
+    Parameters
+    ----------
+    sweep
+        The sweep.
+    trial
+        ``best``, ``baseline``, ``trial 3`` or ``3``.
+    others
+        Names that are known besides, for the message.
+
+    Raises
+    ------
+    LookupError
+        If there is none of this name, or none is finished to be the best.
+    """
+    if trial == BEST:
+        return best_trial(sweep)
     for there in sweep.trials:
         if trial in (there.name, str(there.number)):
-            return Arm(sweep=sweep, trial=there)
-    known = ["best", NESTED, *(there.name for there in sweep.trials)]
+            return there
+    known = [BEST, *others, *(there.name for there in sweep.trials)]
     raise LookupError(f"No configuration {trial!r} in {sweep.name!r}. {nearest(trial, known)}")
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from calsweep.platform.arm import BEST, find_trial
 from calsweep.platform.commands import option
 from calsweep.platform.cut_out import find_cut_outs
 from calsweep.platform.errors import hide_login
@@ -23,8 +24,6 @@ from calsweep.platform.explain import (
 )
 from calsweep.platform.explanation import Kind
 from calsweep.platform.importance import ALPHA, UnitImportance
-from calsweep.platform.leaderboard import best_trial
-from calsweep.platform.plain import nearest
 from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord, read_sweep
 from calsweep.platform.registry import sweep_tracking_uri
 from calsweep.platform.settings import cache_folder, default_home
@@ -35,7 +34,10 @@ from calsweep.platform.tracking_errors import TrackingRefused
 UNITS_SHOWN = 10
 
 _trial = click.option(
-    "--trial", default="", help="Which configuration.  [default: the best by validation]"
+    "--trial",
+    default=BEST,
+    show_default=True,
+    help="Which configuration: a number, a name, `baseline`, or `best` by validation.",
 )
 _folds = click.option(
     "--fold", "numbers", type=int, multiple=True, help="Only this fold; may be repeated."
@@ -150,13 +152,19 @@ def attention(
 
 @explain.command()
 @click.argument("sweep")
-@_trial
+@click.option(
+    "--trial",
+    default="",
+    help="Which configuration sees whole images: a number or a name.  [default: the one with the "
+    "most squares cut out]",
+)
 @option.home
 @option.tracking
 def cutout(sweep: str, trial: str, home: Path, tracking_uri: str) -> None:
     """Map where SWEEP's images show behavior, from decoders that do not see a square of them."""
     record = read_sweep(home, sweep)
-    explained = explain_cut_out(record, find_cut_outs(record, trial=trial))
+    name = find_trial(record, trial).name if trial else ""
+    explained = explain_cut_out(record, find_cut_outs(record, trial=name))
     map_YX = explained.mean("importance_YX")
     click.echo(
         f"{explained.trial.name}: test AUC lost without a place, mean over "
@@ -168,21 +176,16 @@ def cutout(sweep: str, trial: str, home: Path, tracking_uri: str) -> None:
 
 
 def choose_trial(sweep: SweepRecord, name: str, /) -> TrialRecord:
-    """Give a trial with finished folds by name, or the best.
+    """Give a trial with finished folds by name (`calsweep.platform.arm.find_trial`).
 
     Raises
     ------
     LookupError
         If there is none, or it has no fold yet.
     """
-    if not name:
-        return best_trial(sweep)
-    found = next((trial for trial in sweep.trials if trial.name == name), None)
-    if found is None:
-        hint = nearest(name, [trial.name for trial in sweep.trials])
-        raise LookupError(f"No trial {name!r} in the sweep {sweep.name!r}. {hint}")
+    found = find_trial(sweep, name)
     if not found.folds:
-        raise LookupError(f"{name} of the sweep {sweep.name!r} has no trained fold yet.")
+        raise LookupError(f"{found.name} of the sweep {sweep.name!r} has no trained fold yet.")
     return found
 
 

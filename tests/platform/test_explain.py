@@ -284,7 +284,8 @@ def test_commands_from_shell_to_mlflow(sweep, home, monkeypatch):
     assert code == 0, out
     assert "Completeness: attributions add up to output less mean output within" in out
     assert all(text in out for text in ("region", "null model", "Next: calsweep report small"))
-    code, out = run("attention", "small", "--trial", "hybrid", *few)
+    number = trial_of(sweep, "hybrid").number
+    code, out = run("attention", "small", "--trial", number, *few)
     assert code == 0, out
     assert "even would be 0.091" in out
     client = mlflow.MlflowClient(uri)
@@ -300,6 +301,8 @@ def test_commands_from_shell_to_mlflow(sweep, home, monkeypatch):
     [
         (["shap", "smal"], "Did you mean `small`?"),
         (["shap", "small", "--trial", "lineal"], "Did you mean `linear`?"),
+        (["cutout", "small", "--trial", "lineal"], "Did you mean `linear`?"),
+        (["cutout", "small", "--trial", "best"], "there are 0 with a square cut out"),
         (["shap", "small", "--trial", "gru", "--fold", 9], "has no trained fold 9: name some of 0"),
         (["attention", "small", "--trial", "gru"], "but Recurrent has none"),
         (["cutout", "small"], "a map needs one finished configuration that sees whole images"),
