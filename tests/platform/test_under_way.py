@@ -11,7 +11,7 @@ from calsweep.platform.fold_run import run_fold
 from calsweep.platform.fold_task import FoldTask
 from calsweep.platform.plain import to_plain
 from calsweep.platform.progress import Progress
-from calsweep.platform.record import code_version
+from calsweep.platform.provenance import code_version
 from calsweep.platform.settings import Settings
 from calsweep.platform.training import Training
 from calsweep.platform.under_way import (
