@@ -75,7 +75,7 @@ def make(folder: Path, *, megabytes: int, shard_mb: float) -> None:
     import boto3
 
     from calsweep.datasets.recording import Recording
-    from calsweep.datasets.shard import write_dataset
+    from calsweep.datasets.shard_writer import write_dataset
     from calsweep.platform.storage import publish
 
     n_frames = 2000

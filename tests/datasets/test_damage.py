@@ -14,7 +14,8 @@ import pytest
 from calsweep.datasets.cache import Cache
 from calsweep.datasets.dataset import DatasetNotFound, open_dataset
 from calsweep.datasets.recording import Recording
-from calsweep.datasets.shard import DamagedShard, images_of, read_shard, write_dataset
+from calsweep.datasets.shard import DamagedShard, images_of, read_shard
+from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.store import FolderStore
 
 N_DAMAGES = int(os.environ.get("CALSWEEP_DAMAGES", "300"))

@@ -9,7 +9,8 @@ import pytest
 from calsweep.datasets.cache import Cache
 from calsweep.datasets.image_cache import cached_images
 from calsweep.datasets.recording import Recording
-from calsweep.datasets.shard import DamagedShard, write_dataset
+from calsweep.datasets.shard import DamagedShard
+from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.store import FolderStore
 
 ENTRY_BYTES = 10 * 16 * 16 * 2 + 128

@@ -7,7 +7,7 @@ from calsweep.datasets.cache import Cache
 from calsweep.datasets.dataset import open_dataset
 from calsweep.datasets.pixel_scale import moments
 from calsweep.datasets.recording import Recording
-from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.store import FolderStore
 from calsweep.datasets.transform import Detrend, MinMax, PixelScale, Scope, Transforms
 from calsweep.datasets.view import Inputs, View, check_windows, prepare_images

@@ -17,7 +17,8 @@ from calsweep.datasets.dataset import (
 )
 from calsweep.datasets.manifest import Manifest
 from calsweep.datasets.recording import Recording
-from calsweep.datasets.shard import DamagedShard, images_of, read_shard, write_dataset
+from calsweep.datasets.shard import DamagedShard, images_of, read_shard
+from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.store import FolderStore
 
 

@@ -10,7 +10,7 @@ from calsweep.datasets.cache import Cache
 from calsweep.datasets.dataset import open_dataset
 from calsweep.datasets.image_frames import ImageFrames
 from calsweep.datasets.recording import Recording
-from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.split import Part, Scaling
 from calsweep.datasets.store import FolderStore
 from calsweep.datasets.window import Window, window_starts
