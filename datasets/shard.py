@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,8 @@ from calsweep.datasets.store import Store
 UNIT = "unit."
 BEHAVIOR = "behavior."
 IMAGE = "image"
+_DECODED_BYTES = 2**20
+_T = TypeVar("_T")
 
 
 class DamagedShard(ValueError):
@@ -61,10 +64,7 @@ def read_shard(entry: ShardEntry, /, *, store: Store) -> pa.Table:
     DamagedShard
         If the file is missing or another; it is read a second time first.
     """
-    try:
-        return _read(entry, store=store)
-    except DamagedShard:
-        return _read(entry, store=store)
+    return _twice(lambda: _table(_verified(entry, store=store), entry=entry))
 
 
 def units_of(table: pa.Table, /, *, units: Iterable[str]) -> NDArray[np.float32]:
@@ -75,22 +75,52 @@ def units_of(table: pa.Table, /, *, units: Iterable[str]) -> NDArray[np.float32]
     return np.stack(columns, axis=1)
 
 
-def images_of(table: pa.Table, /, *, images: ImageFormat) -> NDArray[np.generic]:
-    """Give the images of a shard's frames, shape ``(row, height, width)``."""
-    chunks = [_pixels(chunk, images=images) for chunk in table.column(IMAGE).chunks]
-    return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
+def read_images(
+    entry: ShardEntry,
+    /,
+    *,
+    store: Store,
+    images: ImageFormat,
+    into: NDArray[np.generic] | None = None,
+) -> NDArray[np.generic]:
+    """Read the images of one shard, if they are those that were written.
+
+    Parameters
+    ----------
+    entry
+        What the manifest says of it.
+    store
+        Where the dataset lies.
+    images
+        What all images have in common.
+    into
+        Is filled; without it, an array is made.
+
+    Returns
+    -------
+    images_RHW
+        Shape ``(row, height, width)``.
+
+    Raises
+    ------
+    DamagedShard
+        If the file is missing or another; it is read a second time first.
+    """
+    if into is None:
+        into = np.empty((entry.n_rows, images.height, images.width), dtype=images.dtype)
+    images_RHW = into
+    _twice(lambda: _decode(_verified(entry, store=store), images_RHW, entry=entry))
+    return images_RHW
 
 
-def _pixels(chunk: pa.Array[Any], *, images: ImageFormat) -> NDArray[np.generic]:
-    """Give images of neighboring frames without a copy."""
-    data = chunk.buffers()[1]
-    assert data is not None  # noqa: S101 - a column of bytes has them
-    pixels = np.frombuffer(memoryview(data), dtype=np.dtype(images.dtype).newbyteorder("<"))
-    images_RHW: NDArray[np.generic] = pixels.reshape(-1, images.height, images.width)
-    return images_RHW[chunk.offset : chunk.offset + len(chunk)]
+def _twice(read: Callable[[], _T]) -> _T:
+    try:
+        return read()
+    except DamagedShard:
+        return read()
 
 
-def _read(entry: ShardEntry, *, store: Store) -> pa.Table:
+def _verified(entry: ShardEntry, *, store: Store) -> bytes | memoryview:
     try:
         data = store.read(entry.file)
     except FileNotFoundError as error:
@@ -98,11 +128,43 @@ def _read(entry: ShardEntry, *, store: Store) -> pa.Table:
     if hashlib.sha256(data).hexdigest() != entry.sha256:
         reason = f"its {len(data)} bytes do not have the SHA-256 of the {entry.n_bytes} written"
         raise DamagedShard(entry.file, reason)
+    return data
+
+
+@contextlib.contextmanager
+def _opened(data: bytes | memoryview, *, entry: ShardEntry) -> Iterator[pq.ParquetFile]:
+    """Open a shard whose bytes are verified: its pages' own checksums say no more."""
     try:
-        shard = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-        table = shard.read()
+        with pq.ParquetFile(pa.BufferReader(data)) as file:
+            n_rows = file.metadata.num_rows
+            if n_rows != entry.n_rows:
+                raise DamagedShard(entry.file, f"it holds {n_rows} rows, not {entry.n_rows}")
+            yield file
     except (OSError, pa.ArrowException) as error:
         raise DamagedShard(entry.file, str(error)) from error
-    if table.num_rows != entry.n_rows:
-        raise DamagedShard(entry.file, f"it holds {table.num_rows} rows, not {entry.n_rows}")
-    return table
+
+
+def _table(data: bytes | memoryview, *, entry: ShardEntry) -> pa.Table:
+    with _opened(data, entry=entry) as file:
+        return file.read()
+
+
+def _decode(
+    data: bytes | memoryview, images_RHW: NDArray[np.generic], *, entry: ShardEntry
+) -> None:
+    """Decode images into an array, a few at a time, so that they are copied while at hand."""
+    n_at_once = max(1, _DECODED_BYTES // max(1, images_RHW[0].nbytes))
+    row = 0
+    with _opened(data, entry=entry) as file:
+        for batch in file.iter_batches(n_at_once, columns=[IMAGE], use_threads=False):
+            images_RHW[row : row + len(batch)] = _pixels(batch.column(0), like=images_RHW)
+            row += len(batch)
+
+
+def _pixels(column: pa.Array[Any], *, like: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Give images of neighboring frames without a copy."""
+    data = column.buffers()[1]
+    assert data is not None  # noqa: S101 - a column of bytes has them
+    pixels = np.frombuffer(memoryview(data), dtype=like.dtype.newbyteorder("<"))
+    images_RHW: NDArray[np.generic] = pixels.reshape(-1, *like.shape[1:])
+    return images_RHW[column.offset : column.offset + len(column)]
