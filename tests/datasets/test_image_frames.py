@@ -54,6 +54,30 @@ def test_frames_are_read_by_number_in_any_order_and_shape(dataset):
     np.testing.assert_array_equal(frames[20:60:3], ALL[20:60:3])
 
 
+@pytest.mark.parametrize("dtype", ["uint16", "float32", "float64"])
+def test_frames_are_read_into_an_array_of_any_type(dataset, dtype):
+    numbers = np.array([3, 4, 5, 24, 25, 26, 26, 70, 8])
+    into = np.empty((9, 8, 10), dtype=dtype)
+    dataset.images().read(numbers, into=into)
+    np.testing.assert_array_equal(into, ALL[numbers])
+
+
+def test_frames_that_were_let_go_are_read_again(dataset):
+    frames = dataset.images()
+    for _ in range(2):
+        np.testing.assert_array_equal(frames[np.arange(75)], ALL)
+        frames.let_go(np.arange(75))
+        assert len(frames._open) == 0
+
+
+def test_no_one_waits_for_what_is_closed(dataset):
+    frames = dataset.images()
+    frames.prefetch(np.arange(75))
+    frames.close()
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        frames[np.arange(75)]
+
+
 def test_each_shard_knows_its_recording(dataset):
     frames = dataset.images()
     firsts = frames.shard_borders[:-1]
