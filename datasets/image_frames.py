@@ -141,7 +141,8 @@ class ImageFrames:
         """Give the images of each stretch of neighbors in a shard, and where it stands."""
         shards = self.shards_with(frames)
         cuts = np.flatnonzero((np.diff(frames) != 1) | (np.diff(shards) != 0)) + 1
-        for start, stop in itertools.pairwise([0, *cuts.tolist(), len(frames)]):
+        borders = [0, *cuts.tolist(), len(frames)] if len(frames) else []
+        for start, stop in itertools.pairwise(borders):
             shard = int(shards[start])
             row = int(frames[start] - self.shard_borders[shard])
             yield slice(start, stop), self._images(shard)[row : row + stop - start]
@@ -173,10 +174,12 @@ class ImageFrames:
                 cache=self._cache,
                 hand_on=images.set_result,
             )
-        except BaseException as error:
-            if images.done():
-                raise
-            images.set_exception(error)
+        except BaseException as error:  # noqa: BLE001 - who waits for them is told
+            with self._lock:  # who asks again has it fetched again
+                if self._open.get(shard) is images:
+                    del self._open[shard]
+            if not images.done():
+                images.set_exception(error)
 
 
 def images_of_dataset(manifest: Manifest, /) -> ImageFormat:

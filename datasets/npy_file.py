@@ -100,7 +100,10 @@ class NpyMemory:
             while n < len(data) and (more := file.readinto(data[n:])):
                 n += more
             if n < len(data) or file.read(1) or data[: len(self._header)] != self._header:
-                raise ValueError(f"{path} is not a .npy file of the shape and type it should have.")
+                raise ValueError(
+                    f"{path} is not a .npy file of the shape and type it should have: remove it, "
+                    "and it is made again."
+                )
 
 
 def _header(shape: tuple[int, ...], *, dtype: str) -> bytes:

@@ -7,6 +7,7 @@ from calsweep.datasets.cache import Cache
 from calsweep.datasets.dataset import open_dataset
 from calsweep.datasets.pixel_scale import moments
 from calsweep.datasets.recording import Recording
+from calsweep.datasets.shard import DamagedShard
 from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.store import FolderStore
 from calsweep.datasets.transform import Detrend, MinMax, PixelScale, Scope, Transforms
@@ -68,6 +69,21 @@ def test_frames_that_were_let_go_are_read_again(dataset):
         np.testing.assert_array_equal(frames[np.arange(75)], ALL)
         frames.let_go(np.arange(75))
         assert len(frames._open) == 0
+
+
+def test_no_frames_are_read_without_a_shard(dataset):
+    assert dataset.images()[np.arange(0)].shape == (0, 8, 10)
+    assert dataset.images()[30:30].shape == (0, 8, 10)
+
+
+def test_shard_that_could_not_be_fetched_is_asked_for_again(dataset, tmp_path):
+    frames = dataset.images()
+    file = tmp_path / "data" / dataset.manifest.image_shards[0].file
+    away = file.rename(tmp_path / "away")
+    with pytest.raises(DamagedShard, match="the file is missing"):
+        frames[np.arange(3)]
+    away.rename(file)
+    np.testing.assert_array_equal(frames[np.arange(3)], ALL[:3])
 
 
 def test_no_one_waits_for_what_is_closed(dataset):
