@@ -104,7 +104,7 @@ def read_manifest(store: Store, /) -> Manifest:
         If it was changed or damaged.
     """
     try:
-        text = store.read(MANIFEST_FILE).decode(errors="replace")
+        text = str(store.read(MANIFEST_FILE), errors="replace")
     except FileNotFoundError as error:
         raise DatasetNotFound(store.address) from error
     return Manifest.from_json(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,20 +11,29 @@ from numpy.typing import NDArray
 
 from calsweep.datasets.cache import Cache, NoRoom
 from calsweep.datasets.manifest import ImageFormat, ShardEntry
-from calsweep.datasets.npy_file import HEADER_BYTES, npy_file
-from calsweep.datasets.shard import images_of, read_shard
+from calsweep.datasets.npy_file import HEADER_BYTES, NpyMemory
+from calsweep.datasets.shard import read_images
 from calsweep.datasets.store import Store
 
 # R row of a shard, H height, W width
 
+Taker = Callable[[NDArray[np.generic]], object]
+
 
 def cached_images(
-    entry: ShardEntry, /, *, store: Store, images: ImageFormat, cache: Cache
+    entry: ShardEntry,
+    /,
+    *,
+    store: Store,
+    images: ImageFormat,
+    cache: Cache,
+    hand_on: Taker | None = None,
 ) -> NDArray[np.generic]:
-    """Give the images of a shard, mapped from the cache where there is room.
+    """Give the images of a shard in memory that is lent: from the cache, or fetched.
 
-    Where the disk is full, or nothing can make room, they are held in memory: nothing is lost, and
-    they are fetched again the next time.
+    They are read, not mapped: pages of a map come one by one as they are looked at, and count as
+    memory of the process too. What is fetched goes to the cache. Where the disk is full, or nothing
+    can make room, nothing is lost, and it is fetched again the next time.
 
     Parameters
     ----------
@@ -35,11 +45,13 @@ def cached_images(
         What all images have in common.
     cache
         Of this machine. A shard is fetched by one process while the others that want it wait.
+    hand_on
+        Called once with what is returned, as soon as it is there: before it is written.
 
     Returns
     -------
     images_RHW
-        Shape ``(row, height, width)``, read only; it stays valid if it has to make room.
+        Shape ``(row, height, width)``, read only.
 
     Raises
     ------
@@ -48,22 +60,39 @@ def cached_images(
     LockTimeout
         If another process does not end fetching it.
     """
-    fetched: list[NDArray[np.generic]] = []
+    handed: list[NDArray[np.generic]] = []
+
+    def hand(images_RHW: NDArray[np.generic]) -> None:
+        images_RHW.flags.writeable = False
+        handed.append(images_RHW)
+        if hand_on is not None:
+            hand_on(images_RHW)
+
+    memory = NpyMemory((entry.n_rows, images.height, images.width), dtype=images.dtype)
+
+    def fetch() -> None:
+        hand(read_images(entry, store=store, images=images, into=memory.array))
 
     def build(path: Path) -> None:
-        fetched.append(images_of(read_shard(entry, store=store), images=images))
-        with npy_file(path, shape=fetched[0].shape, dtype=images.dtype) as rows:
-            rows.append(fetched[0])
+        fetch()
+        memory.write(path)
 
     n_bytes = entry.n_rows * images.n_bytes + HEADER_BYTES
     try:
         with cache.entry(f"images/{entry.sha256}.npy", n_bytes=n_bytes, build=build) as place:
-            images_RHW: NDArray[np.generic] = np.load(place, mmap_mode="r")
+            if not handed:
+                memory.read(place)
+                hand(memory.array)
     except NoRoom as error:
+        if not handed:
+            fetch()
         warnings.warn(
             f"{error} Until then images are fetched each time they are needed.",
             RuntimeWarning,
             stacklevel=2,
         )
-        return fetched[0] if fetched else images_of(read_shard(entry, store=store), images=images)
-    return images_RHW
+    except OSError as error:
+        if not handed:
+            raise
+        warnings.warn(f"Images cannot be kept: {error}.", RuntimeWarning, stacklevel=2)
+    return handed[0]

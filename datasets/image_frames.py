@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 import threading
 from collections import OrderedDict
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
@@ -19,14 +22,16 @@ from calsweep.datasets.store import Store
 
 # T time, H height, W width, S shard
 
-_OPEN_BYTES = 4e9
+_OPEN_BYTES = 0.5e9
+_AHEAD_BYTES = 128e6
 
 
 class ImageFrames:
     """Frames of all recordings, one recording after the other, read by their numbers.
 
-    A shard is fetched when a frame of it is first asked for, or announced by `prefetch`; decoded
-    ones lie in the machine's cache, which all processes share, as far as there is room.
+    A shard is fetched when a frame of it is first asked for, or announced by `prefetch`. It lies in
+    memory while it is needed; decoded, it is written to the machine's cache, which all processes
+    share, and read from there the next time, as far as there is room.
 
     Parameters
     ----------
@@ -44,7 +49,7 @@ class ImageFrames:
     """
 
     def __init__(
-        self, manifest: Manifest, /, *, store: Store, cache: Cache, n_readers: int = 3
+        self, manifest: Manifest, /, *, store: Store, cache: Cache, n_readers: int = 4
     ) -> None:
         self.format = images_of_dataset(manifest)
         self._manifest = manifest
@@ -52,11 +57,13 @@ class ImageFrames:
         self._cache = cache
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(n_readers, thread_name_prefix="images")
-        # Those mapped are not given back by the disk, so only some are, by when they were used.
+        # They take memory, so only some are, by when they were used.
         self._open: OrderedDict[int, Future[NDArray[np.generic]]] = OrderedDict()
         rows = [shard.n_rows for shard in manifest.image_shards]
         names = [entry.name for entry in manifest.recordings]
         self._n_open = max(4, int(_OPEN_BYTES / (max(rows) * self.format.n_bytes)))
+        self.n_ahead = max(2, int(_AHEAD_BYTES / (max(rows) * self.format.n_bytes)))
+        """Shards that may be announced before those in use are done with."""
         self.shard_borders = np.concatenate([[0], np.cumsum(rows)]).astype(np.int64)
         """First frame of each shard, and the number of frames."""
         self.shard_recordings = np.array(
@@ -91,24 +98,59 @@ class ImageFrames:
         """Read frames by number, in the shape of the numbers, or a stretch of them."""
         if isinstance(frames, slice):
             frames = np.arange(*frames.indices(len(self)))
-        flat = frames.ravel()
-        taken = np.empty((len(flat), *self.shape[1:]), dtype=self.dtype)
-        shard_of = self.shards_with(flat)
-        for shard in np.unique(shard_of):
-            here = np.flatnonzero(shard_of == shard)
-            images_RHW = self._shard(int(shard)).result()
-            taken[here] = images_RHW[flat[here] - self.shard_borders[shard]]
-        return taken.reshape(*frames.shape, *self.shape[1:])
+        taken = np.empty((*frames.shape, *self.shape[1:]), dtype=self.dtype)
+        self.read(frames.ravel(), into=taken.reshape(-1, *self.shape[1:]))
+        return taken
+
+    def read(self, frames: NDArray[np.int64], /, *, into: NDArray[Any]) -> None:
+        """Read frames by number, each converted to the type of an array as it is put there.
+
+        Parameters
+        ----------
+        frames
+            Shape ``(frame,)``.
+        into
+            Shape ``(frame, height, width)``.
+        """
+        for here, images_RHW in self._stretches(frames):
+            np.copyto(into[here], images_RHW, casting="unsafe")
 
     def prefetch(self, frames: NDArray[np.int64], /) -> None:
         """Begin to fetch the shards of frames that are needed soon."""
         for shard in np.unique(self.shards_with(frames.ravel())):
             self._shard(int(shard))
 
+    def let_go(self, frames: NDArray[np.int64], /) -> None:
+        """Give back what the shards of frames take that are not needed soon."""
+        with self._lock:
+            for shard in np.unique(self.shards_with(frames.ravel())):
+                if images := self._open.pop(int(shard), None):
+                    images.cancel()  # if it is not being fetched yet
+
+    def close(self) -> None:
+        """Wait until what was fetched is written; no more is fetched."""
+        self._pool.shutdown(cancel_futures=True)
+        self.let_go(np.arange(len(self)))
+
     def shards_with(self, frames: NDArray[np.int64], /) -> NDArray[np.int64]:
         """Give the shard of each frame."""
         shards: NDArray[np.int64] = np.searchsorted(self.shard_borders, frames, side="right") - 1
         return shards
+
+    def _stretches(self, frames: NDArray[np.int64]) -> Iterator[tuple[slice, NDArray[np.generic]]]:
+        """Give the images of each stretch of neighbors in a shard, and where it stands."""
+        shards = self.shards_with(frames)
+        cuts = np.flatnonzero((np.diff(frames) != 1) | (np.diff(shards) != 0)) + 1
+        borders = [0, *cuts.tolist(), len(frames)] if len(frames) else []
+        for start, stop in itertools.pairwise(borders):
+            shard = int(shards[start])
+            row = int(frames[start] - self.shard_borders[shard])
+            yield slice(start, stop), self._images(shard)[row : row + stop - start]
+
+    def _images(self, shard: int) -> NDArray[np.generic]:
+        while True:
+            with contextlib.suppress(CancelledError):  # somebody else let it go
+                return self._shard(shard).result()
 
     def _shard(self, shard: int) -> Future[NDArray[np.generic]]:
         with self._lock:  # one thread reads, another announces
@@ -117,16 +159,27 @@ class ImageFrames:
             else:
                 while len(self._open) >= self._n_open:
                     self._open.popitem(last=False)
-                self._open[shard] = self._pool.submit(self._fetch, shard)
+                self._open[shard] = Future()
+                self._pool.submit(self._fetch, shard, self._open[shard])
             return self._open[shard]
 
-    def _fetch(self, shard: int) -> NDArray[np.generic]:
-        return cached_images(
-            self._manifest.image_shards[shard],
-            store=self._store,
-            images=self.format,
-            cache=self._cache,
-        )
+    def _fetch(self, shard: int, images: Future[NDArray[np.generic]]) -> None:
+        if not images.set_running_or_notify_cancel():
+            return
+        try:
+            cached_images(
+                self._manifest.image_shards[shard],
+                store=self._store,
+                images=self.format,
+                cache=self._cache,
+                hand_on=images.set_result,
+            )
+        except BaseException as error:  # noqa: BLE001 - who waits for them is told
+            with self._lock:  # who asks again has it fetched again
+                if self._open.get(shard) is images:
+                    del self._open[shard]
+            if not images.done():
+                images.set_exception(error)
 
 
 def images_of_dataset(manifest: Manifest, /) -> ImageFormat:

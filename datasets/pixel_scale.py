@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,7 @@ class ScaledFrames:
     frames
         As recorded.
     scalings
-        Stretch of a recording to its scaling.
+        Stretch of a recording to its scaling; all frames lie in one.
     """
 
     frames: ImageFrames
@@ -125,6 +125,11 @@ class ScaledFrames:
         """Number of the recording that each shard begins with."""
         return self.frames.shard_recordings
 
+    @property
+    def n_ahead(self) -> int:
+        """Shards that may be announced before those in use are done with."""
+        return self.frames.n_ahead
+
     def __len__(self) -> int:
         return len(self.frames)
 
@@ -132,17 +137,43 @@ class ScaledFrames:
         """Read frames by number, in the shape of the numbers, or a stretch of them."""
         if isinstance(frames, slice):
             frames = np.arange(*frames.indices(len(self)))
-        flat = frames.ravel()
-        taken = self.frames[flat].astype(np.float32)
-        for (start, stop), scaling in self.scalings.items():
-            here = np.flatnonzero((flat >= start) & (flat < stop))
-            if len(here):
-                taken[here] = (taken[here] - scaling.offset_N) * scaling.scale_N
-        return taken.reshape(*frames.shape, *self.shape[1:])
+        taken = np.empty((*frames.shape, *self.shape[1:]), dtype=np.float32)
+        self.read(frames.ravel(), into=taken.reshape(-1, *self.shape[1:]))
+        return taken
+
+    def read(self, frames: NDArray[np.int64], /, *, into: NDArray[np.float32]) -> None:
+        """Read frames by number, each scaled as it is put into an array.
+
+        Parameters
+        ----------
+        frames
+            Shape ``(frame,)``.
+        into
+            Shape ``(frame, height, width)``.
+        """
+        self.frames.read(frames, into=into)
+        starts, scalings = self._in_order
+        stretch_of = np.searchsorted(starts, frames, side="right") - 1
+        stretches = np.unique(stretch_of)
+        for stretch in stretches:
+            here = slice(None) if len(stretches) == 1 else np.flatnonzero(stretch_of == stretch)
+            into[here] -= scalings[stretch].offset_N
+            into[here] *= scalings[stretch].scale_N
 
     def prefetch(self, frames: NDArray[np.int64], /) -> None:
         """Begin to fetch the shards of frames that are needed soon."""
         self.frames.prefetch(frames)
+
+    def let_go(self, frames: NDArray[np.int64], /) -> None:
+        """Give back what the shards of frames take that are not needed soon."""
+        self.frames.let_go(frames)
+
+    @cached_property
+    def _in_order(self) -> tuple[NDArray[np.int64], tuple[Scaling, ...]]:
+        """Give the first frame and the scaling of each stretch."""
+        starts = sorted(self.scalings)
+        scalings = tuple(self.scalings[start] for start in starts)
+        return np.array([start for start, _ in starts], dtype=np.int64), scalings
 
 
 def _kept(frames: ImageFrames, stretch: slice, content_hash: str, cache: Cache) -> Moments:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -79,8 +80,26 @@ class ShardedFrames(FrameArray, Protocol):
         """Number of the recording that each shard begins with."""
         ...
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of what is read."""
+        ...
+
+    @property
+    def n_ahead(self) -> int:
+        """Shards that may be announced before those in use are done with."""
+        ...
+
     def prefetch(self, frames: NDArray[np.int64], /) -> None:
         """Begin to fetch the shards of frames that are needed soon."""
+        ...
+
+    def let_go(self, frames: NDArray[np.int64], /) -> None:
+        """Give back what the shards of frames take that are not needed soon."""
+        ...
+
+    def read(self, frames: NDArray[np.int64], /, *, into: NDArray[Any]) -> None:
+        """Read frames by number, each converted to the type of an array as it is put there."""
         ...
 
 
@@ -119,6 +138,11 @@ class Scaling:
 
     offset_N: NDArray[np.float32]
     scale_N: NDArray[np.float32]
+
+    @cached_property
+    def changes_nothing(self) -> bool:
+        """Whether all offsets are 0 and all scales 1."""
+        return not self.offset_N.any() and bool((self.scale_N == 1).all())
 
 
 @dataclass(frozen=True, kw_only=True)

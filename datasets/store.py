@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from calsweep.datasets.lent_memory import LENDER
 
 
 class Store(Protocol):
@@ -18,8 +21,8 @@ class Store(Protocol):
         """The place as a person writes it."""
         ...
 
-    def read(self, name: str, /) -> bytes:
-        """Give a file's bytes.
+    def read(self, name: str, /) -> bytes | memoryview:
+        """Give a file's bytes, in memory that is lent where they are many.
 
         Raises
         ------
@@ -38,7 +41,7 @@ class FolderStore:
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = Path(folder, "a.txt").write_bytes(b"whole")
-    ...     FolderStore(Path(folder)).read("a.txt")
+    ...     bytes(FolderStore(Path(folder)).read("a.txt"))
     b'whole'
     """
 
@@ -49,7 +52,7 @@ class FolderStore:
         """The folder's path."""
         return str(self.folder)
 
-    def read(self, name: str, /) -> bytes:
+    def read(self, name: str, /) -> memoryview:
         """Give a file's bytes.
 
         Raises
@@ -58,7 +61,12 @@ class FolderStore:
             If there is none of this name.
         """
         try:
-            return (self.folder / name).read_bytes()
+            with (self.folder / name).open("rb", buffering=0) as file:
+                data = LENDER.bytes(os.fstat(file.fileno()).st_size).data
+                n = 0
+                while n < len(data) and (more := file.readinto(data[n:])):
+                    n += more
+                return data[:n]
         except NotADirectoryError as error:
             raise FileNotFoundError(f"There is no file {self.folder / name}.") from error
 

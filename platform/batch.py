@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from calsweep.datasets.lent_memory import LENDER
 from calsweep.datasets.split import FrameArray, Part, Scaling, ShardedFrames
 from calsweep.platform.training import Training
 
@@ -222,8 +223,34 @@ def take_frames(
     """Take runs of frames, scaled; beyond its real frames, a run repeats the last."""
     # Time before run, as `calsweep.trainables.recurrence` lays its columns out.
     frames_TR = start_R + np.minimum(np.arange(n_frames)[:, None], n_real_R - 1)
-    # Whole numbers go to the device as they are: they are smaller.
+    if isinstance(frames, ShardedFrames):
+        return _take_images(frames, frames_TR.T, scaling=scaling, device=device)
     taken_TR = torch.from_numpy(frames[frames_TR]).to(device).float()
-    offset_N = torch.from_numpy(scaling.offset_N).to(device)
-    scale_N = torch.from_numpy(scaling.scale_N).to(device)
-    return taken_TR.sub_(offset_N).mul_(scale_N).transpose(0, 1)
+    return _scaled(taken_TR, scaling).transpose(0, 1)
+
+
+def _take_images(
+    frames: ShardedFrames,
+    frames_RT: NDArray[np.int64],
+    *,
+    scaling: Scaling,
+    device: torch.device,
+) -> Tensor:
+    """Take runs of images; on the CPU each is scaled while it is at hand, elsewhere all at once."""
+    here = torch.device(device).type == "cpu"
+    # Whole numbers go to another device as they are: they are smaller.
+    kind = np.dtype(np.float32) if here else frames.dtype
+    taken_RT = LENDER.array((*frames_RT.shape, *frames.shape[1:]), dtype=kind)
+    for numbers_T, taken_T in zip(frames_RT, taken_RT, strict=True):
+        frames.read(numbers_T, into=taken_T)
+        if here and not scaling.changes_nothing:
+            taken_T -= scaling.offset_N
+            taken_T *= scaling.scale_N
+    images = torch.from_numpy(taken_RT)
+    return images if here else _scaled(images.to(device).float(), scaling)
+
+
+def _scaled(frames: Tensor, scaling: Scaling) -> Tensor:
+    offset_N = torch.from_numpy(scaling.offset_N).to(frames.device)
+    scale_N = torch.from_numpy(scaling.scale_N).to(frames.device)
+    return frames.sub_(offset_N).mul_(scale_N)

@@ -10,7 +10,7 @@ from pathlib import Path
 from calsweep.datasets.manifest import Manifest
 from calsweep.datasets.recording import Recording
 from calsweep.datasets.resample import resample
-from calsweep.datasets.shard import SHARD_MB, write_dataset
+from calsweep.datasets.shard_writer import SHARD_MB, write_dataset
 from calsweep.datasets.source import Source, StreamSource
 from calsweep.datasets.step import Step
 from calsweep.datasets.trial import split_trials_every

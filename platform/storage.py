@@ -176,9 +176,9 @@ def _some(names: set[str]) -> str:
     return min(names) + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
-def _manifest(data: bytes, address: str) -> Manifest:
+def _manifest(data: bytes | memoryview, address: str) -> Manifest:
     try:
-        return Manifest.from_json(data.decode(errors="replace"))
+        return Manifest.from_json(str(data, errors="replace"))
     except ValueError as error:
         what = f"a {MANIFEST_FILE} that is not a dataset's ({str(error).rstrip('.')})"
         raise FileExistsError(_no_dataset(address, what)) from error

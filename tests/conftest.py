@@ -14,7 +14,7 @@ from botocore.config import Config
 from calsweep.datasets.cache import file_lock
 from calsweep.datasets.dataset import read_manifest
 from calsweep.datasets.manifest import Manifest
-from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.simulation import Simulation
 from calsweep.datasets.store import FolderStore
 from calsweep.datasets.transform import MinMax, Transforms

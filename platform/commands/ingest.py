@@ -9,7 +9,7 @@ import click
 from calsweep.datasets.catalog import SourceEntry, sources
 from calsweep.datasets.fold import check_target
 from calsweep.datasets.manifest import Manifest
-from calsweep.datasets.shard import SHARD_MB
+from calsweep.datasets.shard_writer import SHARD_MB
 from calsweep.datasets.source import Source
 from calsweep.platform.commands import step
 from calsweep.platform.commands.dataclass_option import help_of, options_of, values_of

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.simulation import CARRIERS, REGION_WEIGHT, Simulation
 from calsweep.platform.config import compose_settings
 from calsweep.platform.explain import Explained, Null, explain_shap

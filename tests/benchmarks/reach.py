@@ -27,7 +27,7 @@ from pathlib import Path
 
 from calsweep.datasets.footsteps import Footsteps
 from calsweep.datasets.recording import Recording
-from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.simulation import Simulation
 from calsweep.datasets.widefield_images import WidefieldImages
 from calsweep.platform.arm import Arm

@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -30,11 +31,14 @@ import numpy as np
 ADDRESS = "s3://calsweep-bench/images"
 SIZE = 128
 BATCH = 64
+N_READERS = 4
 ARMS = (
-    "get-object",
+    "get-object",  # one after the other
+    "get-object-4",  # over as many connections as calsweep has
     "stream-s3",
     "stream-disk",
     "stream-again-disk",  # the second epoch, from the cache
+    "stream-later-disk",  # the third
     "hf-s3",
     "hf-disk",
     "ray-s3",
@@ -75,7 +79,7 @@ def make(folder: Path, *, megabytes: int, shard_mb: float) -> None:
     import boto3
 
     from calsweep.datasets.recording import Recording
-    from calsweep.datasets.shard import write_dataset
+    from calsweep.datasets.shard_writer import write_dataset
     from calsweep.platform.storage import publish
 
     n_frames = 2000
@@ -140,7 +144,7 @@ def run(python: str, arm: str, folder: Path, *, cache_mb: float) -> dict[str, fl
 
 def report(arm: str, n: int, got: dict[str, float]) -> None:
     print(
-        f"round {n} {arm:12} {got['windows'] / got['seconds']:8.0f} windows/s "
+        f"round {n} {arm:17} {got['windows'] / got['seconds']:8.0f} windows/s "
         f"{got['bytes'] / 1e6 / got['seconds']:7.1f} MB/s of shards "
         f"{got['seconds']:6.1f} s, {got['peak_mb']:.0f} MB of memory at most",
         flush=True,
@@ -152,8 +156,8 @@ def measure(arm: str, folder: Path, *, cache_mb: float) -> dict[str, float]:
     n_bytes = sum(file.stat().st_size for file in files)
     names = [file.name for file in files]
     how, _, place = arm.rpartition("-")
-    if arm == "get-object":
-        n, seconds = get_object(names)
+    if arm.startswith("get-object"):
+        n, seconds = get_object(names, n_connections=N_READERS if arm.endswith("4") else 1)
     elif how.startswith("stream"):
         n, seconds = stream(how, folder, place, cache_mb=cache_mb)
     elif how == "ray":
@@ -169,13 +173,18 @@ def peak_mb() -> float:
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
-def get_object(names: list[str]) -> tuple[int, float]:
+def get_object(names: list[str], *, n_connections: int) -> tuple[int, float]:
     import boto3
 
     client = boto3.client("s3")
+
+    def get(name: str) -> int:
+        answer = client.get_object(Bucket="calsweep-bench", Key=f"images/{name}")
+        return len(answer["Body"].read())
+
     begun = time.monotonic()
-    for name in names:
-        client.get_object(Bucket="calsweep-bench", Key=f"images/{name}")["Body"].read()
+    with ThreadPoolExecutor(n_connections) as pool:
+        sum(pool.map(get, names))
     return 0, time.monotonic() - begun
 
 
@@ -203,8 +212,9 @@ def stream(how: str, folder: Path, place: str, *, cache_mb: float) -> tuple[int,
             ]
         )
         training = Training(batch_size=BATCH, run_length=8)
+        frames = ImageFrames(dataset.manifest, store=store, cache=cache, n_readers=N_READERS)
         part = Part(
-            frames=ImageFrames(dataset.manifest, store=store, cache=cache),
+            frames=frames,
             starts_W=starts_W,
             targets_W=starts_W + 1,
             labels_W=starts_W % 2,
@@ -220,10 +230,13 @@ def stream(how: str, folder: Path, place: str, *, cache_mb: float) -> tuple[int,
             device=torch.device("cpu"),
             shares=Shares(),
         )
-        for epoch in range(1, 3 if how == "stream-again" else 2):
+        n_epochs = {"stream": 1, "stream-again": 2, "stream-later": 3}[how]
+        for epoch in range(1, n_epochs + 1):
             begun = time.monotonic()
             order = epoch_batches(part, training=training, seed=0, epoch=epoch)
             n = sum(int(piece.weights_RK.sum()) for b in feed.batches(order) for piece in b)
+            if epoch == n_epochs:
+                frames.close()  # the last shards are written to the cache
             seconds = time.monotonic() - begun
         return n, seconds
 

@@ -19,7 +19,7 @@ import threading
 import time
 from pathlib import Path
 
-from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.simulation import Simulation
 from calsweep.platform.record import read_sweep
 

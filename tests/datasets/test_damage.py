@@ -14,7 +14,8 @@ import pytest
 from calsweep.datasets.cache import Cache
 from calsweep.datasets.dataset import DatasetNotFound, open_dataset
 from calsweep.datasets.recording import Recording
-from calsweep.datasets.shard import DamagedShard, images_of, read_shard, write_dataset
+from calsweep.datasets.shard import DamagedShard, read_images
+from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.store import FolderStore
 
 N_DAMAGES = int(os.environ.get("CALSWEEP_DAMAGES", "300"))
@@ -42,7 +43,7 @@ def contents(folder, cache):
     dataset = open_dataset(store, cache=Cache(cache))
     manifest = dataset.manifest
     images = [
-        images_of(read_shard(shard, store=store), images=manifest.images).tobytes()
+        read_images(shard, store=store, images=manifest.images).tobytes()
         for shard in manifest.image_shards
     ]
     arrays = [dataset.activity_TN, dataset.trial_T, *dataset.behavior.values()]

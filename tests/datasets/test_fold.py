@@ -9,7 +9,7 @@ from calsweep.datasets.fold import HeldOut, animal_folds, check_target, n_classe
 from calsweep.datasets.manifest import Manifest, RecordingEntry, ShardEntry, Span
 from calsweep.datasets.npz import NpzSource
 from calsweep.datasets.resample import resample
-from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.shard_writer import write_dataset
 
 REAL = os.environ.get("CALSWEEP_REAL_DATA", "")
 

@@ -1,6 +1,7 @@
 """Images of shards in the cache: fetched once by all processes, no loss where there is no room."""
 
 import multiprocessing
+import resource
 import time
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from calsweep.datasets.cache import Cache
 from calsweep.datasets.image_cache import cached_images
 from calsweep.datasets.recording import Recording
-from calsweep.datasets.shard import DamagedShard, write_dataset
+from calsweep.datasets.shard import DamagedShard
+from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.store import FolderStore
 
 ENTRY_BYTES = 10 * 16 * 16 * 2 + 128
@@ -64,12 +66,54 @@ def images_of_all(manifest, store, cache):
     ]
 
 
-def test_images_are_fetched_once_and_mapped(manifest, store, tmp_path):
+def test_images_are_fetched_once(manifest, store, tmp_path):
     first = images_of_all(manifest, store, Cache(tmp_path / "cache"))
     second = images_of_all(manifest, store, Cache(tmp_path / "cache"))
     assert np.array_equal(first, second)
-    assert isinstance(second[0], np.memmap)
+    assert not any(images.flags.writeable for images in first + second)
     assert store.reads() == [shard.file for shard in manifest.image_shards]
+
+
+def test_images_are_handed_on_before_they_are_written(manifest, store, tmp_path):
+    shard, handed = manifest.image_shards[0], []
+    kept = tmp_path / "cache/images"
+
+    def hand_on(images_RHW):
+        handed.append((images_RHW, [path.name for path in kept.glob("*.npy")]))
+
+    for _ in range(2):
+        cached_images(
+            shard,
+            store=store,
+            images=manifest.images,
+            cache=Cache(tmp_path / "cache"),
+            hand_on=hand_on,
+        )
+    (first, before), (second, after) = handed
+    assert np.array_equal(first, second)
+    assert before == []
+    assert after == [f"{shard.sha256}.npy"]
+    assert np.array_equal(np.load(kept / after[0]), first)
+
+
+def test_images_that_cannot_be_written_are_handed_on(manifest, store, tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (ENTRY_BYTES + 500, limits[1]))
+    try:
+        with pytest.warns(RuntimeWarning, match=r"Images cannot be kept: .*File too large"):
+            got = images_of_all(manifest, store, Cache(tmp_path / "cache"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert np.array_equal(got, images_of_all(manifest, store, Cache(tmp_path / "whole")))
+    assert list((tmp_path / "cache/images").iterdir()) == []
+
+
+def test_entry_that_is_not_whole_is_refused(manifest, store, tmp_path):
+    images_of_all(manifest, store, Cache(tmp_path / "cache"))
+    for path in (tmp_path / "cache/images").iterdir():
+        path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match="is not a .npy file of the shape and type"):
+        images_of_all(manifest, store, Cache(tmp_path / "cache"))
 
 
 def test_what_made_room_stays_whole_where_it_is_in_use(manifest, store, tmp_path):

@@ -7,7 +7,8 @@ from calsweep.datasets.cache import Cache
 from calsweep.datasets.dataset import open_dataset
 from calsweep.datasets.pixel_scale import moments
 from calsweep.datasets.recording import Recording
-from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.shard import DamagedShard
+from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.store import FolderStore
 from calsweep.datasets.transform import Detrend, MinMax, PixelScale, Scope, Transforms
 from calsweep.datasets.view import Inputs, View, check_windows, prepare_images
@@ -52,6 +53,45 @@ def test_frames_are_read_by_number_in_any_order_and_shape(dataset):
     numbers = np.random.default_rng(0).integers(0, 75, (4, 6))
     np.testing.assert_array_equal(frames[numbers], ALL[numbers])
     np.testing.assert_array_equal(frames[20:60:3], ALL[20:60:3])
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32", "float64"])
+def test_frames_are_read_into_an_array_of_any_type(dataset, dtype):
+    numbers = np.array([3, 4, 5, 24, 25, 26, 26, 70, 8])
+    into = np.empty((9, 8, 10), dtype=dtype)
+    dataset.images().read(numbers, into=into)
+    np.testing.assert_array_equal(into, ALL[numbers])
+
+
+def test_frames_that_were_let_go_are_read_again(dataset):
+    frames = dataset.images()
+    for _ in range(2):
+        np.testing.assert_array_equal(frames[np.arange(75)], ALL)
+        frames.let_go(np.arange(75))
+        assert len(frames._open) == 0
+
+
+def test_no_frames_are_read_without_a_shard(dataset):
+    assert dataset.images()[np.arange(0)].shape == (0, 8, 10)
+    assert dataset.images()[30:30].shape == (0, 8, 10)
+
+
+def test_shard_that_could_not_be_fetched_is_asked_for_again(dataset, tmp_path):
+    frames = dataset.images()
+    file = tmp_path / "data" / dataset.manifest.image_shards[0].file
+    away = file.rename(tmp_path / "away")
+    with pytest.raises(DamagedShard, match="the file is missing"):
+        frames[np.arange(3)]
+    away.rename(file)
+    np.testing.assert_array_equal(frames[np.arange(3)], ALL[:3])
+
+
+def test_no_one_waits_for_what_is_closed(dataset):
+    frames = dataset.images()
+    frames.prefetch(np.arange(75))
+    frames.close()
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        frames[np.arange(75)]
 
 
 def test_each_shard_knows_its_recording(dataset):

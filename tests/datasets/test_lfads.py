@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from calsweep.datasets.lfads import LfadsSource
-from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.shard_writer import write_dataset
 
 TRIALS_RTN = np.arange(12.0).reshape(3, 2, 2)  # three trials of two bins of two units
 

@@ -8,7 +8,7 @@ from calsweep.datasets.dataset import open_dataset
 from calsweep.datasets.fold import animal_folds
 from calsweep.datasets.manifest import ImageFormat
 from calsweep.datasets.mask import WIDEFIELD_GROUPS, CentralUnits, CutOut, RandomUnits, UnitMask
-from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.simulation import Simulation
 from calsweep.datasets.store import FolderStore
 from calsweep.datasets.transform import MinMax, Scope, Transforms, ZScore

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from calsweep.datasets.npz import NpzSource
-from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.shard_writer import write_dataset
 
 REAL = os.environ.get("CALSWEEP_REAL_DATA", "")
 ARRAYS = {

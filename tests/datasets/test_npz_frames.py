@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from calsweep.datasets.npz_frames import NpzFramesSource
-from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.shard_writer import write_dataset
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from calsweep.datasets.dataset import (
 )
 from calsweep.datasets.manifest import Manifest
 from calsweep.datasets.recording import Recording
-from calsweep.datasets.shard import DamagedShard, images_of, read_shard, write_dataset
+from calsweep.datasets.shard import DamagedShard, read_images
+from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.store import FolderStore
 
 
@@ -302,7 +303,7 @@ def filmed(name="m1_d1", *, n_frames=50, dtype="uint16", seed=0, **changes):
 
 def images_in(folder, manifest):
     shards = [
-        images_of(read_shard(shard, store=FolderStore(folder)), images=manifest.images)
+        read_images(shard, store=FolderStore(folder), images=manifest.images)
         for shard in manifest.image_shards
     ]
     return np.concatenate(shards)

@@ -6,7 +6,7 @@ from sklearn.metrics import roc_auc_score
 from calsweep.datasets.cache import Cache
 from calsweep.datasets.dataset import open_dataset
 from calsweep.datasets.fold import animal_folds
-from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.simulation import CARRIERS, REGION_WEIGHT, Simulation
 from calsweep.datasets.store import FolderStore
 from calsweep.datasets.transform import detrended

@@ -20,7 +20,7 @@ import tifffile
 from pynwb.ophys import DfOverF, ImageSegmentation, OpticalChannel
 
 from calsweep.datasets.catalog import sources
-from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.shard_writer import write_dataset
 
 # Four frames (bins) of two units; what cannot hold traces holds four images of 2 x 3 pixels.
 ACTIVITY_TN = np.array([[0.5, 1.0], [1.5, 2.0], [2.5, 3.0], [3.5, 4.0]])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.tiff import Layout, TiffSource
 
 RNG = np.random.default_rng(0)

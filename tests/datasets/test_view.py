@@ -8,7 +8,7 @@ from calsweep.datasets.dataset import open_dataset
 from calsweep.datasets.fold import animal_folds
 from calsweep.datasets.fold_protocol import AnimalGroups
 from calsweep.datasets.recording import Recording
-from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.store import FolderStore
 from calsweep.datasets.transform import Detrend, MinMax, Transforms, ZScore, detrended
 from calsweep.datasets.view import Labels, View, check_windows, prepare, split_fold

@@ -8,7 +8,7 @@ import pytest
 from calsweep.datasets.cache import Cache
 from calsweep.datasets.dataset import Dataset, open_dataset
 from calsweep.datasets.fold_protocol import AnimalGroups
-from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.simulation import Simulation
 from calsweep.datasets.split import FoldData
 from calsweep.datasets.store import FolderStore

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from calsweep.platform import bucket as module
+from calsweep.platform import bucket, parts_upload
 from calsweep.platform.address import StorageRefused
 from calsweep.platform.bucket import Bucket
 from tests.faults import FAULTS, FaultProxy
@@ -73,7 +73,7 @@ def test_fault_that_stays_is_told_by_the_deadline(s3, wire, fault):
 
 def test_body_that_never_ends_is_given_up_at_the_deadline(s3, wire, monkeypatch):
     put(s3)
-    monkeypatch.setattr(module, "_PIECE_BYTES", 1000)
+    monkeypatch.setattr(bucket, "_PIECE_BYTES", 1000)
     wire(lambda *_: "")
     with pytest.raises(StorageRefused, match="did not answer in time"):
         Bucket(ADDRESS, deadline_s=0.0).read("a.bin")
@@ -117,8 +117,8 @@ def test_refused_credentials_are_not_asked_for_long(s3, wire, monkeypatch):
 
 def parts(monkeypatch, tmp_path):
     """Give a file of three parts."""
-    monkeypatch.setattr(module, "PART_BYTES", 5 * 2**20)
-    monkeypatch.setattr(module, "_N_PARTS_AT_ONCE", 1)
+    monkeypatch.setattr(parts_upload, "PART_BYTES", 5 * 2**20)
+    monkeypatch.setattr(parts_upload, "_N_PARTS_AT_ONCE", 1)
     file = tmp_path / "large.bin"
     file.write_bytes(os.urandom(12 * 2**20))
     return file

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from calsweep.datasets.dataset import read_manifest
-from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.simulation import Simulation
 from calsweep.datasets.store import FolderStore
 from calsweep.platform.command import COMMANDS, main

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from calsweep.datasets.fold_protocol import AnimalGroups
 from calsweep.datasets.mask import CutOut
-from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.simulation import REGION_WEIGHT, Simulation
 from calsweep.datasets.transform import MinMax, Transforms
 from calsweep.datasets.view import Labels, View

@@ -10,7 +10,7 @@ from calsweep.datasets.cache import Cache
 from calsweep.datasets.dataset import open_dataset
 from calsweep.datasets.image_frames import ImageFrames
 from calsweep.datasets.recording import Recording
-from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.split import Part, Scaling
 from calsweep.datasets.store import FolderStore
 from calsweep.datasets.window import Window, window_starts
@@ -78,9 +78,8 @@ def part_of(store, tmp_path, *, names=LENGTHS, limit_mb=1.0, n_readers=3):
     )
 
 
-def fed(part, *, epoch=1, first=0, shares=Shares()):  # noqa: B008 - frozen
-    """Give the number of each frame that the windows of each batch see."""
-    feed = Feed(
+def feed_of(part, *, shares=Shares()):  # noqa: B008 - frozen
+    return Feed(
         part=part,
         scaling=Scaling(offset_N=np.zeros((2, 3), np.float32), scale_N=np.ones((2, 3), np.float32)),
         window_length=3,
@@ -88,6 +87,11 @@ def fed(part, *, epoch=1, first=0, shares=Shares()):  # noqa: B008 - frozen
         device=torch.device("cpu"),
         shares=shares,
     )
+
+
+def fed(part, *, epoch=1, first=0, shares=Shares()):  # noqa: B008 - frozen
+    """Give the number of each frame that the windows of each batch see."""
+    feed = feed_of(part, shares=shares)
     order = epoch_batches(part, training=QUICK, seed=5, epoch=epoch)
     found = []
     for (batch,) in feed.batches(order[first:]):
@@ -132,6 +136,19 @@ def test_what_is_cached_is_not_fetched_again(store, tmp_path):
     part = part_of(store, tmp_path)
     fed(part, epoch=2)
     assert not store.reads
+
+
+def test_few_shards_lie_in_memory(store, tmp_path, monkeypatch):
+    monkeypatch.setattr("calsweep.datasets.image_frames._AHEAD_BYTES", 0.0)  # two of them
+    part = part_of(store, tmp_path)
+    most = 0
+    order = epoch_batches(part, training=QUICK, seed=5, epoch=1)
+    for _ in feed_of(part).batches(order):
+        most = max(most, len(part.frames._open))
+    # Of each of four recordings side by side the shard in use and the one that runs go over to,
+    # and two ahead.
+    assert most <= 4 + 4 + 2 < len(part.frames.shard_recordings)
+    assert len(part.frames._open) == 0
 
 
 def test_only_shards_with_windows_are_fetched(store, tmp_path):

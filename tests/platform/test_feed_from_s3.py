@@ -10,7 +10,7 @@ import torch
 from calsweep.datasets.cache import Cache
 from calsweep.datasets.dataset import open_dataset
 from calsweep.datasets.recording import Recording
-from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.split import Part, Scaling
 from calsweep.datasets.store import FolderStore
 from calsweep.platform.address import StorageRefused

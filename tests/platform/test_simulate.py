@@ -5,7 +5,7 @@ import pytest
 
 from calsweep.datasets.cache import Cache
 from calsweep.datasets.dataset import open_dataset, read_manifest
-from calsweep.datasets.shard import images_of, read_shard
+from calsweep.datasets.shard import read_images
 from calsweep.datasets.store import FolderStore
 from calsweep.datasets.truth import TRUTH_FILE, read_truth
 from calsweep.platform.command import main
@@ -56,8 +56,9 @@ def test_images_come_back_as_they_were_made(calsweep, tmp_path):
     assert calsweep("simulate", "widefield-images", "s", *KINDS["widefield-images"][0])[0] == 0
     store = FolderStore(tmp_path / "s")
     manifest = read_manifest(store)
-    shards = [read_shard(shard, store=store) for shard in manifest.image_shards]
-    images_THW = np.concatenate([images_of(shard, images=manifest.images) for shard in shards])
+    images_THW = np.concatenate(
+        [read_images(shard, store=store, images=manifest.images) for shard in manifest.image_shards]
+    )
     assert images_THW.shape == (80, 32, 32)
     assert images_THW.dtype == np.uint16
     region_HW = read_truth(FolderStore(tmp_path / "s")).recordings["mouse1_r1"]["region_HW"]

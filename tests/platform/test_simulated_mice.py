@@ -7,7 +7,7 @@ import pytest
 from calsweep.datasets.cache import Cache
 from calsweep.datasets.dataset import open_dataset
 from calsweep.datasets.fold import animal_folds
-from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.simulation import Simulation
 from calsweep.datasets.store import FolderStore
 from calsweep.datasets.view import Labels, split_fold

@@ -10,7 +10,7 @@ import pytest
 
 from calsweep.datasets.dataset import read_manifest, read_timelines
 from calsweep.datasets.recording import Recording
-from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.store import FolderStore
 from calsweep.platform.address import StorageRefused, local_path
 from calsweep.platform.bucket import Bucket

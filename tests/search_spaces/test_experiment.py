@@ -13,7 +13,7 @@ from calsweep.datasets.audit import Standing
 from calsweep.datasets.cache import Cache
 from calsweep.datasets.dataset import Dataset, open_dataset
 from calsweep.datasets.footsteps import Footsteps
-from calsweep.datasets.shard import write_dataset
+from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.simulation import Simulation
 from calsweep.datasets.store import FolderStore
 from calsweep.datasets.transform import Detrend, MinMax, PixelScale, Scope, ZScore
