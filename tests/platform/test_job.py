@@ -15,6 +15,7 @@ from calsweep.platform.record import TrialState, read_sweep
 ROOT = Path(__file__).parent.parent.parent
 RAY = Path(sys.executable).with_name("ray")
 # A head takes any token that it finds and `ray job submit` does not look for one: said to both.
+NOT_UP_YET = ("Failed to connect to Ray", "No available agent to submit job")
 AUTH = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -48,14 +49,14 @@ def head():
 
 
 def submit(head, *command):
-    """Submit once the head answers, and wait for the end of the job."""
+    """Submit once the head takes jobs, and wait for the end of the job."""
     arguments = [RAY, "job", "submit", f"--address={head}", "--working-dir=.", "--", *command]
     for _ in range(30):
         run = subprocess.run(
             arguments, cwd=ROOT, env={**os.environ, **AUTH},
             capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
-        if "Failed to connect to Ray" not in run.stderr + run.stdout:
+        if not any(text in run.stderr + run.stdout for text in NOT_UP_YET):
             break
         subprocess.run(["sleep", "1"], check=True)
     return run
