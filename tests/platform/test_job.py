@@ -14,8 +14,8 @@ from calsweep.platform.record import TrialState, read_sweep
 
 ROOT = Path(__file__).parent.parent.parent
 RAY = Path(sys.executable).with_name("ray")
-# A head takes any token that it finds and `ray job submit` does not look for one: said to both.
 NOT_UP_YET = ("Failed to connect to Ray", "No available agent to submit job")
+# A head takes any token that it finds and `ray job submit` does not look for one: said to both.
 AUTH = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
