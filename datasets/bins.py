@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from calsweep.datasets.recording import MISSING_LABEL, Recording, is_label
-from calsweep.datasets.step import Step
+from calsweep.datasets.step import FRAME_BY_FRAME, Step
 
 # T time
 
@@ -50,7 +50,7 @@ class Bins:
     ... )
     >>> binned = Bins(label="running", behavior="speed_cm_s", edges=(5.0,)).apply(recording)
     >>> binned.behavior["running"].tolist(), binned.steps
-    ([0, 0, 1, -1], ('running is speed_cm_s cut at 5',))
+    ([0, 0, 1, -1], ('running is speed_cm_s cut at 5, frame by frame',))
     """
 
     label: str
@@ -123,11 +123,12 @@ class Bins:
         classes_T = np.digitize(values_T, self.edges)  # what is not finite is past every edge
         label_T = np.where(known_T, classes_T, MISSING_LABEL)
         edges = ", ".join(f"{edge:g}" for edge in self.edges)
+        said = f"{self.label} is {self.behavior} cut at {edges}{FRAME_BY_FRAME}"
         return dataclasses.replace(
             recording,
             behavior={**there, self.label: label_T},
             behavior_unit={**recording.behavior_unit, self.label: ""},
-            steps=(*recording.steps, f"{self.label} is {self.behavior} cut at {edges}"),
+            steps=(*recording.steps, said),
         )
 
 

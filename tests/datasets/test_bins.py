@@ -26,7 +26,7 @@ def test_a_class_begins_at_its_edge():
     assert made.behavior["place"].tolist() == [0, 0, 1, 1, 2, 2]
     assert made.behavior["position_cm"].tolist() == [-1.0, 19.9, 20.0, 59.9, 60.0, 96.0]
     assert made.behavior_unit["place"] == ""
-    assert made.steps == ("as recorded", "place is position_cm cut at 20, 60")
+    assert made.steps == ("as recorded", "place is position_cm cut at 20, 60, frame by frame")
 
 
 def test_labels_can_be_numbered_from_0():

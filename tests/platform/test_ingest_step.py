@@ -77,8 +77,8 @@ def test_labels_are_made_of_behaviors_at_the_rate_of_the_file(calsweep, tmp_path
     assert dataset.behavior["half"].tolist() == [0] * 150 + [1] * 150
     assert dataset.behavior["third"].tolist() == [0] * 100 + [1] * 100 + [2] * 100
     assert dataset.manifest.recordings[0].steps == (
-        "half is place cut at 4",
-        "third is place cut at 3, 5",
+        "half is place cut at 4, frame by frame",
+        "third is place cut at 3, 5, frame by frame",
         "resampled from 10 Hz to 5 Hz",
     )
 
