@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from calsweep.datasets.fold import Fold, FoldPlan, HeldOut, PartName, Stretch
 from calsweep.datasets.recording import trial_borders
+from calsweep.datasets.step import FRAME_BY_FRAME
 from calsweep.datasets.timeline import PartWindows, Timeline, fold_windows
 from calsweep.datasets.transform import Look
 from calsweep.datasets.view import Labels, View
@@ -414,7 +415,8 @@ def _done_before(plan: FoldPlan, timeline: Timeline) -> Iterator[Finding]:
         names = [entry.name for entry in entries if step in entry.steps]
         in_some = f" ({', '.join(names[:NAMED])}{', ...' * (len(names) > NAMED)})"
         what = f"before ingest: {step.rstrip('.')}{in_some if len(names) < len(entries) else ''}"
-        what += ": it may have seen frames of other parts" * is_within
+        reaches = not step.endswith(FRAME_BY_FRAME)
+        what += ": it may have seen frames of other parts" * (is_within and reaches)
         yield Finding(kind=Kind.STEPS, is_leak=False, what=what)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +17,7 @@ from calsweep.datasets.manifest import (
     RecordingEntry,
     ShardEntry,
 )
-from calsweep.datasets.recording import Recording, is_label, trial_borders
+from calsweep.datasets.recording import Recording, is_label, trial_borders, with_units
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +93,7 @@ class Contents:
             raise ValueError(_units_differ(first.recording, first.units, recording))
         if here.behaviors != first.behaviors:
             raise ValueError(_behaviors_differ(first.recording, first.behaviors, recording))
-        return _ordered(recording, units=first.units)
+        return with_units(recording, units=first.units)
 
 
 def _form(recording: Recording) -> _Form:
@@ -126,28 +125,14 @@ def _images_differ(first: _Form, here: _Form) -> str:
     )
 
 
-def _ordered(recording: Recording, *, units: tuple[str, ...]) -> Recording:
-    if recording.units == units:
-        return recording
-    column_of = {unit: column for column, unit in enumerate(recording.units)}
-    order_N = [column_of[unit] for unit in units]
-    positions_ND, phase_N = recording.positions_ND, recording.phase_N
-    return dataclasses.replace(
-        recording,
-        units=units,
-        activity_TN=recording.activity_TN[:, order_N],
-        positions_ND=None if positions_ND is None else positions_ND[order_N],
-        phase_N=None if phase_N is None else phase_N[order_N],
-    )
-
-
 def _units_differ(first: str, units: tuple[str, ...], recording: Recording) -> str:
     here, there = set(recording.units), set(units)
     return (
         "recordings of a dataset must have the same units by name, but "
         f"{len(here - there)} of {recording.name} and {len(there - here)} of {first} are not in "
         f"the other ({len(here)} and {len(there)} units). Name the same units alike in every file "
-        "and keep those that all have, or ingest files with others into a dataset of their own."
+        "and keep those that all have (`--common-units`), or ingest files with others into a "
+        "dataset of their own (`--only`)."
     )
 
 

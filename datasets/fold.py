@@ -250,7 +250,8 @@ def check_target(manifest: Manifest, /, *, target: str) -> None:
     if not set(classes) <= set(range(max(len(classes), 2))):
         raise ValueError(
             f"`target` must have classes numbered from 0, but {target!r} has {_some(classes)}. "
-            "Number its classes 0, 1, ... without a gap before ingesting."
+            "Number its classes 0, 1, ... without a gap when ingesting "
+            "(`--bins LABEL=BEHAVIOR:EDGES`)."
         )
     if len(classes) < 2:
         raise ValueError(

@@ -58,6 +58,11 @@ class NpzSource:
     order_units_by
         Array of one value per unit: units are sorted by it and named after it. Units of equal value
         keep their order and are counted.
+    unit_ids
+        Array of one whole number per unit that tells which unit of the animal it is, in whichever
+        recording, as registration over days gives it. Units are sorted by it and named after
+        animal and number; those with a negative number are left out. Recordings may have others:
+        see --common-units.
     names
         Regular expression for file names with the groups ``subject`` and ``recording``, as in
         ``(?P<subject>[^_]+)_(?P<recording>.+)``; by default the subject is what stands before the
@@ -76,11 +81,17 @@ class NpzSource:
     behaviors: tuple[str, ...] = ()
     behavior_units: Mapping[str, str] = field(default_factory=dict, metadata={"option": "unit"})
     order_units_by: str = ""
+    unit_ids: str = ""
     names: str = field(default="", metadata={"metavar": "REGEX"})
 
     def __post_init__(self) -> None:
         check_pattern(self.names)
         check_rate(self.rate_hz)
+        if self.order_units_by and self.unit_ids:
+            raise ValueError(
+                "units are named by one array, but got "
+                f"{self.order_units_by=} and {self.unit_ids=}: leave one out."
+            )
 
     def files(self, location: Path, /) -> tuple[Path, ...]:
         """Give the ``.npz`` files of a folder, or the one file."""
@@ -102,7 +113,7 @@ class NpzSource:
         activity_TN = activity_of(_get(arrays, self.activity, "the activity"), name=self.activity)
         n_frames, n_units = activity_TN.shape
         name = name_of(file, pattern=self.names)
-        order_N, units = self._units(arrays, n_units=n_units)
+        order_N, units = self._units(arrays, n_units=n_units, subject=name.subject)
         behavior = self._behavior(arrays, n_frames=n_frames)
         return Recording(
             subject=name.subject,
@@ -143,14 +154,25 @@ class NpzSource:
         return label_or_measure(values, unit=behavior_unit(name, given=self.behavior_units))
 
     def _all_behaviors(self, arrays: Arrays, *, n_frames: int) -> tuple[str, ...]:
-        others = {self.activity, self.rate, self.trials or TRIAL, self.order_units_by}
+        others = {
+            self.activity,
+            self.rate,
+            self.trials or TRIAL,
+            self.order_units_by,
+            self.unit_ids,
+        }
         return tuple(
             name
             for name, values in arrays.items()
             if name not in others and values.shape == (n_frames,) and values.dtype.kind in "iubf"
         )
 
-    def _units(self, arrays: Arrays, *, n_units: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    def _units(
+        self, arrays: Arrays, *, n_units: int, subject: str
+    ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+        if self.unit_ids:
+            ids = _get(arrays, self.unit_ids, "the numbers of units")
+            return _identified(ids, n_units=n_units, name=self.unit_ids, subject=subject)
         if not self.order_units_by:
             return np.arange(n_units), tuple(f"unit{i}" for i in range(1, n_units + 1))
         values = _get(arrays, self.order_units_by, "the order of units")
@@ -210,6 +232,31 @@ def _get(arrays: Arrays, name: str, what: str) -> NDArray[np.generic]:
         there = ", ".join(f"{key} {values.shape}" for key, values in arrays.items()) or "none"
         raise ValueError(f"there is no array `{name}` for {what}. Arrays: {there}.")
     return arrays[name]
+
+
+def _identified(
+    ids: NDArray[np.generic], *, n_units: int, name: str, subject: str
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Give the columns of units that have a number, in its order, and their names."""
+    if ids.shape != (n_units,) or ids.dtype.kind not in "iu":
+        raise ValueError(
+            f"`{name}` must have one whole number per unit ({n_units}), "
+            f"but is {ids.dtype} of shape {ids.shape}."
+        )
+    number_N = ids.astype(np.int64)
+    order_N = np.argsort(number_N, kind="stable")
+    order_N = order_N[number_N[order_N] >= 0]
+    numbers: list[int] = number_N[order_N].tolist()
+    twice = [number for number, count in Counter(numbers).items() if count > 1]
+    if twice:
+        raise ValueError(
+            f"`{name}` must tell units apart, but {len(twice)} numbers stand more than once "
+            f"(first: {twice[0]}). Give units without a match a negative number."
+        )
+    if not len(order_N):
+        raise ValueError(f"`{name}` must have a number from 0 for some units, but has none.")
+    # Numbers count within an animal: the same one of another is another unit.
+    return order_N, tuple(f"{subject}_{number}" for number in numbers)
 
 
 def _unit_names(values: list[str]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -135,6 +136,30 @@ def is_label(values: NDArray[np.generic], /) -> bool:
     (True, False)
     """
     return values.dtype.kind in "iub"
+
+
+def with_units(recording: Recording, /, *, units: tuple[str, ...]) -> Recording:
+    """Give a recording with some of its units, or all, in an order.
+
+    Parameters
+    ----------
+    recording
+        Has each of `units`.
+    units
+        Names, as the result is to have them.
+    """
+    if recording.units == units:
+        return recording
+    column_of = {unit: column for column, unit in enumerate(recording.units)}
+    order_N = [column_of[unit] for unit in units]
+    positions_ND, phase_N = recording.positions_ND, recording.phase_N
+    return dataclasses.replace(
+        recording,
+        units=units,
+        activity_TN=recording.activity_TN[:, order_N],
+        positions_ND=None if positions_ND is None else positions_ND[order_N],
+        phase_N=None if phase_N is None else phase_N[order_N],
+    )
 
 
 def trial_borders(trial_T: NDArray[np.integer], /) -> NDArray[np.int64]:

@@ -8,6 +8,9 @@ import numpy as np
 
 from calsweep.datasets.recording import Recording
 
+FRAME_BY_FRAME = ", frame by frame"
+"""Ends the sentence of a step after which a frame depends on no other frame."""
+
 
 class Step(Protocol):
     """A frozen dataclass of options, with what it does."""

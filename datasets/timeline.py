@@ -128,7 +128,8 @@ def check_windows_of_part(
     raise ValueError(
         f"each part of a fold must have {needed}, but {what} of the {part.value} part "
         f"({recordings}). Choose another target, a shorter window or other folds: "
-        "`calsweep data check` says which a dataset allows."
+        "`calsweep data check` says which a dataset allows, and of blocks of time more and shorter "
+        "ones may (`datasets.folds.n_blocks`)."
     )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 
 from calsweep.datasets.manifest import Manifest
-from calsweep.datasets.recording import Recording
+from calsweep.datasets.recording import Recording, with_units
 from calsweep.datasets.resample import resample
 from calsweep.datasets.shard_writer import SHARD_MB, write_dataset
 from calsweep.datasets.source import Source, StreamSource
@@ -26,6 +27,8 @@ def ingest(
     *,
     origin: Path | str,
     address: str,
+    only: Sequence[str] = (),
+    common_units: bool = False,
     steps: Sequence[Step] = (),
     rate_hz: float | None = None,
     trial_frames: int | None = None,
@@ -44,6 +47,10 @@ def ingest(
         where no more is fetched of a file than the recording needs.
     address
         Where the dataset is to be: a path or ``s3://BUCKET/NAME``.
+    only
+        Names of files to take, ``*`` standing for anything; by default all.
+    common_units
+        Whether units that some recordings lack are left out. Each file is then read twice.
     steps
         What is done to each recording in turn, at the rate and in the trials of the file.
     rate_hz
@@ -60,14 +67,18 @@ def ingest(
     Raises
     ------
     ValueError
-        If a file cannot be read as a recording, or recordings do not agree.
+        If a file cannot be read as a recording, recordings do not agree, `only` matches no file, or
+        no unit is in all recordings.
     FileExistsError
         If something is at the address already.
     StorageRefused
         If the address cannot be written to, `origin` lies there or cannot be reached.
     """
+    readers = _readers(source, origin=origin, only=only)
+    if common_units:
+        readers = _sharing_units(readers, say=say)
     recordings = _recordings(
-        _readers(source, origin=origin),
+        readers,
         steps=steps,
         rate_hz=rate_hz,
         trial_frames=trial_frames,
@@ -143,15 +154,21 @@ def _put(
     return manifest
 
 
-def _readers(source: Source, *, origin: Path | str) -> Sequence[Callable[[], Recording]]:
+def _readers(
+    source: Source, *, origin: Path | str, only: Sequence[str]
+) -> Sequence[Callable[[], Recording]]:
     """Give what reads each recording, in order of the files' names."""
     if is_remote(str(origin)):
-        return _streaming(source, origin=str(origin))
+        return _streaming(source, origin=str(origin), only=only)
     local_path(origin)  # refuses an address of another service
-    return [partial(source.read, file) for file in source.files(Path(origin))]
+    files = source.files(Path(origin))
+    chosen = _chosen([file.name for file in files], only=only)
+    return [partial(source.read, files[i]) for i in chosen]
 
 
-def _streaming(source: Source, *, origin: str) -> Sequence[Callable[[], Recording]]:
+def _streaming(
+    source: Source, *, origin: str, only: Sequence[str]
+) -> Sequence[Callable[[], Recording]]:
     if not isinstance(source, StreamSource):
         reason = (
             "files of this format are read whole, on this machine: fetch them first, as with "
@@ -160,12 +177,52 @@ def _streaming(source: Source, *, origin: str) -> Sequence[Callable[[], Recordin
         raise StorageRefused(origin, reason)
     bucket = Bucket(origin.rstrip("/"))
     bucket.preflight()
-    is_file = bucket.address.endswith(source.suffixes)
-    names = [""] if is_file else [name for name in bucket.names() if "/" not in name]
-    names = [name for name in names if is_file or name.endswith(source.suffixes)]
+    if bucket.address.endswith(source.suffixes):
+        return [partial(_read_open, source, bucket, "")]
+    names = sorted(name for name in bucket.names() if "/" not in name)
+    names = [name for name in names if name.endswith(source.suffixes)]
     if not names:
         raise ValueError(f"{origin} holds no {' or '.join(source.suffixes)} file.")
-    return [partial(_read_open, source, bucket, name) for name in sorted(names)]
+    return [partial(_read_open, source, bucket, names[i]) for i in _chosen(names, only=only)]
+
+
+def _chosen(names: Sequence[str], *, only: Sequence[str]) -> Sequence[int]:
+    """Give the places of names that match one of the patterns; of all where there is none."""
+    chosen = [i for i, name in enumerate(names) if any(fnmatch(name, p) for p in only or "*")]
+    if not chosen:
+        raise ValueError(
+            f"`--only {only[0]}` must match the name of a file, but matches none of "
+            f"{len(names)} (the first is {names[0]}). `*` stands for anything, as in 'm1_*'."
+        )
+    return chosen
+
+
+def _sharing_units(
+    readers: Sequence[Callable[[], Recording]], *, say: Callable[[str], None]
+) -> Sequence[Callable[[], Recording]]:
+    """Give what reads each recording with those units alone that all have."""
+    shared: dict[str, None] = {}
+    sizes = []
+    for i, read in enumerate(readers):
+        recording = read()
+        sizes.append(len(recording.units))
+        here = set(recording.units)
+        kept = dict.fromkeys(u for u in (recording.units if i == 0 else shared) if u in here)
+        if not kept:
+            raise ValueError(
+                f"{recording.name}: with `--common-units` recordings must share units by name, but "
+                f"it has none of the {len(shared)} that all before it share. Give units names that "
+                "mean the same in all recordings, or take those of one animal (`--only`)."
+            )
+        shared = kept
+    span = f"{min(sizes)} to {max(sizes)}" if min(sizes) < max(sizes) else f"{sizes[0]}"
+    say(f"All {len(readers)} recordings have {len(shared)} units in common, of {span}.")
+    units = tuple(shared)
+    return [partial(_read_with_units, read, units) for read in readers]
+
+
+def _read_with_units(read: Callable[[], Recording], units: tuple[str, ...]) -> Recording:
+    return with_units(read(), units=units)
 
 
 def _read_open(source: StreamSource, bucket: Bucket, name: str) -> Recording:

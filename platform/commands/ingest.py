@@ -52,6 +52,17 @@ _ARGUMENTS = (
 )
 _COMMON = (
     click.Option(
+        ["--only"],
+        multiple=True,
+        metavar="PATTERN",
+        help="Take files of such a name alone, as in 'm1_*'; again for more.",
+    ),
+    click.Option(
+        ["--common-units"],
+        is_flag=True,
+        help="Leave out units that some of the recordings lack, told by their names.",
+    ),
+    click.Option(
         ["--resample-hz"], type=float, help="Bring every recording to this rate, trial by trial."
     ),
     click.Option(
@@ -78,6 +89,8 @@ def _command(name: str, entry: SourceEntry) -> click.Command:
     def run(
         origin: str,
         address: str,
+        only: tuple[str, ...],
+        common_units: bool,
         resample_hz: float | None,
         trial_frames: int | None,
         shard_mb: float,
@@ -89,6 +102,8 @@ def _command(name: str, entry: SourceEntry) -> click.Command:
             kind(**values_of(kind, given)),
             origin,
             address,
+            only=only,
+            common_units=common_units,
             steps=steps,
             rate_hz=resample_hz,
             trial_frames=trial_frames,

@@ -1,4 +1,4 @@
-"""Options for what is done to recordings on their way into a dataset: dF/F, then deconvolution."""
+"""Options for what is done to recordings on their way into a dataset: dF/F, events, labels."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from calsweep.datasets.bins import Bins
 from calsweep.datasets.deconvolution import Deconvolution
 from calsweep.datasets.dff import Baseline, Dff
 from calsweep.datasets.step import Step
@@ -26,6 +27,13 @@ OPTIONS = (
         ["--decay-s"], type=float, help="Decay of calcium.  [default: told from each unit]"
     ),
     click.Option(["--rise-s"], type=float, help="Its rise: AR(2).  [default: at once, AR(1)]"),
+    click.Option(
+        ["--bins"],
+        multiple=True,
+        metavar="LABEL=BEHAVIOR:EDGES",
+        help="Make a label of a behavior: its class is how many of the edges, separated by commas, "
+        "the behavior has reached, as in `running=speed_cm_s:5`; again for more.",
+    ),
 )
 
 
@@ -33,7 +41,8 @@ def take_steps(given: dict[str, Any], /) -> tuple[Step, ...]:
     """Take the values of these options out of all that were given, and give the steps they name."""
     dff = {name: given.pop(name) for name in ("dff", "dff_window_s", "dff_percentile")}
     oasis = {name: given.pop(name) for name in ("deconvolve", "s_min", "decay_s", "rise_s")}
-    return (*_dff(**dff), *_deconvolution(**oasis))
+    labels = map(Bins.parse, given.pop("bins"))
+    return (*_dff(**dff), *_deconvolution(**oasis), *labels)
 
 
 def _dff(

@@ -329,6 +329,15 @@ def test_what_was_done_before_ingest_is_a_note(three):
     assert "dF/F over 60 s (m1_a): it may have seen frames of other parts" in within.notes[-1]
 
 
+def test_what_was_done_frame_by_frame_has_seen_no_other_part(three):
+    step = "fast is speed cut at 5, frame by frame"
+    entries = [dataclasses.replace(entry, steps=(step,)) for entry in three.manifest.recordings]
+    manifest = dataclasses.replace(three.manifest, recordings=tuple(entries))
+    timeline = dataclasses.replace(three, manifest=manifest)
+    verdict = audit(TimeBlocks().plan(timeline, reach=Reach()), timeline=timeline, view=view_of())
+    assert verdict.notes[-1] == f"before ingest: {step}"
+
+
 def test_clean_is_clean(three):
     verdict = check_leaks(EachAnimal().plan(three, reach=Reach()), timeline=three, view=view_of())
     assert verdict.standing is Standing.CLEAN

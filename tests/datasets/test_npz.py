@@ -93,6 +93,17 @@ def test_units_of_one_kind_are_counted_in_their_order(save):
     assert recording.activity_TN[0].tolist() == [1, 3, 0, 2]
 
 
+def test_units_with_a_number_are_named_after_animal_and_number(save):
+    traces = np.arange(12, dtype=np.float32).reshape(3, 4)
+    file = save(
+        traces=traces, cell=np.array([7, -1, 2, -1]),
+        trial=None, moving=None, heading_rad=None,
+    )  # fmt: skip
+    recording = NpzSource(unit_ids="cell").read(file)
+    assert recording.units == ("fly1_2", "fly1_7")
+    assert recording.activity_TN.tolist() == [[2, 0], [6, 4], [10, 8]]
+
+
 @pytest.mark.parametrize(
     ("changes", "options", "message"),
     [
@@ -104,6 +115,11 @@ def test_units_of_one_kind_are_counted_in_their_order(save):
         ({"moving": np.zeros(3)}, {"behaviors": ("moving",)}, r"one value per frame \(4\)"),
         ({"trial": np.zeros((2, 2))}, {}, r"trials must be one value per frame \(4\)"),
         ({"kind": np.zeros(3)}, {"order_units_by": "kind"}, r"one value per unit \(2\)"),
+        ({"cell": np.array([3, 3])}, {"unit_ids": "cell"}, r"1 numbers stand more than once .*: 3"),
+        ({"cell": np.array([-1, -1])}, {"unit_ids": "cell"}, "some units, but has none"),
+        ({"cell": np.zeros(2)}, {"unit_ids": "cell"}, r"one whole number per unit \(2\)"),
+        ({"cell": np.arange(3)}, {"unit_ids": "cell"}, r"one whole number per unit \(2\)"),
+        ({}, {"unit_ids": "cell"}, "no array `cell` for the numbers of units"),
         ({}, {"order_units_by": "type"}, "no array `type` for the order of units"),
         ({"extra": np.array([{}])}, {}, "it holds Python objects"),
     ],
@@ -148,6 +164,7 @@ def test_no_file(tmp_path):
     [
         ("fly_heading_walking", {"order_units_by": "roi_neuron_type"}, 19, 21),
         ("ca1_linear_track_maps", {"order_units_by": "registered_cell_id"}, 15, 5),
+        ("ca1_linear_track_maps", {"unit_ids": "registered_cell_id"}, 15, 5),
         ("patmap_small_twophoton", {"rate_hz": 10.2}, 2, 1),
         ("s1_vip_lick_events", {"trials": "event_index"}, 29, 653),
         ("widefield_parcels_locomotion", {}, 1, 1),
@@ -161,6 +178,11 @@ def test_real_recordings(tmp_path, folder, options, n_files, n_trials):
         manifest = write_dataset([source.read(file)], folder=tmp_path / str(i))
         if i == 0:
             assert manifest.recordings[0].n_trials == n_trials
+
+
+def test_units_are_named_by_one_array():
+    with pytest.raises(ValueError, match="units are named by one array"):
+        NpzSource(order_units_by="kind", unit_ids="cell")
 
 
 def test_pattern_is_checked(save):

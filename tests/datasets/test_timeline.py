@@ -73,3 +73,21 @@ def test_groups_are_even_in_each_class(timeline_of, protocol):
         counts = fold_windows(fold, timeline, window=Window(length=LENGTH))[PartName.TEST].n_windows
         shares = np.array(counts) / sum(counts)
         np.testing.assert_allclose(shares, [0.6, 0.2, 0.2], atol=0.05)
+
+
+def test_rare_events_are_in_every_part_once_blocks_are_short(timeline_of):
+    """Bouts of running early in a recording, none in its last 30 %."""
+    label_T = np.zeros(1000, dtype=int)
+    for start in (130, 180, 230, 280, 530, 580, 630, 680):
+        label_T[start : start + 12] = 1
+    timeline = timeline_of([("m1", "a", label_T)])
+
+    def check_all(n_blocks):
+        plan = TimeBlocks(n_blocks=n_blocks).plan(timeline, reach=Reach(window_frames=11))
+        for fold in plan.folds:
+            check_parts(fold, timeline, window=Window(length=11))
+
+    check_all(20)
+    refused = r"is 0 in all \d+ windows of the .* part \(a\)\. .*`datasets\.folds\.n_blocks`"
+    with pytest.raises(ValueError, match=refused):
+        check_all(5)

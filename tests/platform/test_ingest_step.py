@@ -1,4 +1,4 @@
-"""`calsweep ingest --dff --deconvolve`: what is done to recordings, and said of it."""
+"""`calsweep ingest --dff --deconvolve --bins`: what is done to recordings, and said of it."""
 
 import numpy as np
 import pytest
@@ -64,6 +64,25 @@ def test_steps_come_before_another_rate(calsweep, tmp_path, fluorescence):
     )
 
 
+def test_labels_are_made_of_behaviors_at_the_rate_of_the_file(calsweep, tmp_path, fluorescence):
+    (tmp_path / "raw" / "m1_b.npz").unlink()
+    counts_TN, place = 100 + np.zeros((600, 2)), np.repeat(np.arange(1, 7), 100)
+    np.savez(tmp_path / "raw" / "m1_a.npz", traces=counts_TN, rate_hz=10.0, place=place)
+    code, _, err = calsweep(
+        "ingest", "npz", "raw", "m", "--bins", "half=place:4", "--bins", "third=place:3,5",
+        "--resample-hz", "5",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    dataset = open_dataset(FolderStore(tmp_path / "m"), cache=Cache(tmp_path / "cache"))
+    assert dataset.behavior["half"].tolist() == [0] * 150 + [1] * 150
+    assert dataset.behavior["third"].tolist() == [0] * 100 + [1] * 100 + [2] * 100
+    assert dataset.manifest.recordings[0].steps == (
+        "half is place cut at 4, frame by frame",
+        "third is place cut at 3, 5, frame by frame",
+        "resampled from 10 Hz to 5 Hz",
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -71,6 +90,8 @@ def test_steps_come_before_another_rate(calsweep, tmp_path, fluorescence):
         (("--dff-window-s", "9"), "`--dff-window-s` is an option of `--dff`, which is not given"),
         (("--dff", "mean", "--dff-window-s", "0"), "`window_s > 0`"),
         (("--deconvolve", "--s-min", "-1"), "`s_min >= 0` must hold"),
+        (("--bins", "half"), "`--bins LABEL=BEHAVIOR:EDGE,EDGE` is the form"),
+        (("--bins", "half=place:4"), "m1_a: there is no behavior 'place' to make `half` of"),
     ],
 )
 def test_options_that_make_no_sense_are_told(calsweep, tmp_path, fluorescence, options, message):
