@@ -82,10 +82,9 @@ ONE_SECOND_OR_TWO = (
     "datasets.window.length=21",
 )
 # Cells with few events: z-scored, one that is hardly ever active reaches far.
-ZSCORE_OR_MINMAX = (
-    "search_spaces.arms.zscore={trainables:bi_gru}",
+MINMAX = (
     "search_spaces.arms.minmax={datasets:{transforms:{scaling:"
-    "{_target_:calsweep.datasets.transform.MinMax}}}}",
+    "{_target_:calsweep.datasets.transform.MinMax}}}}"
 )
 
 DECODINGS = {
@@ -97,6 +96,7 @@ DECODINGS = {
             "+experiment=widefield_rnns",
             "datasets=traces",
             "datasets.target=moving",
+            # Flies differ in brightness: each is scaled by its own frames, which reports note.
             "datasets.transforms.scaling.over=recording",
             "datasets.window.length=21",
             "training.epochs=6",
@@ -159,11 +159,12 @@ DECODINGS = {
                 "datasets=traces",
                 "trainables=bi_gru",
                 *GRID,
-                *ZSCORE_OR_MINMAX,
+                MINMAX,
                 "datasets.window.length=21",
                 "datasets.target=running",
                 "datasets/folds=leave_one_recording_out",
-                "training.epochs=5",
+                "training.epochs=10",
+                "training.batch_size=128",
                 "training.learning_rate=3e-3",
                 "training.epoch_fraction=0.5",
                 "baseline_training.epochs=5",
