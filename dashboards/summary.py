@@ -104,7 +104,9 @@ def places(sweep: SweepRecord, rows: Sequence[Row], /) -> tuple[Place, ...]:
     The linear baseline always has a line.
     """
     unranked = [trial for trial in sweep.trials if trial.state is not TrialState.DONE]
-    lines = [*map(_ranked, rows), *(_unranked(sweep, trial) for trial in unranked)]
+    best = next((row.rank for row in rows if not row.trial.is_control), 0)  # a control is no choice
+    ranked = [_ranked(row, is_best=row.rank == best) for row in rows]
+    lines = [*ranked, *(_unranked(sweep, trial) for trial in unranked)]
     if not any(line.is_baseline for line in lines):
         lines.append(Place(name=BASELINE, note="not begun", is_baseline=True))
     return tuple(lines)
@@ -290,7 +292,7 @@ def training_notes(trial: TrialRecord | None, /) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _ranked(row: Row) -> Place:
+def _ranked(row: Row, *, is_best: bool) -> Place:
     n = len(row.trial.folds)
     return Place(
         rank=str(row.rank),
@@ -300,7 +302,7 @@ def _ranked(row: Row) -> Place:
         test_auc=with_spread(row.test_auc, row.test_auc_sd, n=n),
         test_accuracy=f"{row.test_accuracy:.3f}",
         is_baseline=row.trial.is_baseline,
-        is_best=row.rank == 1,
+        is_best=is_best,
         mask=row.trial.mask,
         is_leaky=bool(row.trial.verdict.leaks),
     )
