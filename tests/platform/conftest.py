@@ -16,6 +16,7 @@ from calsweep.datasets.transform import PixelScale, Scope, Transforms
 from calsweep.datasets.view import Inputs, View, plan_folds, split_fold
 from calsweep.datasets.widefield_images import WidefieldImages
 from calsweep.datasets.window import Window
+from calsweep.platform.command import main
 from calsweep.platform.fold_task import FoldTask
 from calsweep.platform.plain import to_plain
 from calsweep.platform.provenance import code_version
@@ -60,6 +61,20 @@ class ImageMice:
             folder=self.scratch / "folds",
             cache=self.scratch / "cache",
         )
+
+
+@pytest.fixture
+def calsweep(capsys, tmp_path, monkeypatch):
+    """Run the command line in an empty folder; it gives exit code, output and errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        shown = capsys.readouterr()
+        return ended.value.code, shown.out, shown.err
+
+    return run
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from calsweep.datasets.dataset import read_manifest
 from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.simulation import Simulation
 from calsweep.datasets.store import FolderStore
-from calsweep.platform.command import COMMANDS, main
+from calsweep.platform.command import COMMANDS
 
 PLAIN = ("datasets.transforms.detrend=null",)
 TWICE = (
@@ -19,19 +19,6 @@ TWICE = (
     "test: [[mouse1_r1, 800, 900]]}]",
     *PLAIN,
 )
-
-
-@pytest.fixture
-def calsweep(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        shown = capsys.readouterr()
-        return ended.value.code, shown.out, shown.err
-
-    return run
 
 
 def test_help_names_every_command_without_loading_an_engine(calsweep):

@@ -17,25 +17,11 @@ from calsweep.datasets.dataset import read_manifest
 from calsweep.datasets.shard import read_shard
 from calsweep.datasets.store import FolderStore
 from calsweep.platform.bucket import Bucket
-from calsweep.platform.command import main
 from calsweep.platform.commands.dataclass_option import values_of
 from calsweep.platform.commands.ingest import ingest
 from tests.faults import FaultProxy
 
 RNG = np.random.default_rng(0)
-
-
-@pytest.fixture
-def calsweep(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        shown = capsys.readouterr()
-        return ended.value.code, shown.out, shown.err
-
-    return run
 
 
 def write_npz(folder, name, *, n_frames=100, **arrays):

@@ -7,20 +7,6 @@ from calsweep.datasets.cache import Cache
 from calsweep.datasets.calcium import Kernel
 from calsweep.datasets.dataset import open_dataset
 from calsweep.datasets.store import FolderStore
-from calsweep.platform.command import main
-
-
-@pytest.fixture
-def calsweep(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        shown = capsys.readouterr()
-        return ended.value.code, shown.out, shown.err
-
-    return run
 
 
 @pytest.fixture

@@ -8,21 +8,6 @@ from calsweep.datasets.dataset import open_dataset, read_manifest
 from calsweep.datasets.shard import read_images
 from calsweep.datasets.store import FolderStore
 from calsweep.datasets.truth import TRUTH_FILE, read_truth
-from calsweep.platform.command import main
-
-
-@pytest.fixture
-def calsweep(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        shown = capsys.readouterr()
-        return ended.value.code, shown.out, shown.err
-
-    return run
-
 
 KINDS = {
     "widefield-regions": (("--mice", "3", "--frames", "90"), "3 recordings of 3 subjects", 30),
