@@ -73,11 +73,7 @@ class Record:
     def append(self, line: Mapping[str, Any], /) -> None:
         """Add one line, with the time in seconds since 1970, and see it onto the disk."""
         self._is_new = False
-        with (self.folder / "record.jsonl").open("ab+") as file:
-            text = json.dumps({**line, "at": round(time.time(), 3)}) + "\n"
-            file.write((b"" if _ends_whole(file) else b"\n") + text.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self.folder / "record.jsonl", line)
 
     def close(self) -> None:
         """Free the sweep's name; remove what was made if no trial began."""
@@ -90,6 +86,15 @@ class Record:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def append_line(path: Path, line: Mapping[str, Any], /) -> None:
+    """Add one line to a file of lines, with the time, and see it onto the disk."""
+    with path.open("ab+") as file:
+        text = json.dumps({**line, "at": round(time.time(), 3)}) + "\n"
+        file.write((b"" if _ends_whole(file) else b"\n") + text.encode())
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _ends_whole(file: BinaryIO) -> bool:

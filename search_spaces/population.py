@@ -45,8 +45,8 @@ class NoMemberLeft(RuntimeError):
 
     def __str__(self) -> str:
         return (
-            f"{self.n_died} members died and {self.limit} may be replaced "
-            f"(population.replacements); the last: {self.error}"
+            f"{self.n_died} members of the population died, where {self.limit} may be replaced "
+            f"(population.replacements) and one has to be left; the last died of: {self.error}"
         )
 
 
