@@ -217,5 +217,6 @@ def _life(task: MemberTask, outcome: Outcome, *, seconds: float) -> Life:
         score=outcome.score,
         attempt=outcome.attempt,
         seconds=seconds,
+        train_seconds=outcome.train_seconds,
         error=outcome.error,
     )

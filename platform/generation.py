@@ -9,15 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import ray
 
 from calsweep.platform.errors import first_line
 from calsweep.platform.member import Learners, MemberTask, Outcome, train_member
 from calsweep.platform.resources import Resources
-from calsweep.platform.search import cause_of
-from calsweep.platform.trial import next_done, stop_path
+from calsweep.platform.trial import cause_of, next_done, stop_path
 
 
 class MembersOverdue(TimeoutError):
@@ -63,30 +62,55 @@ def train_generation(
     """
     if not tasks:
         return
-    work = work_on(_train, learners, tasks, resources=resources, on_wait=on_wait)
+    folder = tasks[0].place.parent
+    work = work_on(
+        train_member, learners, tasks, folder=folder, resources=resources, on_wait=on_wait
+    )
     for task, outcome, error in work:
-        if error:
-            yield task, Outcome(score=math.nan, attempt=1 + resources.retries, error=error)
-        else:
-            assert isinstance(outcome, Outcome)  # noqa: S101 - it is what `_train` gives
-            yield task, outcome
+        lost = Outcome(score=math.nan, attempt=1 + resources.retries, error=error)
+        yield task, outcome or lost
+
+
+class OfMember(Protocol):
+    """Something to do with a member."""
+
+    @property
+    def member(self) -> int:
+        """Its number."""
+        ...
+
+
+_Task = TypeVar("_Task", bound=OfMember)
+_Result = TypeVar("_Result")
 
 
 def work_on(
-    function: Callable[[Any, MemberTask], Any],
+    function: Callable[[Any, _Task], _Result],
     learners: Any,
-    tasks: Sequence[MemberTask],
+    tasks: Sequence[_Task],
     /,
     *,
+    folder: Path,
     resources: Resources,
     on_wait: Callable[[], None],
-) -> Iterator[tuple[MemberTask, Any, str]]:
+) -> Iterator[tuple[_Task, _Result | None, str]]:
     """Call a function for each member in the processes that train.
+
+    Parameters
+    ----------
+    function
+        Takes `learners` and one of the tasks.
+    learners, tasks
+        What it is given.
+    folder
+        Where those that wait are told if nobody listens any more.
+    resources, on_wait
+        As in `train_generation`.
 
     Yields
     ------
     task, result, error
-        As each is done; the result is ``None`` where there was an error.
+        As each is done; there is no result where there was an error.
 
     Raises
     ------
@@ -94,8 +118,10 @@ def work_on(
         If none comes back within the deadline.
     """
     # max_calls=0: otherwise Ray ends a process with a GPU after each task.
-    remote = ray.remote(max_calls=0, max_retries=resources.retries, retry_exceptions=True)(_call)
-    stop = stop_path(tasks[0].place.parent)
+    remote: Any = ray.remote(max_calls=0, max_retries=resources.retries, retry_exceptions=True)(
+        _call
+    )
+    stop = stop_path(folder)
     shared = ray.put((function, learners))
     pending = {
         remote.options(
@@ -125,8 +151,8 @@ def work_on(
 
 
 def _call(
-    shared: tuple[Callable[[Any, MemberTask], Any], Any], task: MemberTask, cpus: int, stop: Path
-) -> Any:
+    shared: tuple[Callable[[Any, _Task], _Result], Any], task: _Task, cpus: int, stop: Path
+) -> _Result | None:
     if stop.exists():
         return None  # nobody waits for it any more
     import torch
@@ -134,7 +160,3 @@ def _call(
     torch.set_num_threads(cpus)
     function, learners = shared
     return function(learners, task)
-
-
-def _train(learners: Learners, task: MemberTask) -> Outcome:
-    return train_member(learners, task)

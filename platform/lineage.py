@@ -40,6 +40,8 @@ class Life:
         How often this generation of it was begun, over all runs of the sweep.
     seconds
         From the beginning of the generation, in this run of the sweep.
+    train_seconds
+        Seconds inside the learner.
     error
         Why it died; empty if it did not.
     """
@@ -51,6 +53,7 @@ class Life:
     score: float
     attempt: int
     seconds: float
+    train_seconds: float
     error: str = ""
 
     @property
@@ -135,6 +138,7 @@ class Lineage:
             "score": life.score if life.result.is_alive else None,
             "attempt": life.attempt,
             "seconds": round(life.seconds, 3),
+            "train_seconds": round(life.train_seconds, 3),
             "error": life.error,
         }
         append_line(self._folder / _FILE, line)

@@ -7,6 +7,7 @@ one that was killed is begun again from the same file.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,10 +96,23 @@ class MemberTask:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of it: the loss, NaN if the member died, and how often it was begun."""
+    """What came of it.
+
+    Attributes
+    ----------
+    score
+        Validation loss; NaN if the member died.
+    attempt
+        How often this generation of it was begun.
+    train_seconds
+        Seconds inside the learner.
+    error
+        Why it died; empty if it did not.
+    """
 
     score: float
     attempt: int
+    train_seconds: float = 0.0
     error: str = ""
 
 
@@ -121,7 +135,9 @@ def train_member(learners: Learners, task: MemberTask, /) -> Outcome:
     """
     attempt = _count_attempt(task.place)
     if task.place.exists():
-        return Outcome(score=read_member(task.place)["score"], attempt=attempt)
+        there = read_member(task.place)
+        return Outcome(score=there["score"], attempt=attempt, train_seconds=there["train_seconds"])
+    begun = time.perf_counter()
     try:
         before = read_member(task.start)["state"] if task.start else None
         learner, score = train_on(learners, task, before)
@@ -129,8 +145,9 @@ def train_member(learners: Learners, task: MemberTask, /) -> Outcome:
         return Outcome(score=math.nan, attempt=attempt, error=f"{type(error).__name__}: {error}")
     if not math.isfinite(score):
         return Outcome(score=math.nan, attempt=attempt, error="its loss was not finite")
-    _write(task.place, score=score, state=learner.state())
-    return Outcome(score=score, attempt=attempt)
+    train_seconds = time.perf_counter() - begun
+    _write(task.place, score=score, train_seconds=train_seconds, state=learner.state())
+    return Outcome(score=score, attempt=attempt, train_seconds=train_seconds)
 
 
 def train_on(
@@ -175,7 +192,7 @@ def read_member(path: Path, /) -> dict[str, Any]:
     Returns
     -------
     member
-        ``score`` and ``state``.
+        ``score``, ``train_seconds`` and ``state``.
 
     Raises
     ------
@@ -253,11 +270,19 @@ def differing(one: Any, other: Any, /, *, at: str = "") -> list[str]:
     return [name for key, a, b in pairs for name in differing(a, b, at=f"{at}.{key}".strip("."))]
 
 
-def _write(path: Path, *, score: float, state: Mapping[str, Any]) -> None:
+def _write(path: Path, *, score: float, train_seconds: float, state: Mapping[str, Any]) -> None:
     import torch
 
     with beside(path) as partial:
-        torch.save({"format": FORMAT, "score": score, "state": dict(state)}, partial)
+        torch.save(
+            {
+                "format": FORMAT,
+                "score": score,
+                "train_seconds": train_seconds,
+                "state": dict(state),
+            },
+            partial,
+        )
 
 
 def _count_attempt(place: Path) -> int:

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from calsweep.datasets.cache import beside
+from calsweep.platform.plain import TARGET
 from calsweep.platform.provenance import process_name
+from calsweep.platform.record import TrialState
 
 
 class SweepTaken(FileExistsError):
@@ -74,6 +76,46 @@ class Record:
         """Add one line, with the time in seconds since 1970, and see it onto the disk."""
         self._is_new = False
         append_line(self.folder / "record.jsonl", line)
+
+    def begin_trial(
+        self,
+        number: int,
+        /,
+        *,
+        name: str,
+        values: Mapping[str, Any],
+        verdict: Any,
+        settings: Mapping[str, Any],
+    ) -> None:
+        """Write that a trial began, all of it given as plain data."""
+        self.append(
+            {
+                "event": "trial",
+                "trial": number,
+                "name": name,
+                "values": dict(values),
+                "verdict": verdict,
+                "settings": {k: v for k, v in settings.items() if k != TARGET},
+            }
+        )
+
+    def add_fold(self, number: int, /, *, key: str) -> None:
+        """Write that a fold of a trial is done."""
+        self.append({"event": "fold", "trial": number, "key": key})
+
+    def end_trial(
+        self, number: int, state: TrialState, /, *, error: str = "", may_pass: bool = False
+    ) -> None:
+        """Write that a trial is over."""
+        self.append(
+            {
+                "event": "end",
+                "trial": number,
+                "state": state.value,
+                "error": error,
+                "may_pass": may_pass,
+            }
+        )
 
     def close(self) -> None:
         """Free the sweep's name; remove what was made if no trial began."""

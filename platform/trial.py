@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import RayTaskError
 
 from calsweep.platform.fold_task import FoldTask
 from calsweep.platform.record import FoldRecord
@@ -104,6 +105,18 @@ def remove_stops(folder: Path, /) -> None:
     """Remove what told tasks of an earlier run to stop, which ended with it."""
     for stop in folder.glob(f"{_STOP}*"):
         stop.unlink(missing_ok=True)
+
+
+def cause_of(error: BaseException, /) -> BaseException:
+    """Give what a fold's training raised, without the layers of Ray that carried it here."""
+    while True:
+        inner = error.cause if isinstance(error, RayTaskError) else None
+        for failure in getattr(error, "worker_failures", {}).values():  # Ray Train's, by rank
+            inner = failure
+            break
+        if not isinstance(inner, BaseException):
+            return error
+        error = inner
 
 
 def warm_up(n_parallel: int, /, *, resources: Resources) -> None:
