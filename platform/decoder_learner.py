@@ -294,10 +294,10 @@ def carriers(
 
     Examples
     --------
-    >>> from calsweep.trainables.stacked_lstm import StackedLstm
+    >>> from calsweep.trainables.stacked_lstm import StackedLSTM
     >>> problem = Problem(frame_shape=(5,), window_length=4)
-    >>> carriers(StackedLstm(n_layers=2), "dropout", (0.1, 0.5), problem)
-    [('layers', 'dropout')]
+    >>> carriers(StackedLSTM(n_layers=2), "dropout", (0.1, 0.5), problem)
+    [('layers', 'dropout'), ('connected.0.2', 'p'), ('connected.1.2', 'p')]
     """
     low, high = (_built(overlay(decoder, {name: end}), problem) for end in ends)
     if _shapes(low) != _shapes(high):

@@ -69,6 +69,7 @@ def check_population(settings: SweepSettings, problem: Problem, /) -> None:
             f"{start.training.schedule.value} and {start.training.patience}."
         )
     for name, axis in settings.search_spaces.mutable().items():
+        _check_number(start, name, axis.low)
         if name.startswith(TRAINABLES):
             ends = (axis.low, axis.high)
             carriers(start.trainables, name.removeprefix(TRAINABLES), ends, problem)
@@ -298,6 +299,19 @@ def _begin(
         verdict=to_plain(auditor.verdict(configuration.datasets)),
         settings=to_plain(configuration),
     )
+
+
+def _check_number(start: Settings, name: str, value: float) -> None:
+    """Check that there is such a setting, and that it is no size."""
+    before: Any = start
+    for part in name.split("."):
+        before = getattr(before, part, None)
+    if isinstance(before, int):
+        raise ValueError(
+            f"`{name}` takes whole numbers alone, as sizes that change the shapes of tensors do, "
+            "so a population cannot change it while a decoder trains: take another tuner."
+        )
+    overlay(start, {name: value})
 
 
 def _check_soft(start: Settings, name: str, value: float) -> None:

@@ -9,6 +9,7 @@ import pytest
 from calsweep.platform.evolution import STOP_FILE, Evolution
 from calsweep.platform.lineage import Lineage
 from calsweep.platform.member import OtherFormat, differing, read_member, replay
+from calsweep.platform.resources import Resources
 from calsweep.search_spaces.population import Exploit, NoMemberLeft, Population
 from calsweep.search_spaces.space import Space
 from tests.platform.toy_learner import RATE, Toys
@@ -155,7 +156,8 @@ def test_state_that_is_lost_is_trained_again(evolution, tmp_path):
 def test_member_that_dies_for_good_is_replaced_and_told(evolution, tmp_path, how, error):
     said = []
     toys = Toys(dies=2, at_epoch=4, how=how)
-    lineage = replace(evolution, learners=toys, say=said.append).run()
+    once = Resources(retries=0)
+    lineage = replace(evolution, learners=toys, say=said.append, resources=once).run()
     dead = lineage.generation(2)[2]
     assert math.isnan(dead.score)
     assert error in dead.error
