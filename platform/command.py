@@ -32,6 +32,13 @@ COMMANDS = {
     "data": Entry(target=f"{_HERE}.data:data", summary="Check a dataset and show what is in it."),
     "folds": Entry(target=f"{_HERE}.folds:folds", summary="Draw how a dataset is divided."),
     "sweep": Entry(target=f"{_HERE}.sweep:sweep", summary="Train configurations on all folds."),
+    "resume": Entry(
+        target=f"{_HERE}.resume:resume", summary="Go on with a sweep that was interrupted."
+    ),
+    "stop": Entry(target=f"{_HERE}.stop:stop", summary="End a population before its time."),
+    "replay": Entry(
+        target=f"{_HERE}.replay:replay", summary="Train a member of a population again."
+    ),
     "leaderboard": Entry(
         target=f"{_HERE}.leaderboard:leaderboard", summary="Which configuration decodes best."
     ),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_module
@@ -16,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from calsweep.platform.errors import first_line
 from calsweep.platform.plain import from_plain, nearest
+from calsweep.platform.record import SweepRecord
 from calsweep.platform.settings import SweepSettings
 from calsweep.search_spaces.space import ARM, Choice
 
@@ -68,6 +70,21 @@ def compose_settings(overrides: Sequence[str], /) -> SweepSettings:
     settings = from_plain({"_target_": _TARGET, **plain})
     assert isinstance(settings, SweepSettings)  # noqa: S101 - the target says so
     return replace(settings, overrides=tuple(overrides))
+
+
+def settings_of(sweep: SweepRecord, /, *, home: Path) -> SweepSettings:
+    """Give the settings that a sweep was begun with, to go on with it.
+
+    Parameters
+    ----------
+    sweep
+        Its record.
+    home
+        Where the record lies.
+    """
+    settings = compose_settings(sweep.overrides) if sweep.overrides else from_plain(sweep.settings)
+    view = replace(settings.datasets, address=sweep.dataset["address"])
+    return replace(settings, datasets=view, home=home, name=sweep.name)
 
 
 def unheard(overrides: Sequence[str], settings: SweepSettings, /) -> Iterator[str]:
