@@ -188,6 +188,7 @@ class GammaModule(ObservationModule):
         self.log_sig_2N = nn.Parameter(torch.full((2, n_neurons), math.log(config.sig_start)))
 
     def nll(self, outputs: Tensor, activity: Tensor, /) -> Tensor:
+        """Give the whole negative log-likelihood of each value."""
         q, shape, scale = outputs.chunk(3, dim=-1)
         is_event = activity > 0
         nll = functional.softplus(torch.where(is_event, -q, q))
@@ -204,14 +205,17 @@ class GammaModule(ObservationModule):
         return nll.index_put(at, nll_event, accumulate=True)
 
     def rate(self, outputs: Tensor, /) -> Tensor:
+        """Give ``q (k a + s_min)``."""
         q, shape, scale = outputs.chunk(3, dim=-1)
         k, a = (
             torch.sigmoid(x).clamp_min(_LEAST_SHARE) * sig
             for x, sig in zip((shape, scale), self.log_sig_2N.exp(), strict=True)
         )
-        return torch.sigmoid(q) * (k * a + self.s_min)
+        rate: Tensor = torch.sigmoid(q) * (k * a + self.s_min)
+        return rate
 
     def penalty(self) -> Tensor:
+        """Give what draws the factors of shape and scale towards their prior."""
         distance = (self.log_sig_2N.exp() - self.sig_prior).square().sum()
         return 0.5 * self.sig_penalty * distance
 

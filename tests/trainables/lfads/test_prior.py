@@ -72,4 +72,6 @@ def test_divergence_of_inputs_is_what_samples_estimate():
     log_q = log_normal(sample, mean[:, :, 0], log_variance[:, :, 0].exp()).sum(0)
     log_p = log_normal(sample[0], 0, 0.1 / (1 - decay**2))
     log_p = log_p + log_normal(sample[1:], decay * sample[:-1], 0.1).sum(0)
-    assert prior(mean, log_variance).item() == pytest.approx((log_q - log_p).mean().item(), rel=0.01)
+    assert prior(mean, log_variance).item() == pytest.approx(
+        (log_q - log_p).mean().item(), rel=0.01
+    )
