@@ -1,0 +1,40 @@
+"""What a population trains: a model whose settings may change between generations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Learner(Protocol):
+    """A model in training, with its optimizer and random streams.
+
+    Everything that is random is drawn by the learner's seed and the number of epochs (or steps)
+    done, so that training that goes on from a state is the same as training that never stopped.
+    """
+
+    def train(self, n: int, /) -> None:
+        """Train on for so many epochs."""
+        ...
+
+    def validate(self) -> float:
+        """Give the validation loss: the lower the better; NaN if it diverged."""
+        ...
+
+    def change(self, values: Mapping[str, float], /) -> None:
+        """Set searched values, in the live optimizer and modules."""
+        ...
+
+    def values(self) -> Mapping[str, float]:
+        """Read every value that can be searched back from the live optimizer and modules."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Give what training goes on from, as tensors and plain values."""
+        ...
+
+    def load_state(self, state: dict[str, Any], /) -> None:
+        """Go on from a state, with the values that it was trained with."""
+        ...
