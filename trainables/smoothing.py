@@ -50,4 +50,6 @@ def smooth(
     is_sampled = ~np.isnan(activity_RTN)
     total = kernel_TT @ np.where(is_sampled, activity_RTN, 0.0)
     weight = kernel_TT @ is_sampled.astype(np.float64)
-    return np.divide(total, weight, out=np.full(total.shape, np.nan), where=weight > 0)
+    smoothed_RTN = np.full(total.shape, np.nan)
+    np.divide(total, weight, out=smoothed_RTN, where=weight > 0)
+    return smoothed_RTN
