@@ -17,7 +17,7 @@ from calsweep.datasets.trial_view import TrialView
 from calsweep.platform.learner import Learner
 from calsweep.platform.plain import nearest
 from calsweep.trainables.lfads.alignment import align, begin_aligned
-from calsweep.trainables.lfads.model import Lfads
+from calsweep.trainables.lfads.model import Inference, Lfads
 from calsweep.trainables.lfads.observation import GammaModule
 from calsweep.trainables.lfads.readout import Readout
 from calsweep.trainables.lfads.regularization import Regularization
@@ -235,6 +235,35 @@ class LfadsLearner:
         self._n_epochs, self._is_diverged = state["n_epochs"], state["is_diverged"]
         self.change(state["values"])
 
+    @torch.no_grad()
+    def infer(self, i: int, trials_B: NDArray[np.int64], /, *, n_samples: int) -> Inference:
+        """Infer rates, factors and inputs of some trials, their mean over samples of posteriors.
+
+        Parameters
+        ----------
+        i
+            Which recording.
+        trials_B
+            Which of its trials, of either part.
+        n_samples
+            Samples, drawn by the seed and the first trial; 0 takes the means of posteriors.
+        """
+        self.module.eval()
+        at = torch.from_numpy(trials_B).to(self.device)
+        given = {"external_TBE": self._external_at(i, at), "recording": i}
+        activity_TBN = self._activity[i].index_select(1, at)
+        if not n_samples:
+            inference: Inference = self.module(activity_TBN, **given)
+            return inference
+        draws = self._draws(0, int(trials_B[0]))
+        total = [*self.module(activity_TBN, draws=draws, **given)]
+        for _ in range(n_samples - 1):
+            for part, of_sample in zip(
+                total, self.module(activity_TBN, draws=draws, **given), strict=True
+            ):
+                part += of_sample
+        return Inference(*(part / n_samples for part in total))
+
     def _train_epoch(self, epoch: int) -> None:
         order = np.random.default_rng([self._seed, epoch])
         draws = self._draws(epoch)
@@ -295,9 +324,10 @@ class LfadsLearner:
         external = self._external[i]
         return None if external is None else external.index_select(1, at_B)
 
-    def _draws(self, epoch: int) -> torch.Generator:
-        """Give the random numbers of an epoch; 0 is validation."""
-        seed = np.random.SeedSequence([self._seed, 1, epoch]).generate_state(1, np.uint64)[0]
+    def _draws(self, epoch: int, *more: int) -> torch.Generator:
+        """Give the random numbers of an epoch; 0 is of what does not train."""
+        entropy = [self._seed, 1, epoch, *more]
+        seed = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
         return torch.Generator(self.device).manual_seed(int(seed >> np.uint64(1)))
 
     def _gammas(self) -> list[GammaModule]:
