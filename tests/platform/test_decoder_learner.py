@@ -13,7 +13,8 @@ from calsweep.datasets.dataset import open_dataset
 from calsweep.datasets.fold import animal_folds
 from calsweep.datasets.store import FolderStore
 from calsweep.datasets.view import split_fold
-from calsweep.platform.decoder_learner import DecoderLearner, carriers, check_live
+from calsweep.platform.decoder_learner import DecoderLearner
+from calsweep.platform.live_setting import carriers, check_live
 from calsweep.platform.loop import train_fold
 from calsweep.platform.member import ValuesNotCarried, check_carried, differing
 from calsweep.platform.settings import Settings

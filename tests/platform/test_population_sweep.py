@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from calsweep.platform.config import compose_settings, settings_of
+from calsweep.platform.config import compose_settings, settings_of, unheard
 from calsweep.platform.leaderboard import leaderboard
 from calsweep.platform.lineage import Lineage
 from calsweep.platform.population_sweep import check_population
@@ -90,6 +90,7 @@ class TestSweep:
             life = lineage.generation(4)[trial.number]
             assert trial.values == life.values
             training = trial.settings["training"]
+            assert training["epochs"] == 4
             assert training["learning_rate"] == life.values["training.learning_rate"]
             for fold in trial.folds:
                 assert [row.epoch for row in fold.curve] == [1, 2, 3, 4]
@@ -240,6 +241,19 @@ def test_population_that_cannot_work_is_refused_at_once(calsweep, mice, more, me
     assert code == 2
     assert message in err, err
     assert not Path("home/sweeps").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "note"),
+    [
+        (["population.size=4"], "`population.size` is heard by tuner=population alone."),
+        (["training.epochs=4", "tuner=population"], "`training.epochs` is not heard by a pop"),
+    ],
+)
+def test_setting_that_is_not_heard_is_told(overrides, note):
+    all_of_them = ["datasets.address=m1", "search_spaces=optimization", *overrides]
+    (line,) = unheard(all_of_them, compose_settings(all_of_them))
+    assert line.startswith(note)
 
 
 def test_settings_of_a_sweep_are_those_it_was_begun_with(mice, tmp_path):
