@@ -195,7 +195,7 @@ def check_carried(learner: Learner, values: Mapping[str, float], /, *, when: str
 
 
 def read_member(path: Path, /) -> dict[str, Any]:
-    """Read a state that was written; nothing in it is run.
+    """Read a state that was written; nothing is unpickled.
 
     Returns
     -------
@@ -207,9 +207,9 @@ def read_member(path: Path, /) -> dict[str, Any]:
     OtherFormat
         If another version wrote it.
     """
-    import torch
+    from calsweep.platform.state_file import read_state
 
-    plain: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    plain = read_state(path)
     if plain.get("format") != FORMAT:
         raise OtherFormat(str(path), plain.get("format"))
     return plain
@@ -280,18 +280,11 @@ def differing(one: Any, other: Any, /, *, at: str = "") -> list[str]:
 
 
 def _write(path: Path, *, score: float, train_seconds: float, state: Mapping[str, Any]) -> None:
-    import torch
+    from calsweep.platform.state_file import write_state
 
+    member = {"format": FORMAT, "score": score, "train_seconds": train_seconds, "state": state}
     with beside(path) as partial:
-        torch.save(
-            {
-                "format": FORMAT,
-                "score": score,
-                "train_seconds": train_seconds,
-                "state": dict(state),
-            },
-            partial,
-        )
+        write_state(partial, member)
 
 
 def _count_attempt(place: Path) -> int:

@@ -14,8 +14,10 @@ import pytest
 from calsweep.platform.config import compose_settings, settings_of, unheard
 from calsweep.platform.leaderboard import leaderboard
 from calsweep.platform.lineage import Lineage
+from calsweep.platform.member import read_member
 from calsweep.platform.population_sweep import check_population
 from calsweep.platform.record import TrialState, read_sweep
+from calsweep.platform.state_file import write_state
 from calsweep.trainables.decoder import Problem
 
 ROOT = Path(__file__).parent.parent.parent
@@ -144,10 +146,10 @@ class TestSweep:
         home = tmp_path / "home"
         shutil.copytree(swept[0], home)
         place = home / "sweeps/pop/members/0004-002"
-        plain = torch.load(place, weights_only=True)
+        plain = read_member(place)
         weights = plain["state"]["folds"][3]["trainee"]["module"]["readout.weight"]
         weights[0, 0] = torch.nextafter(weights[0, 0], torch.tensor(9.0))
-        torch.save(plain, place)
+        write_state(place, plain)
         code, out, _ = calsweep("replay", "pop", 2, "--home", home)
         assert code == 1
         assert "Member 2 differs: folds.3.trainee.module.readout.weight." in out
