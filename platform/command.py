@@ -32,6 +32,7 @@ COMMANDS = {
     "data": Entry(target=f"{_HERE}.data:data", summary="Check a dataset and show what is in it."),
     "folds": Entry(target=f"{_HERE}.folds:folds", summary="Draw how a dataset is divided."),
     "sweep": Entry(target=f"{_HERE}.sweep:sweep", summary="Train configurations on all folds."),
+    "lfads": Entry(target=f"{_HERE}.lfads:lfads", summary="Rates of trials by LFADS or RADICaL."),
     "resume": Entry(
         target=f"{_HERE}.resume:resume", summary="Go on with a sweep that was interrupted."
     ),

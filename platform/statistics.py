@@ -56,6 +56,14 @@ class RankTest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PairedT:
+    """Student's paired t, and its p that one is above the other."""
+
+    t: float
+    p: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class CorrectedT:
     """The corrected resampled t test.
 
@@ -179,6 +187,45 @@ def signed_rank(differences: ArrayLike, /) -> RankTest:
         return RankTest(statistic=0.0, p=1.0)
     test = stats.wilcoxon(differences_F)
     return RankTest(statistic=float(test.statistic), p=float(test.pvalue))
+
+
+def paired_t(one: ArrayLike, other: ArrayLike, /) -> PairedT:
+    """Test by Student's paired t whether one method is above another, one-sided.
+
+    Pairs are taken as independent, which those of folds are not.
+
+    Parameters
+    ----------
+    one, other
+        Figures of the same folds, at least two.
+
+    References
+    ----------
+    Student (1908), *Biometrika* 6(1): 1-25.
+
+    Examples
+    --------
+    >>> test = paired_t([0.9, 0.8, 0.85, 0.8, 0.9], [0.7, 0.75, 0.8, 0.7, 0.75])
+    >>> round(test.t, 2), round(test.p, 4)
+    (3.77, 0.0098)
+    """
+    one_F, other_F = (
+        finite_values(values, name=name, least=2)
+        for values, name in ((one, "one"), (other, "other"))
+    )
+    if len(one_F) != len(other_F):
+        raise ValueError(
+            f"`one` and `other` must be figures of the same folds, but got {len(one_F)} and "
+            f"{len(other_F)}."
+        )
+    if np.ptp(one_F - other_F) == 0:  # nothing to divide by: as certain as can be, or equal
+        difference = float((one_F - other_F)[0])
+        return PairedT(
+            t=math.copysign(math.inf, difference) if difference else 0.0,
+            p=0.0 if difference > 0 else 1.0 if difference < 0 else 0.5,
+        )
+    test = stats.ttest_rel(one_F, other_F, alternative="greater")
+    return PairedT(t=float(test.statistic), p=float(test.pvalue))
 
 
 def holm(p_values: Sequence[float], /) -> tuple[float, ...]:

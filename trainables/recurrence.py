@@ -23,12 +23,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from calsweep.trainables.squash import sigmoid_backward, tanh_, tanh_backward
+
 Kept = Sequence[Tensor]
 
 # G gate rows, H hidden, C columns: windows x runs, S steps: frames in a window
-
-_sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
-_tanh_backward = torch.ops.aten.tanh_backward.grad_input
 
 
 class Cell(Enum):
@@ -134,12 +133,6 @@ def _steps(inputs: Tensor, *, n_runs: int, window_length: int, reverse: bool) ->
     return steps[::-1] if reverse else steps
 
 
-def _tanh_(x: Tensor) -> Tensor:
-    """Take tanh in place by way of the sigmoid, which is the quicker of torch's two on a CPU."""
-    # Adding to itself, because torch turns the 2 of a product into a tensor first.
-    return x.add_(x).sigmoid_().add_(x).sub_(1)
-
-
 def _room(like: Tensor, *, n: int, n_rows: int) -> Tensor:
     return like.new_empty(n, n_rows, like.shape[1])
 
@@ -182,7 +175,7 @@ def _simple_forward(
     states = _states(steps[0], n_kept=n_kept, n_hidden=weight_GH.shape[1])
     h = states[0]
     for x, new in _onward(steps, _new(states)):
-        h = _tanh_(torch.addmm(x, weight_GH, h, out=new))
+        h = tanh_(torch.addmm(x, weight_GH, h, out=new))
     return h.clone(), (states,)
 
 
@@ -192,7 +185,7 @@ def _simple_backward(
     (states,) = kept
     gates, weight_HG = torch.empty_like(states[1:]), weight_GH.t()
     for d_x, gate, h in _back(d_steps, gates, states[1:]):
-        d_x.add_(_tanh_backward(dh, h, grad_input=gate))
+        d_x.add_(tanh_backward(dh, h, grad_input=gate))
         torch.mm(weight_HG, gate, out=dh)
     return _weight_gradient(gates, states)
 
@@ -212,8 +205,8 @@ def _lstm_forward(
     ):
         torch.addmm(x, weight_GH, h, out=gate)
         ifo.sigmoid_()
-        c = torch.mul(f, c, out=new_c).addcmul_(i, _tanh_(g))
-        h = torch.mul(o, _tanh_(tanh_c.copy_(c)), out=new_h)
+        c = torch.mul(f, c, out=new_c).addcmul_(i, tanh_(g))
+        h = torch.mul(o, tanh_(tanh_c.copy_(c)), out=new_h)
     return h.clone(), (gates, squashed, states, cells)
 
 
@@ -226,13 +219,13 @@ def _lstm_backward(dh: Tensor, d_steps: Sequence[Tensor], weight_GH: Tensor, kep
         d_steps, gates, ifos, *gates.chunk(4, dim=1), squashed, cells[:-1]
     ):
         torch.mul(dh, tanh_c, out=d_o)
-        dc.add_(_tanh_backward(dh.mul_(o), tanh_c, grad_input=dh))
+        dc.add_(tanh_backward(dh.mul_(o), tanh_c, grad_input=dh))
         torch.mul(dc, g, out=d_i)
         torch.mul(dc, c, out=d_f)
         torch.mul(dc, i, out=d_g)
         dc.mul_(f)
-        _tanh_backward(d_g, g, grad_input=g)
-        _sigmoid_backward(d_ifo, ifo, grad_input=ifo)
+        tanh_backward(d_g, g, grad_input=g)
+        sigmoid_backward(d_ifo, ifo, grad_input=ifo)
         d_x.add_(gate)
         torch.mm(weight_HG, gate, out=dh)
     return _weight_gradient(gates, states)
@@ -248,7 +241,7 @@ def _gru_forward(steps: Sequence[Tensor], weight_GH: Tensor, *, n_kept: int) -> 
     for x, rzm, rz, r, z, m, n, new in _onward(steps, *rooms, *parts, _new(states)):
         torch.addmm(x[: 3 * n_hidden], weight_GH, h, out=rzm)
         rz.sigmoid_()
-        _tanh_(torch.addcmul(x[3 * n_hidden :], r, m, out=n))
+        tanh_(torch.addcmul(x[3 * n_hidden :], r, m, out=n))
         h = torch.lerp(n, h, z, out=new)
     return h.clone(), (gates, states)
 
@@ -263,10 +256,10 @@ def _gru_backward(dh: Tensor, d_steps: Sequence[Tensor], weight_GH: Tensor, kept
     ):
         torch.sub(h, n, out=d_z).mul_(dh)
         torch.mul(dh, z, out=passed)
-        _tanh_backward(torch.sub(dh, passed, out=d_n), n, grad_input=n)
+        tanh_backward(torch.sub(dh, passed, out=d_n), n, grad_input=n)
         torch.mul(n, m, out=d_r)
         torch.mul(n, r, out=m)
-        _sigmoid_backward(d_rz, rz, grad_input=rz)
+        sigmoid_backward(d_rz, rz, grad_input=rz)
         d_x.add_(gate)
         torch.addmm(passed, weight_HG, rzm, out=dh)
     return _weight_gradient(rzms, states)
@@ -286,7 +279,7 @@ def _gru_reset_before_forward(
     for x, rz, reset, r, z, n, new in _onward(steps, *rooms, *parts, _new(states)):
         torch.addmm(x[: 2 * n_hidden], weight_rz, h, out=rz).sigmoid_()
         torch.mul(r, h, out=reset)
-        _tanh_(torch.addmm(x[2 * n_hidden :], weight_n, reset, out=n))
+        tanh_(torch.addmm(x[2 * n_hidden :], weight_n, reset, out=n))
         h = torch.lerp(n, h, z, out=new)
     return h.clone(), (gates, resets, states)
 
@@ -304,11 +297,11 @@ def _gru_reset_before_backward(
     ):
         torch.sub(h, n, out=d_z).mul_(dh)
         passed = dh.mul(z)
-        _tanh_backward(torch.sub(dh, passed, out=d_n), n, grad_input=n)
+        tanh_backward(torch.sub(dh, passed, out=d_n), n, grad_input=n)
         torch.mm(weight_n, n, out=d_reset)
         torch.mul(d_reset, h, out=d_r)
         passed.addcmul_(d_reset, r)
-        _sigmoid_backward(d_rz, rz, grad_input=rz)
+        sigmoid_backward(d_rz, rz, grad_input=rz)
         d_x.add_(gate)
         torch.addmm(passed, weight_rz, rz, out=dh)
     d_rzs, d_ns = torch.split(gates, [n_rz, len(dh)], dim=1)

@@ -1,0 +1,247 @@
+"""The clipped GRU of LFADS, stepped in place with a backward pass written by hand.
+
+The reset gate multiplies the state (`calsweep.trainables.recurrence.Cell.GRU_RESET_BEFORE`), and
+there is one bias for each gate row. One buffer holds the input products, then the gates, then their
+gradients, so that a run takes no more memory than its gates.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+from calsweep.trainables.squash import sigmoid_backward, tanh_, tanh_backward
+
+# T bin, B trial, X input, H hidden, G gate rows: r, z, n; S what gates see: h, x, r * h
+
+
+class ClippedGru(nn.Module):
+    """A GRU in one direction of time, from a learnt state, its states clipped.
+
+    Weights are normal with variance 1 / (inputs + hidden units), the biases of both gates 1 and
+    those of the candidate 0, the first state 0.
+
+    Parameters
+    ----------
+    n_inputs, n_hidden
+        Sizes.
+    clip
+        Bound of states, at least 1.
+    reverse
+        Whether it goes from the last bin to the first.
+
+    Examples
+    --------
+    >>> ClippedGru(5, 4, clip=5.0)(torch.zeros(7, 3, 5)).shape
+    torch.Size([7, 3, 4])
+    """
+
+    def __init__(self, n_inputs: int, n_hidden: int, *, clip: float, reverse: bool = False) -> None:
+        super().__init__()
+        spread = (n_inputs + n_hidden) ** -0.5
+        self.clip, self.reverse = clip, reverse
+        self.weight_GX = nn.Parameter(spread * torch.randn(3 * n_hidden, n_inputs))
+        self.weight_GH = nn.Parameter(spread * torch.randn(3 * n_hidden, n_hidden))
+        self.bias_G = nn.Parameter(gate_bias(n_hidden))
+        self.first_H = nn.Parameter(torch.zeros(n_hidden))
+
+    def forward(self, x_TBX: Tensor) -> Tensor:
+        """Give the state after each bin, shape ``(bin, trial, hidden)``."""
+        weights = (self.weight_GX, self.bias_G, self.weight_GH, self.first_H)
+        if x_TBX.device.type == "cpu":
+            states: Tensor = _Run.apply(  # type: ignore[no-untyped-call]
+                x_TBX, *weights, self.clip, self.reverse
+            )
+            return states
+        return plain_states(x_TBX, *weights, clip=self.clip, reverse=self.reverse)
+
+
+def gate_bias(n_hidden: int, /) -> Tensor:
+    """Give the biases a GRU begins with: 1 for both gates, so that states last, and 0."""
+    return torch.cat([torch.ones(2 * n_hidden), torch.zeros(n_hidden)])
+
+
+def plain_states(
+    x_TBX: Tensor,
+    weight_GX: Tensor,
+    bias_G: Tensor,
+    weight_GH: Tensor,
+    first_H: Tensor,
+    *,
+    clip: float,
+    reverse: bool,
+) -> Tensor:
+    """Step through the bins by torch's own operations, which go on any device."""
+    h = first_H.expand(x_TBX.shape[1], -1)
+    steps = functional.linear(x_TBX, weight_GX, bias_G).unbind(0)
+    states = []
+    for x in steps[::-1] if reverse else steps:
+        h = plain_step(x, h, weight_GH, clip=clip)
+        states.append(h)
+    return torch.stack(states[::-1] if reverse else states)
+
+
+def plain_step(x_BG: Tensor, h_BH: Tensor, weight_GH: Tensor, /, *, clip: float) -> Tensor:
+    """Give the next state, from input products with their bias."""
+    n_hidden = h_BH.shape[1]
+    x_rz, x_n = torch.split(x_BG, [2 * n_hidden, n_hidden], dim=1)
+    weight_rz, weight_n = torch.split(weight_GH, [2 * n_hidden, n_hidden])
+    r, z = torch.sigmoid(x_rz + h_BH @ weight_rz.t()).chunk(2, dim=1)
+    n = torch.tanh(x_n + (r * h_BH) @ weight_n.t())
+    return torch.lerp(n, h_BH, z).clamp(-clip, clip)
+
+
+class Steps:
+    """The steps of one GRU over shared buffers, forward and then back.
+
+    Inputs that are given for all bins are projected at once; what the loop itself finds comes
+    behind them in the columns of the weights. Only the first step can leave the bounds: a later
+    state lies between a clipped one and a candidate below 1.
+
+    Parameters
+    ----------
+    gates_TBG
+        `projected` inputs; then gates; then, going back, the gradients of both.
+    before_TBS
+        Room for what a step sees: its state, further inputs, and the state times the reset gate.
+    weight_GX, weight_GH
+        Of all inputs, and of the state.
+    clip
+        Bound of states.
+    """
+
+    def __init__(
+        self,
+        gates_TBG: Tensor,
+        before_TBS: Tensor,
+        *,
+        weight_GX: Tensor,
+        weight_GH: Tensor,
+        clip: float,
+    ) -> None:
+        n, n_seen = weight_GH.shape[1], before_TBS.shape[2]
+        self.n_hidden, self.n_further, self.clip = n, n_seen - 2 * n, clip
+        self.gates_TBG, self.before_TBS = gates_TBG, before_TBS
+        further = weight_GX[:, weight_GX.shape[1] - self.n_further :]
+        self.weight_rz = torch.cat([weight_GH[: 2 * n], further[: 2 * n]], dim=1)
+        self.weight_n = torch.cat([further[2 * n :], weight_GH[2 * n :]], dim=1)
+        self._rz, self._r, self._z, self._n = (
+            gates_TBG[:, :, a:b].unbind(0)
+            for a, b in ((0, 2 * n), (0, n), (n, 2 * n), (2 * n, 3 * n))
+        )
+        seen = ((0, n), (n, n_seen - n), (n_seen - n, n_seen), (0, n_seen - n), (n, n_seen))
+        self._h, self._x, self._rh, self._hx, self._xrh = (
+            before_TBS[:, :, a:b].unbind(0) for a, b in seen
+        )
+
+    def forward(
+        self, t: int, /, *, further: Tensor | None = None, new: Tensor, is_first: bool
+    ) -> None:
+        """Write the state after bin `t`."""
+        rz, n, h = self._rz[t], self._n[t], self._h[t]
+        if further is not None:
+            self._x[t].copy_(further)
+        rz.addmm_(self._hx[t], self.weight_rz.t()).sigmoid_()
+        torch.mul(self._r[t], h, out=self._rh[t])
+        tanh_(n.addmm_(self._xrh[t], self.weight_n.t()))
+        torch.lerp(n, h, self._z[t], out=new)
+        if is_first:
+            new.clamp_(-self.clip, self.clip)
+
+    def backward(self, t: int, d_new: Tensor, /, *, is_first: bool) -> tuple[Tensor, Tensor]:
+        """Give the gradients of the state before bin `t`, and of further inputs."""
+        rz, r, z, n, h = self._rz[t], self._r[t], self._z[t], self._n[t], self._h[t]
+        if is_first:
+            d_new = d_new * (torch.lerp(n, h, z).abs() <= self.clip)
+        d_rz = torch.empty_like(rz)
+        d_r, d_z = d_rz.chunk(2, dim=1)
+        torch.sub(h, n, out=d_z).mul_(d_new)
+        d_h = torch.mul(d_new, z)
+        tanh_backward(torch.sub(d_new, d_h), n, grad_input=n)
+        d_xrh = torch.mm(n, self.weight_n)
+        d_x, d_rh = d_xrh[:, : self.n_further], d_xrh[:, self.n_further :]
+        torch.mul(d_rh, h, out=d_r)
+        d_h.addcmul_(d_rh, r)
+        sigmoid_backward(d_rz, rz, grad_input=rz)
+        d_hx = torch.mm(rz, self.weight_rz)
+        return d_h.add_(d_hx[:, : self.n_hidden]), d_x.add_(d_hx[:, self.n_hidden :])
+
+    def gradients(self, given_TBX: Tensor, /) -> tuple[Tensor, Tensor, Tensor]:
+        """Give those of inputs' weights, biases and states' weights; all steps have gone back."""
+        n, n_further = self.n_hidden, self.n_further
+        gates_G, seen_S = self.gates_TBG.flatten(0, 1), self.before_TBS.flatten(0, 1)
+        d_rz = gates_G[:, : 2 * n].t() @ seen_S[:, : n + n_further]
+        d_n = gates_G[:, 2 * n :].t() @ seen_S[:, n:]
+        d_given = gates_G.t() @ given_TBX.flatten(0, 1)
+        d_further = torch.cat([d_rz[:, n:], d_n[:, :n_further]])
+        d_state = torch.cat([d_rz[:, :n], d_n[:, n_further:]])
+        return torch.cat([d_given, d_further], dim=1), gates_G.sum(0), d_state
+
+    def given_gradient(self, weight_GX: Tensor, /) -> Tensor:
+        """Give that of the inputs given for all bins."""
+        n_given = weight_GX.shape[1] - self.n_further
+        return self.gates_TBG @ weight_GX[:, :n_given]
+
+
+def projected(given_TBX: Tensor, weight_GX: Tensor, bias_G: Tensor, /) -> Tensor:
+    """Give the products of inputs in a buffer of their own, all bins at once."""
+    weight = weight_GX[:, : given_TBX.shape[2]]
+    products = torch.addmm(bias_G, given_TBX.flatten(0, 1), weight.t())
+    return products.view(*given_TBX.shape[:2], -1)
+
+
+class _Run(torch.autograd.Function):
+    """`plain_states` with the backward written by hand."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x_TBX: Tensor,
+        weight_GX: Tensor,
+        bias_G: Tensor,
+        weight_GH: Tensor,
+        first_H: Tensor,
+        clip: float,
+        reverse: bool,
+    ) -> Tensor:
+        (n_bins, n_trials, _), n = x_TBX.shape, len(first_H)
+        gates_TBG = projected(x_TBX, weight_GX, bias_G)
+        # One slot more than there are steps: a step writes the state where the next one sees it.
+        room = x_TBX.new_empty(n_bins + 1, n_trials, 2 * n)
+        before, after = _slots(room, reverse)
+        steps = Steps(gates_TBG, before, weight_GX=weight_GX, weight_GH=weight_GH, clip=clip)
+        order = _order(n_bins, reverse)
+        before[order[0], :, :n] = first_H
+        news = after[:, :, :n].unbind(0)
+        for t in order:
+            steps.forward(t, new=news[t], is_first=t == order[0])
+        ctx.clip, ctx.reverse = clip, reverse
+        ctx.save_for_backward(x_TBX, weight_GX, weight_GH, gates_TBG, room)
+        return after[:, :, :n].clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_states_TBH: Tensor) -> tuple[Tensor | None, ...]:
+        x_TBX, weight_GX, weight_GH, gates_TBG, room = ctx.saved_tensors
+        before, _ = _slots(room, ctx.reverse)
+        steps = Steps(gates_TBG, before, weight_GX=weight_GX, weight_GH=weight_GH, clip=ctx.clip)
+        order = _order(len(gates_TBG), ctx.reverse)
+        d_states = d_states_TBH.unbind(0)
+        d_h = torch.zeros_like(d_states[0])
+        for t in order[::-1]:
+            d_h, _ = steps.backward(t, d_h.add_(d_states[t]), is_first=t == order[0])
+        d_x = steps.given_gradient(weight_GX) if ctx.needs_input_grad[0] else None
+        return d_x, *steps.gradients(x_TBX), d_h.sum(0), None, None
+
+
+def _slots(room: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
+    """Give what each bin's step sees and where it writes; bins in the order of time."""
+    return (room[1:], room[:-1]) if reverse else (room[:-1], room[1:])
+
+
+def _order(n_bins: int, reverse: bool) -> range:
+    return range(n_bins)[::-1] if reverse else range(n_bins)
