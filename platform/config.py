@@ -20,6 +20,7 @@ from calsweep.platform.plain import from_plain, nearest
 from calsweep.platform.record import SweepRecord
 from calsweep.platform.settings import SweepSettings
 from calsweep.search_spaces.space import ARM, Choice
+from calsweep.search_spaces.suggestion import Tuner
 
 if TYPE_CHECKING:
     from calsweep.platform.dynamics_settings import DynamicsSettings
@@ -133,6 +134,13 @@ search_spaces.arms.LSTM.training.epochs=20
     space = settings.search_spaces
     for override in overrides:
         name, _, value = override.lstrip("+").partition("=")
+        if name.startswith("population.") and settings.tuner is not Tuner.POPULATION:
+            yield f"`{name}` is heard by tuner=population alone."
+        if name == "training.epochs" and settings.tuner is Tuner.POPULATION:
+            yield (
+                "`training.epochs` is not heard by a population: population.generation epochs make "
+                "a generation, and there are population.generations."
+            )
         if name in space.axes:
             is_choice = isinstance(space.axes[name], Choice)
             keep = (

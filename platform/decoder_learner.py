@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from calsweep.datasets.split import FoldData
 from calsweep.datasets.view import split_fold
 from calsweep.platform.checkpoint import Progress
@@ -19,6 +17,7 @@ from calsweep.platform.fold_run import check_code, save_fold, unchanged_dataset
 from calsweep.platform.fold_task import FoldTask, fold_seed
 from calsweep.platform.fold_training import FoldTraining
 from calsweep.platform.learner import Learner
+from calsweep.platform.live_setting import TRAINABLES, TRAINING, build_alone, carriers
 from calsweep.platform.loop import (
     TrainedFold,
     build_module,
@@ -27,15 +26,12 @@ from calsweep.platform.loop import (
     own_randomness,
 )
 from calsweep.platform.member import Learners, read_member
-from calsweep.platform.plain import content_hash, from_plain, nearest, overlay, to_plain
+from calsweep.platform.plain import content_hash, from_plain, overlay, to_plain
 from calsweep.platform.settings import Settings, open_cache
 from calsweep.platform.trainee import LIVE, Diverged, Trainee
-from calsweep.platform.weights import said_of, with_local_weights
+from calsweep.platform.weights import said_of, with_local_weights, without_weights
 from calsweep.search_spaces.population import Unit
-from calsweep.trainables.decoder import Decoder, Problem
-
-TRAINING = "training."
-TRAINABLES = "trainables."
+from calsweep.trainables.decoder import Problem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +158,8 @@ class DecoderLearner:
         """
         self._settings = overlay(self._settings, values)
         decoder = self._settings.trainables
-        fresh = build_module(decoder, data=self._data[0], seed=0) if self._carriers else None
+        plain = without_weights(decoder)
+        fresh = build_alone(plain, problem_of(self._data[0])) if self._carriers else None
         for fold in self._folds:
             fold.run.change(self._settings.training, decoder=decoder)
             for places in self._carriers.values():
@@ -264,81 +261,6 @@ def problem_of(data: FoldData, /) -> Problem:
     )
 
 
-def carriers(
-    decoder: Decoder, name: str, ends: tuple[float, float], problem: Problem, /
-) -> list[tuple[str, str]]:
-    """Find where a module keeps a setting of its decoder, so that it can change while it trains.
-
-    Both ends of the range are tried, and the two modules compared.
-
-    Parameters
-    ----------
-    decoder
-        What builds the modules.
-    name
-        Dotted name of the setting.
-    ends
-        Of its range.
-    problem
-        What the decoder is asked to solve.
-
-    Returns
-    -------
-    places
-        Name of a module inside and of its attribute; first those that hold the very value.
-
-    Raises
-    ------
-    ValueError
-        If the setting changes the shapes of tensors, or no module keeps it.
-
-    Examples
-    --------
-    >>> from calsweep.trainables.stacked_lstm import StackedLSTM
-    >>> problem = Problem(frame_shape=(5,), window_length=4)
-    >>> carriers(StackedLSTM(n_layers=2), "dropout", (0.1, 0.5), problem)
-    [('layers', 'dropout'), ('connected.0.2', 'p'), ('connected.1.2', 'p')]
-    """
-    low, high = (_built(overlay(decoder, {name: end}), problem) for end in ends)
-    if _shapes(low) != _shapes(high):
-        raise ValueError(
-            f"`{TRAINABLES}{name}` changes the shapes of tensors, so a population cannot change it "
-            "while it trains: search it with another tuner."
-        )
-    inside = dict(low.named_modules())
-    places = [
-        (at, attribute)
-        for at, module in high.named_modules()
-        for attribute, value in vars(module).items()
-        if isinstance(value, float) and vars(inside[at]).get(attribute) != value
-    ]
-    places.sort(key=lambda place: getattr(high.get_submodule(place[0]), place[1]) != ends[1])
-    if not places or getattr(high.get_submodule(places[0][0]), places[0][1]) != ends[1]:
-        raise ValueError(
-            f"`{TRAINABLES}{name}` is nowhere in the module that {type(decoder).__name__} builds, "
-            "so a population cannot change it while it trains: search it with another tuner."
-        )
-    return places
-
-
-def check_live(name: str, /) -> None:
-    """Check that a setting of training may change while a decoder trains.
-
-    Raises
-    ------
-    ValueError
-        If not.
-    """
-    setting = name.removeprefix(TRAINING)
-    if not name.startswith(TRAINING) or setting not in LIVE:
-        known = [f"{TRAINING}{live}" for live in LIVE]
-        raise ValueError(
-            f"`{name}` cannot be changed by a population while a decoder trains: search it with "
-            f"another tuner. {nearest(name, known)} Of `trainables`, what is a number in its "
-            "modules can be, such as a dropout."
-        )
-
-
 @dataclass(frozen=True, kw_only=True)
 class FinishedMember:
     """A member whose population is over, to be left in the sweep's record.
@@ -396,15 +318,6 @@ def _data_of(tasks: Sequence[FoldTask]) -> tuple[FoldData, ...]:
             for task in tasks
         )
     return _KEPT[key]
-
-
-def _built(decoder: Decoder, problem: Problem) -> nn.Module:
-    with own_randomness("cpu"):
-        return decoder.build(problem)
-
-
-def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(value.shape) for name, value in module.state_dict().items()}
 
 
 _: type[Learner] = DecoderLearner

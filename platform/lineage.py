@@ -41,7 +41,7 @@ class Life:
     seconds
         From the beginning of the generation, in this run of the sweep.
     train_seconds
-        Seconds inside the learner.
+        Seconds of training and scoring.
     error
         Why it died; empty if it did not.
     """

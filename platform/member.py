@@ -105,7 +105,7 @@ class Outcome:
     attempt
         How often this generation of it was begun.
     train_seconds
-        Seconds inside the learner.
+        Seconds of training and scoring.
     error
         Why it died; empty if it did not.
     """
@@ -137,23 +137,29 @@ def train_member(learners: Learners, task: MemberTask, /) -> Outcome:
     if task.place.exists():
         there = read_member(task.place)
         return Outcome(score=there["score"], attempt=attempt, train_seconds=there["train_seconds"])
-    begun = time.perf_counter()
     try:
         before = read_member(task.start)["state"] if task.start else None
-        learner, score = train_on(learners, task, before)
+        trained = train_on(learners, task, before)
     except (ValueError, ArithmeticError) as error:
         return Outcome(score=math.nan, attempt=attempt, error=f"{type(error).__name__}: {error}")
+    score, train_seconds = trained.score, trained.train_seconds
     if not math.isfinite(score):
         return Outcome(score=math.nan, attempt=attempt, error="its loss was not finite")
-    train_seconds = time.perf_counter() - begun
-    _write(task.place, score=score, train_seconds=train_seconds, state=learner.state())
+    _write(task.place, score=score, train_seconds=train_seconds, state=trained.learner.state())
     return Outcome(score=score, attempt=attempt, train_seconds=train_seconds)
 
 
-def train_on(
-    learners: Learners, task: MemberTask, before: dict[str, Any] | None, /
-) -> tuple[Learner, float]:
-    """Build a member, let it go on from a state, and give it and its loss after the generation.
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A member after a generation: what trained, its loss, and seconds of training and scoring."""
+
+    learner: Learner
+    score: float
+    train_seconds: float
+
+
+def train_on(learners: Learners, task: MemberTask, before: dict[str, Any] | None, /) -> Trained:
+    """Build a member, let it go on from a state, and take it through the generation.
 
     Raises
     ------
@@ -165,10 +171,12 @@ def train_on(
         learner.load_state(before)
     learner.change(task.values)
     check_carried(learner, task.values, when="after they were set,")
+    begun = time.perf_counter()
     learner.train(task.n)
     score = learner.validate()
+    train_seconds = time.perf_counter() - begun
     check_carried(learner, task.values, when="after training,")
-    return learner, score
+    return Trained(learner=learner, score=score, train_seconds=train_seconds)
 
 
 def check_carried(learner: Learner, values: Mapping[str, float], /, *, when: str) -> None:
@@ -187,7 +195,7 @@ def check_carried(learner: Learner, values: Mapping[str, float], /, *, when: str
 
 
 def read_member(path: Path, /) -> dict[str, Any]:
-    """Read a state that was written; nothing in it is run.
+    """Read a state that was written; nothing is unpickled.
 
     Returns
     -------
@@ -199,9 +207,9 @@ def read_member(path: Path, /) -> dict[str, Any]:
     OtherFormat
         If another version wrote it.
     """
-    import torch
+    from calsweep.platform.state_file import read_state
 
-    plain: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    plain = read_state(path)
     if plain.get("format") != FORMAT:
         raise OtherFormat(str(path), plain.get("format"))
     return plain
@@ -241,8 +249,9 @@ def replay(
             start=None,
             place=Path(),
         )
-        learner, score = train_on(learners, task, learner.state() if learner else None)
-        scores.append(score)
+        trained = train_on(learners, task, learner.state() if learner else None)
+        learner = trained.learner
+        scores.append(trained.score)
     assert learner is not None  # noqa: S101 - a lineage has a first generation
     return learner, tuple(scores)
 
@@ -271,18 +280,11 @@ def differing(one: Any, other: Any, /, *, at: str = "") -> list[str]:
 
 
 def _write(path: Path, *, score: float, train_seconds: float, state: Mapping[str, Any]) -> None:
-    import torch
+    from calsweep.platform.state_file import write_state
 
+    member = {"format": FORMAT, "score": score, "train_seconds": train_seconds, "state": state}
     with beside(path) as partial:
-        torch.save(
-            {
-                "format": FORMAT,
-                "score": score,
-                "train_seconds": train_seconds,
-                "state": dict(state),
-            },
-            partial,
-        )
+        write_state(partial, member)
 
 
 def _count_attempt(place: Path) -> int:

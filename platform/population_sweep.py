@@ -24,6 +24,7 @@ from calsweep.platform.settings import Settings, SweepSettings, cache_folder
 from calsweep.platform.training import Schedule
 from calsweep.platform.trial import cause_of, train_folds
 from calsweep.search_spaces.mutation import Bounds
+from calsweep.search_spaces.population import Unit
 from calsweep.trainables.decoder import Problem, TwoStep
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def check_population(settings: SweepSettings, problem: Problem, /) -> None:
     ValueError
         If a setting cannot change while a decoder trains, or the population could not work.
     """
-    from calsweep.platform.decoder_learner import TRAINABLES, carriers, check_live
+    from calsweep.platform.live_setting import TRAINABLES, carriers, check_live
 
     start = settings.start
     if isinstance(settings.trainables, TwoStep):
@@ -236,7 +237,7 @@ def _finish(
     for member, life in lineage.generation(last).items():
         if member in done:
             continue
-        configuration = settings.configuration(life.values)
+        configuration = _configuration(settings, life)
         name = f"member {member}"
         _begin(record, member, name, life.values, configuration, auditor=auditor)
         if life.result.is_alive:
@@ -261,6 +262,16 @@ def _finish(
         for task in finished.tasks:
             record.add_fold(finished.member, key=task.key)
         record.end_trial(finished.member, TrialState.DONE)
+
+
+def _configuration(settings: SweepSettings, life: Life) -> Settings:
+    """Give a member's settings in its last generation, with all the epochs that it trained."""
+    configuration = settings.configuration(life.values)
+    population = settings.population
+    if population.unit is Unit.STEPS:
+        return configuration
+    n_epochs = population.generation * life.generation
+    return replace(configuration, training=replace(configuration.training, epochs=n_epochs))
 
 
 def _finished(

@@ -1,22 +1,24 @@
 """A decoder as a member: its training, the values that change in it, and its state."""
 
-import io
 import math
 import re
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-import torch
 
 from calsweep.datasets.cache import Cache
 from calsweep.datasets.dataset import open_dataset
 from calsweep.datasets.fold import animal_folds
 from calsweep.datasets.store import FolderStore
 from calsweep.datasets.view import split_fold
-from calsweep.platform.decoder_learner import DecoderLearner, carriers, check_live
+from calsweep.platform.decoder_learner import DecoderLearner
+from calsweep.platform.live_setting import carriers, check_live
 from calsweep.platform.loop import train_fold
 from calsweep.platform.member import ValuesNotCarried, check_carried, differing
 from calsweep.platform.settings import Settings
+from calsweep.platform.state_file import read_state, write_state
 from calsweep.platform.trainee import LIVE
 from calsweep.platform.training import Training
 from calsweep.search_spaces.population import Unit
@@ -53,10 +55,9 @@ def learner(settings, data, *, unit=Unit.EPOCHS, searched=None, seeds=SEEDS):
 
 def through_a_file(state):
     """Write and read a state as a member's file does."""
-    file = io.BytesIO()
-    torch.save(state, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)
+    with tempfile.TemporaryDirectory() as folder:
+        write_state(Path(folder) / "member", state)
+        return read_state(Path(folder) / "member")
 
 
 def test_member_that_changes_nothing_trains_as_the_loop_does(settings, data):

@@ -10,6 +10,7 @@ from calsweep.platform.evolution import STOP_FILE, Evolution
 from calsweep.platform.lineage import Lineage
 from calsweep.platform.member import OtherFormat, differing, read_member, replay
 from calsweep.platform.resources import Resources
+from calsweep.platform.state_file import write_state
 from calsweep.search_spaces.population import Exploit, NoMemberLeft, Population
 from calsweep.search_spaces.space import Space
 from tests.platform.toy_learner import RATE, Toys
@@ -97,7 +98,10 @@ def test_population_that_goes_on_ends_as_one_that_was_left_alone(evolution, tmp_
         again = replace(evolution, folder=folder).run()
         assert rows(again) == rows(alone)
         for member in (1, 2, 3, 4):
-            states = [read_member(one.place(generation=4, member=member)) for one in (again, alone)]
+            states = [
+                read_member(one.place(generation=4, member=member))["state"]
+                for one in (again, alone)
+            ]
             assert differing(*states) == []
 
 
@@ -249,8 +253,6 @@ def test_unknown_member_has_no_ancestry(evolution):
 
 
 def test_state_of_another_version_is_refused_with_both(tmp_path):
-    import torch
-
-    torch.save({"format": 7, "score": 0.5, "state": {}}, tmp_path / "member")
+    write_state(tmp_path / "member", {"format": 7, "score": 0.5, "state": {}})
     with pytest.raises(OtherFormat, match="format 7, but 1 is read here"):
         read_member(tmp_path / "member")

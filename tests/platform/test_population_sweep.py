@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from calsweep.platform.config import compose_settings, settings_of
+from calsweep.platform.config import compose_settings, settings_of, unheard
 from calsweep.platform.leaderboard import leaderboard
 from calsweep.platform.lineage import Lineage
+from calsweep.platform.member import read_member
 from calsweep.platform.population_sweep import check_population
 from calsweep.platform.record import TrialState, read_sweep
+from calsweep.platform.state_file import write_state
 from calsweep.trainables.decoder import Problem
 
 ROOT = Path(__file__).parent.parent.parent
@@ -90,6 +92,7 @@ class TestSweep:
             life = lineage.generation(4)[trial.number]
             assert trial.values == life.values
             training = trial.settings["training"]
+            assert training["epochs"] == 4
             assert training["learning_rate"] == life.values["training.learning_rate"]
             for fold in trial.folds:
                 assert [row.epoch for row in fold.curve] == [1, 2, 3, 4]
@@ -143,10 +146,10 @@ class TestSweep:
         home = tmp_path / "home"
         shutil.copytree(swept[0], home)
         place = home / "sweeps/pop/members/0004-002"
-        plain = torch.load(place, weights_only=True)
+        plain = read_member(place)
         weights = plain["state"]["folds"][3]["trainee"]["module"]["readout.weight"]
         weights[0, 0] = torch.nextafter(weights[0, 0], torch.tensor(9.0))
-        torch.save(plain, place)
+        write_state(place, plain)
         code, out, _ = calsweep("replay", "pop", 2, "--home", home)
         assert code == 1
         assert "Member 2 differs: folds.3.trainee.module.readout.weight." in out
@@ -240,6 +243,19 @@ def test_population_that_cannot_work_is_refused_at_once(calsweep, mice, more, me
     assert code == 2
     assert message in err, err
     assert not Path("home/sweeps").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "note"),
+    [
+        (["population.size=4"], "`population.size` is heard by tuner=population alone."),
+        (["training.epochs=4", "tuner=population"], "`training.epochs` is not heard by a pop"),
+    ],
+)
+def test_setting_that_is_not_heard_is_told(overrides, note):
+    all_of_them = ["datasets.address=m1", "search_spaces=optimization", *overrides]
+    (line,) = unheard(all_of_them, compose_settings(all_of_them))
+    assert line.startswith(note)
 
 
 def test_settings_of_a_sweep_are_those_it_was_begun_with(mice, tmp_path):
