@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calsweep.platform.statistics import corrected_t, describe, holm, rank_sum, signed_rank
+from calsweep.platform.statistics import (
+    corrected_t,
+    describe,
+    holm,
+    paired_t,
+    rank_sum,
+    signed_rank,
+)
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
@@ -112,3 +119,19 @@ def test_corrected_t_refuses(differences, ratio, message):
     with pytest.raises(ValueError, match=r".") as raised:
         corrected_t(differences, test_to_train=ratio)
     assert message in str(raised.value)
+
+
+def test_paired_t_of_student():
+    # Student (1908), hours of sleep. R, t.test(paired = TRUE): t = 4.0621, p = 0.001416 one-sided.
+    one = np.array([0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0])
+    other = np.array([1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4])
+    assert paired_t(other - one) == pytest.approx(0.001416, abs=5e-7)
+    assert paired_t(one - other) == pytest.approx(1 - 0.001416, abs=5e-7)
+
+
+def test_paired_t_of_differences_that_are_all_alike():
+    assert paired_t([0.0] * 5) == 0.5
+    assert paired_t([0.5] * 5) == 0.0
+    assert paired_t([-0.5] * 5) == 1.0
+    with pytest.raises(ValueError, match="must be a list of 2 or more finite numbers"):
+        paired_t([0.1])
