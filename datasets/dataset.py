@@ -124,11 +124,11 @@ def read_timelines(store: Store, /) -> dict[str, Timeline]:
     columns = ["trial", *(BEHAVIOR + label for label in manifest.labels)]
     parts: dict[str, list[NDArray[np.generic]]] = {column: [] for column in columns}
     for shard in manifest.shards:
-        table = read_shard(shard, store=store)
+        table = read_shard(shard, store=store, thoroughly=True)
         for column, found in parts.items():
             found.append(np.array(table.column(column).to_numpy()))
     for shard in manifest.image_shards:
-        read_shard(shard, store=store)
+        read_shard(shard, store=store, thoroughly=True)
     whole = {column: np.concatenate(found) for column, found in parts.items()}
     spans = _spans(manifest)
 

@@ -13,7 +13,7 @@ from calsweep.datasets.cache import Cache, NoRoom
 from calsweep.datasets.manifest import ImageFormat, ShardEntry
 from calsweep.datasets.npy_file import HEADER_BYTES, NpyMemory
 from calsweep.datasets.shard import read_images
-from calsweep.datasets.store import Store
+from calsweep.datasets.store import FolderStore, Store
 
 # R row of a shard, H height, W width
 
@@ -32,8 +32,9 @@ def cached_images(
     """Give the images of a shard in memory that is lent: from the cache, or fetched.
 
     They are read, not mapped: pages of a map come one by one as they are looked at, and count as
-    memory of the process too. What is fetched goes to the cache. Where the disk is full, or nothing
-    can make room, nothing is lost, and it is fetched again the next time.
+    memory of the process too. What is fetched goes to the cache, unless the shard lies on the same
+    disk, as large as what would be kept of it. Where the disk is full, or nothing can make room,
+    nothing is lost, and it is fetched again the next time.
 
     Parameters
     ----------
@@ -68,6 +69,9 @@ def cached_images(
         if hand_on is not None:
             hand_on(images_RHW)
 
+    if _is_as_near(entry, store=store, images=images, cache=cache):
+        hand(read_images(entry, store=store, images=images))
+        return handed[0]
     memory = NpyMemory((entry.n_rows, images.height, images.width), dtype=images.dtype)
 
     def fetch() -> None:
@@ -96,3 +100,13 @@ def cached_images(
             raise
         warnings.warn(f"Images cannot be kept: {error}.", RuntimeWarning, stacklevel=2)
     return handed[0]
+
+
+def _is_as_near(entry: ShardEntry, *, store: Store, images: ImageFormat, cache: Cache) -> bool:
+    """Say whether a shard can be read as fast as what would be kept of it."""
+    if not isinstance(store, FolderStore) or entry.n_bytes < entry.n_rows * images.n_bytes:
+        return False
+    try:
+        return store.folder.stat().st_dev == cache.folder.stat().st_dev
+    except FileNotFoundError:
+        return False

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
-import itertools
 import math
 import threading
 from collections import OrderedDict
@@ -66,6 +66,7 @@ class ImageFrames:
         """Shards that may be announced before those in use are done with."""
         self.shard_borders = np.concatenate([[0], np.cumsum(rows)]).astype(np.int64)
         """First frame of each shard, and the number of frames."""
+        self._borders: list[int] = self.shard_borders.tolist()
         self.shard_recordings = np.array(
             [names.index(shard.spans[0].recording) for shard in manifest.image_shards]
         )
@@ -139,13 +140,19 @@ class ImageFrames:
 
     def _stretches(self, frames: NDArray[np.int64]) -> Iterator[tuple[slice, NDArray[np.generic]]]:
         """Give the images of each stretch of neighbors in a shard, and where it stands."""
-        shards = self.shards_with(frames)
-        cuts = np.flatnonzero((np.diff(frames) != 1) | (np.diff(shards) != 0)) + 1
-        borders = [0, *cuts.tolist(), len(frames)] if len(frames) else []
-        for start, stop in itertools.pairwise(borders):
-            shard = int(shards[start])
-            row = int(frames[start] - self.shard_borders[shard])
-            yield slice(start, stop), self._images(shard)[row : row + stop - start]
+        # Of the ten frames of a run, Python's own numbers are quicker than NumPy.
+        numbers = frames.tolist()
+        start = 0
+        while start < len(numbers):
+            first = numbers[start]
+            shard = bisect.bisect_right(self._borders, first) - 1
+            longest = min(len(numbers) - start, self._borders[shard + 1] - first)
+            n = 1
+            while n < longest and numbers[start + n] == first + n:
+                n += 1
+            row = first - self._borders[shard]
+            yield slice(start, start + n), self._images(shard)[row : row + n]
+            start += n
 
     def _images(self, shard: int) -> NDArray[np.generic]:
         while True:

@@ -40,6 +40,27 @@ class Progress:
     trainee: Mapping[str, Any]
     losses_S: Tensor
 
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], /) -> Progress:
+        """Read what `state` gave."""
+        return cls(
+            curve=tuple(_epoch(row) for row in state["curve"]),
+            n_windows=state["n_windows"],
+            best=state["best"],
+            trainee=state["trainee"],
+            losses_S=state["losses"],
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Give it as tensors and plain values."""
+        return {
+            "curve": [dataclasses.asdict(row) for row in self.curve],
+            "n_windows": self.n_windows,
+            "best": dict(self.best),
+            "trainee": dict(self.trainee),
+            "losses": self.losses_S,
+        }
+
 
 @dataclass(kw_only=True)
 class Checkpoint:
@@ -60,14 +81,7 @@ class Checkpoint:
     def read(self) -> Progress | None:
         """Give what an earlier process left; ``None`` where there is nothing, or nothing whole."""
         try:
-            plain = torch.load(self.path, map_location="cpu", weights_only=True)
-            return Progress(
-                curve=tuple(_epoch(row) for row in plain["curve"]),
-                n_windows=plain["n_windows"],
-                best=plain["best"],
-                trainee=plain["trainee"],
-                losses_S=plain["losses"],
-            )
+            return Progress.from_state(torch.load(self.path, map_location="cpu", weights_only=True))
         except FileNotFoundError:
             return None
         except Exception:  # noqa: BLE001 - whatever is wrong with it, training from the start is right
@@ -80,15 +94,8 @@ class Checkpoint:
     def write(self, progress: Progress, /) -> None:
         """Replace what is there; a kill at any moment leaves the old or the new."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        plain = {
-            "curve": [dataclasses.asdict(row) for row in progress.curve],
-            "n_windows": progress.n_windows,
-            "best": dict(progress.best),
-            "trainee": dict(progress.trainee),
-            "losses": progress.losses_S,
-        }
         with beside(self.path) as partial:
-            torch.save(plain, partial)
+            torch.save(progress.state(), partial)
         self._last_s = time.monotonic()
 
     def remove(self) -> None:

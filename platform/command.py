@@ -32,6 +32,14 @@ COMMANDS = {
     "data": Entry(target=f"{_HERE}.data:data", summary="Check a dataset and show what is in it."),
     "folds": Entry(target=f"{_HERE}.folds:folds", summary="Draw how a dataset is divided."),
     "sweep": Entry(target=f"{_HERE}.sweep:sweep", summary="Train configurations on all folds."),
+    "lfads": Entry(target=f"{_HERE}.lfads:lfads", summary="Rates of trials by LFADS or RADICaL."),
+    "resume": Entry(
+        target=f"{_HERE}.resume:resume", summary="Go on with a sweep that was interrupted."
+    ),
+    "stop": Entry(target=f"{_HERE}.stop:stop", summary="End a population before its time."),
+    "replay": Entry(
+        target=f"{_HERE}.replay:replay", summary="Train a member of a population again."
+    ),
     "leaderboard": Entry(
         target=f"{_HERE}.leaderboard:leaderboard", summary="Which configuration decodes best."
     ),
@@ -46,6 +54,10 @@ COMMANDS = {
     ),
     "predict": Entry(target=f"{_HERE}.predict:predict", summary="Use a model on new recordings."),
     # Named by text alone: the page is drawn in a room that platform does not import.
+    "rates": Entry(
+        target="calsweep.dashboards.rates_report:rates",
+        summary="Score the rates that `lfads` inferred.",
+    ),
     "report": Entry(
         target="calsweep.dashboards.report:report", summary="Draw a sweep as one HTML file."
     ),

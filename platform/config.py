@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from hydra import compose, initialize_config_module
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -16,8 +17,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from calsweep.platform.errors import first_line
 from calsweep.platform.plain import from_plain, nearest
+from calsweep.platform.record import SweepRecord
 from calsweep.platform.settings import SweepSettings
 from calsweep.search_spaces.space import ARM, Choice
+from calsweep.search_spaces.suggestion import Tuner
+
+if TYPE_CHECKING:
+    from calsweep.platform.dynamics_settings import DynamicsSettings
 
 GROUPS = ("trainables", "datasets", "search_spaces")
 EXPERIMENTS = "search_spaces/experiment"
@@ -25,6 +31,10 @@ ARMS = "search_spaces.arms."
 EVERY_ARM = "*"
 # Folders of variants of one setting, and the setting.
 NESTED_GROUPS = {"datasets/folds": "datasets.folds", "datasets/masks": "datasets.mask"}
+
+
+OF_SWEEPS = {group: group for group in (*GROUPS, *NESTED_GROUPS)}
+DYNAMICS = {"trainables": "trainables/lfads", "search_spaces": "search_spaces"}
 
 
 def compose_settings(overrides: Sequence[str], /) -> SweepSettings:
@@ -56,18 +66,58 @@ def compose_settings(overrides: Sequence[str], /) -> SweepSettings:
     """
     of_arms = [override for override in overrides if override.startswith(ARMS)]
     hydra_overrides = [_as_hydra(item) for item in overrides if not item.startswith(ARMS)]
+    plain = _composed("sweep", hydra_overrides)
     try:
-        with initialize_config_module("calsweep", version_base="1.3"):
-            config = compose("sweep", overrides=hydra_overrides)
-        plain = _as_dict(OmegaConf.to_container(config, resolve=True))
         arms = _arms(plain, of_arms)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ValueError(f"The settings cannot be composed: {first_line(error)}") from error
+        raise _cannot_be_composed(error) from error
     if arms:
         plain["search_spaces"] = {**plain["search_spaces"], "arms": arms}
     settings = from_plain({"_target_": _TARGET, **plain})
     assert isinstance(settings, SweepSettings)  # noqa: S101 - the target says so
     return replace(settings, overrides=tuple(overrides))
+
+
+def compose_dynamics(overrides: Sequence[str], /) -> DynamicsSettings:
+    """Compose ``dynamics.yaml`` with overrides and build the settings of a population of models.
+
+    Parameters
+    ----------
+    overrides
+        As for `compose_settings`.
+
+    Raises
+    ------
+    ValueError
+        If an override is unknown or its value does not suit.
+
+    Examples
+    --------
+    >>> settings = compose_dynamics(["datasets.address=m1", "trainables=lfads", "seed=3"])
+    >>> type(settings.trainables.observation).__name__, settings.seed
+    ('Poisson', 3)
+    """
+    from calsweep.platform.dynamics_settings import DynamicsSettings
+
+    plain = _composed("dynamics", [_as_hydra(item, groups=DYNAMICS) for item in overrides])
+    settings = from_plain({"_target_": _DYNAMICS_TARGET, **plain})
+    assert isinstance(settings, DynamicsSettings)  # noqa: S101 - the target says so
+    return replace(settings, overrides=tuple(overrides))
+
+
+def settings_of(sweep: SweepRecord, /, *, home: Path) -> SweepSettings:
+    """Give the settings that a sweep was begun with, to go on with it.
+
+    Parameters
+    ----------
+    sweep
+        Its record.
+    home
+        Where the record lies.
+    """
+    settings = compose_settings(sweep.overrides) if sweep.overrides else from_plain(sweep.settings)
+    view = replace(settings.datasets, address=sweep.dataset["address"])
+    return replace(settings, datasets=view, home=home, name=sweep.name)
 
 
 def unheard(overrides: Sequence[str], settings: SweepSettings, /) -> Iterator[str]:
@@ -84,6 +134,13 @@ search_spaces.arms.LSTM.training.epochs=20
     space = settings.search_spaces
     for override in overrides:
         name, _, value = override.lstrip("+").partition("=")
+        if name.startswith("population.") and settings.tuner is not Tuner.POPULATION:
+            yield f"`{name}` is heard by tuner=population alone."
+        if name == "training.epochs" and settings.tuner is Tuner.POPULATION:
+            yield (
+                "`training.epochs` is not heard by a population: population.generation epochs make "
+                "a generation, and there are population.generations."
+            )
         if name in space.axes:
             is_choice = isinstance(space.axes[name], Choice)
             keep = (
@@ -153,9 +210,23 @@ def variant_target(group: str, variant: str, /) -> str:
 
 _WITH_AND = re.compile(r"[\w ]+(&[\w ]+)+")
 _TARGET = "calsweep.platform.settings.SweepSettings"
+_DYNAMICS_TARGET = "calsweep.platform.dynamics_settings.DynamicsSettings"
 
 
-def _as_hydra(override: str) -> str:
+def _composed(root: str, overrides: list[str]) -> dict[str, Any]:
+    try:
+        with initialize_config_module("calsweep", version_base="1.3"):
+            config = compose(root, overrides=overrides)
+        return _as_dict(OmegaConf.to_container(config, resolve=True))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise _cannot_be_composed(error) from error
+
+
+def _cannot_be_composed(error: Exception) -> ValueError:
+    return ValueError(f"The settings cannot be composed: {first_line(error)}")
+
+
+def _as_hydra(override: str, *, groups: Mapping[str, str] = OF_SWEEPS) -> str:
     """Let a setting be named that no YAML repeats, and check the names of variants."""
     name, equals, value = override.partition("=")
     if not equals and not name.startswith("~"):
@@ -165,9 +236,9 @@ def _as_hydra(override: str) -> str:
         return f"+{EXPERIMENTS}={value}"
     if name.startswith(("+", "~")):
         return override
-    if name in GROUPS or name in NESTED_GROUPS:
-        _check_variants(name, value)
-        return override
+    if name in groups:
+        _check_variants(groups[name], value)
+        return f"{groups[name]}{'' if groups[name] == name else f'@{name}'}={value}"
     if _WITH_AND.fullmatch(value):
         return f"++{name}='{value}'"  # a group of regions is named so, and Hydra has no word for it
     return f"++{override}"

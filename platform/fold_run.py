@@ -92,8 +92,7 @@ def run_fold(
     DatasetChanged
         If the dataset is another than the sweep began with.
     """
-    if code_version() != task.code:
-        raise CodeChanged(task.code, code_version())
+    check_code(task)
     if shares.world_size == 1 and task.place.exists():
         return  # by another trial, as its first step
     how = _How(
@@ -115,6 +114,18 @@ def run_fold(
         start=lambda module: decoder.start_from(module, state),
         notes=(note,),
     )
+
+
+def check_code(task: FoldTask, /) -> None:
+    """Check that this process has the code that a sweep began with.
+
+    Raises
+    ------
+    CodeChanged
+        If not.
+    """
+    if code_version() != task.code:
+        raise CodeChanged(task.code, code_version())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,8 +208,7 @@ def _run(
             said.remove()
     if how.shares.rank == 0:
         if not task.place.exists():
-            task.folder.mkdir(parents=True, exist_ok=True)
-            _save(task, settings, trained, notes, dataset=dataset, data=data)
+            save_fold(task, settings, trained, notes, dataset=dataset, data=data)
         checkpoint.remove()
 
 
@@ -218,15 +228,18 @@ def unchanged_dataset(address: str, content_hash: str, cache: Path, /) -> Datase
     return dataset
 
 
-def _save(
+def save_fold(
     task: FoldTask,
     settings: Settings,
     trained: TrainedFold,
     notes: tuple[str, ...],
+    /,
     *,
     dataset: Dataset,
     data: FoldData,
 ) -> None:
+    """Leave the figures, predictions and model of a trained fold in the sweep's folder."""
+    task.folder.mkdir(parents=True, exist_ok=True)
     image_shape = data.frame_shape if len(data.frame_shape) == 2 else None
     model = FoldModel(
         decoder=settings.trainables,

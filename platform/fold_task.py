@@ -35,6 +35,9 @@ class FoldTask:
         Folder of the sweep's trained folds, reached from every node.
     cache
         Folder on each node for decoded frames.
+    history
+        Of a member of a population, what it went through before it had these settings: seeds and
+        values over generations, as plain data.
     """
 
     settings: Mapping[str, Any]
@@ -45,6 +48,7 @@ class FoldTask:
     code: str
     folder: Path
     cache: Path
+    history: tuple[Any, ...] = ()
 
     @property
     def key(self) -> str:
@@ -52,7 +56,7 @@ class FoldTask:
         view = {**self.settings["datasets"], "address": self.dataset_hash}
         settings = {**self.settings, "datasets": view}
         what = [settings, to_plain(self.fold), self.seed, self.plan_hash, self.code]
-        return content_hash(what)[:32]
+        return content_hash([*what, *self.history])[:32]
 
     @property
     def place(self) -> Path:

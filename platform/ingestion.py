@@ -11,7 +11,7 @@ from pathlib import Path
 from calsweep.datasets.manifest import Manifest
 from calsweep.datasets.recording import Recording, with_units
 from calsweep.datasets.resample import resample
-from calsweep.datasets.shard_writer import SHARD_MB, write_dataset
+from calsweep.datasets.shard_writer import SHARD_MB, Compression, write_dataset
 from calsweep.datasets.source import Source, StreamSource
 from calsweep.datasets.step import Step
 from calsweep.datasets.trial import split_trials_every
@@ -33,6 +33,7 @@ def ingest(
     rate_hz: float | None = None,
     trial_frames: int | None = None,
     shard_mb: float = SHARD_MB,
+    compression: Compression = Compression.AUTO,
     replace: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Manifest:
@@ -59,6 +60,8 @@ def ingest(
         Frames to cut recordings into trials of; by default their own trials stay.
     shard_mb
         Megabytes of frames in a shard, before compression.
+    compression
+        Of images.
     replace
         Whether a dataset that is there may be replaced; nothing else ever is.
     say
@@ -90,6 +93,7 @@ def ingest(
             folder=folder,
             address=address,
             shard_mb=shard_mb,
+            compression=compression,
             replace=replace,
             say=say,
         )
@@ -138,10 +142,11 @@ def _put(
     replace: bool,
     say: Callable[[str], None],
     shard_mb: float = SHARD_MB,
+    compression: Compression = Compression.AUTO,
     truth: Truth | None = None,
 ) -> Manifest:
     """Write a dataset into the workspace's folder and put it in place."""
-    manifest = write_dataset(recordings, folder=folder, shard_mb=shard_mb)
+    manifest = write_dataset(recordings, folder=folder, shard_mb=shard_mb, compression=compression)
     if truth is not None:
         truth.write(folder)
     say(f"Putting {len(manifest.all_shards)} shards in place at {address} ...")

@@ -20,11 +20,12 @@ from torch import Tensor, nn
 
 from calsweep.datasets.split import FoldData
 from calsweep.platform.batch import epoch_batches
-from calsweep.platform.checkpoint import Checkpoint, Progress
+from calsweep.platform.checkpoint import Checkpoint
 from calsweep.platform.feed import Shares
-from calsweep.platform.inference import check_within, score
+from calsweep.platform.fold_training import FoldTraining
+from calsweep.platform.inference import check_within
 from calsweep.platform.score import Epoch, Score
-from calsweep.platform.trainee import Diverged, Trainee
+from calsweep.platform.trainee import Trainee
 from calsweep.platform.training import Schedule, Training
 from calsweep.trainables.decoder import Decoder, Problem
 
@@ -118,8 +119,8 @@ def train_fold(
         If the loss is not finite.
     """
     begun = time.perf_counter()
-    _check(data, training=training)
-    with _own_randomness(device), _determinism(enabled=training.deterministic):
+    check_data(data, training=training)
+    with own_randomness(device), determinism(enabled=training.deterministic):
         module = build_module(decoder, data=data, seed=seed)
         if start:
             start(module)
@@ -132,7 +133,7 @@ def train_fold(
             n_steps=_n_steps(data, training, seed=seed),
             shares=shares,
         )
-        run = _Run(
+        run = FoldTraining(
             decoder=decoder,
             module=module,
             trainee=trainee,
@@ -148,16 +149,12 @@ def train_fold(
             run.train_epoch(epoch, seed=seed)
             if on_epoch:
                 on_epoch(run.curve[-1])
-        best = run.best_epoch
-        module.load_state_dict(run.best)
-        test = score(module, decoder=decoder, data=data, part=data.test)
-    if not math.isfinite(test.score.loss):
-        raise Diverged(best.epoch, 0, training.learning_rate)
+        test = run.test()
     return TrainedFold(
         state_dict=run.best,
-        best_epoch=best.epoch,
+        best_epoch=run.best_epoch.epoch,
         curve=tuple(run.curve),
-        validation=best.validation,
+        validation=run.best_epoch.validation,
         test=test.score,
         test_probability_WC=test.probability_WC,
         train_seconds=time.perf_counter() - begun,
@@ -178,96 +175,6 @@ def build_module(decoder: Decoder, /, *, data: FoldData, seed: int) -> nn.Module
         return decoder.build(problem)
 
 
-class _Run:
-    """A fold's training as it goes: its curve, and the weights of its best epoch."""
-
-    def __init__(
-        self,
-        *,
-        decoder: Decoder,
-        module: nn.Module,
-        trainee: Trainee,
-        data: FoldData,
-        training: Training,
-        checkpoint: Checkpoint | None,
-        shares: Shares,
-    ) -> None:
-        self._decoder = decoder
-        self._module = module
-        self._trainee = trainee
-        self._data = data
-        self._training = training
-        self._checkpoint = checkpoint
-        self._shares = shares
-        self._done_S: Tensor | None = None
-        self.curve: list[Epoch] = []
-        self.n_windows = 0
-        self.best: Mapping[str, Tensor] = {}
-
-    @property
-    def best_epoch(self) -> Epoch:
-        """Of equals the earlier."""
-        return min(self.curve, key=lambda row: row.validation.loss)
-
-    @property
-    def is_early_enough(self) -> bool:
-        """Whether the validation loss has not fallen for as long as patience lasts."""
-        patience = self._training.patience
-        return bool(patience and self.curve) and (
-            self.curve[-1].epoch - self.best_epoch.epoch >= patience
-        )
-
-    def train_epoch(self, epoch: int, /, *, seed: int) -> None:
-        """Train an epoch and validate."""
-        batches = epoch_batches(self._data.train, training=self._training, seed=seed, epoch=epoch)
-        train_loss = self._trainee.train_epoch(
-            batches,
-            epoch=epoch,
-            seed=seed,
-            done_S=self._done_S,
-            # Each of several processes knows its own losses only: they go on between two epochs.
-            on_step=self._keep if self._shares.world_size == 1 else None,
-        )
-        self._done_S = None
-        self.n_windows += sum(batch.n_windows for batch in batches)
-        validation = score(
-            self._module, decoder=self._decoder, data=self._data, part=self._data.validation
-        ).score
-        if not math.isfinite(validation.loss):
-            raise Diverged(epoch, 0, self._training.learning_rate)
-        self.curve.append(Epoch(epoch=epoch, train_loss=train_loss, validation=validation))
-        if self.best_epoch is self.curve[-1]:
-            self.best = _copy_weights(self._module)
-        self._trainee.see_validation(validation.loss)
-        self._keep(torch.empty(0))
-
-    def _keep(self, losses_S: Tensor) -> None:
-        """Keep what an interrupted training goes on from, if it is time."""
-        if self._checkpoint is None or self._shares.rank > 0 or not self._checkpoint.is_due():
-            return
-        self._checkpoint.write(
-            Progress(
-                curve=tuple(self.curve),
-                n_windows=self.n_windows,
-                best=self.best,
-                trainee=self._trainee.state(),
-                losses_S=losses_S.cpu().clone(),
-            )
-        )
-
-    def resume(self) -> int:
-        """Go on from a checkpoint if there is one, and give the epoch to begin with."""
-        progress = self._checkpoint.read() if self._checkpoint else None
-        if progress is None:
-            return 1
-        self._trainee.load_state(dict(progress.trainee))
-        self.curve = list(progress.curve)
-        self.n_windows = progress.n_windows
-        self.best = progress.best
-        self._done_S = progress.losses_S if len(progress.losses_S) else None
-        return len(self.curve) + 1
-
-
 def _n_steps(data: FoldData, training: Training, *, seed: int) -> int:
     """Count the steps of all epochs; only schedules that go by them ask."""
     if training.schedule not in {Schedule.ONE_CYCLE, Schedule.COSINE}:
@@ -279,7 +186,7 @@ def _n_steps(data: FoldData, training: Training, *, seed: int) -> int:
 
 
 @contextlib.contextmanager
-def _own_randomness(device: str) -> Iterator[None]:
+def own_randomness(device: str) -> Iterator[None]:
     """Leave torch's random state as it was."""
     devices = range(torch.cuda.device_count()) if device.startswith("cuda") else []
     with torch.random.fork_rng(devices=devices):
@@ -287,7 +194,8 @@ def _own_randomness(device: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _determinism(*, enabled: bool) -> Iterator[None]:
+def determinism(*, enabled: bool) -> Iterator[None]:
+    """Let torch take what gives the same bits each time, where that was asked for."""
     before = torch.are_deterministic_algorithms_enabled()
     if enabled:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -298,11 +206,15 @@ def _determinism(*, enabled: bool) -> Iterator[None]:
         torch.use_deterministic_algorithms(before)
 
 
-def _copy_weights(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
+def check_data(data: FoldData, /, *, training: Training) -> None:
+    """Check that a fold can be trained on.
 
-
-def _check(data: FoldData, *, training: Training) -> None:
+    Raises
+    ------
+    ValueError
+        If a part has no windows or the training part lacks a class, windows do not lie within the
+        frames, or an epoch would hold no batch.
+    """
     for name, part in (("train", data.train), ("validation", data.validation), ("test", data.test)):
         if len(part.starts_W) == 0:
             raise ValueError(

@@ -104,8 +104,8 @@ class Progress:
             f"{self._trials_done}/{self._n_trials} trials",
             f"{self._folds_done}/{self._n_folds_all} folds",
             describe(self._under_way),
-            f"{_minutes(gone)} gone",
-            f"about {_minutes(gone / n_trained * n_left)} left" if n_trained else "",
+            f"{minutes(gone)} gone",
+            f"about {minutes(gone / n_trained * n_left)} left" if n_trained else "",
         ]
         return " · ".join(part for part in parts if part)
 
@@ -117,7 +117,14 @@ class Progress:
             print(self.line(), file=sys.stdout, flush=True)
 
 
-def _minutes(seconds: float) -> str:
+def minutes(seconds: float, /) -> str:
+    """Write a time as minutes and seconds, or hours before them.
+
+    Examples
+    --------
+    >>> minutes(75), minutes(3675)
+    ('1:15', '1:01:15')
+    """
     whole = round(seconds)
     hours, rest = divmod(whole, 3600)
     minutes = f"{rest // 60:02d}" if hours else f"{rest // 60}"

@@ -3,6 +3,8 @@
     <home>/sweeps/<name>/
         sweep.json             what the sweep would do: settings, dataset, fold plan, code
         record.jsonl           append-only: one line for each trial begun, fold done, trial ended
+        lineage.jsonl          of a population: one line a member and generation
+                               (`calsweep.platform.lineage`)
         folds/<key>/fold.json  figures and curves of one trained fold
         folds/<key>/predictions.parquet   recording, frame, label, probability of every test window
         folds/<key>/model/     weights and settings (`calsweep.platform.model`)
@@ -13,9 +15,10 @@ twice, and a sweep that is started again goes on where it ended.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from functools import lru_cache
@@ -292,18 +295,20 @@ def _plan(text: str) -> FoldPlan:
     return plan
 
 
+def read_lines(path: Path, /) -> Iterator[dict[str, Any]]:
+    """Give the whole lines of a file that is only added to; none if there is no file."""
+    for line in path.read_text().splitlines() if path.exists() else ():
+        with contextlib.suppress(json.JSONDecodeError):  # cut short by a kill or a full disk
+            yield json.loads(line)
+
+
 _BEGUN: dict[str, Any] = {"state": TrialState.RUNNING, "error": "", "may_pass": False}
 
 
 def _read_trials(folder: Path) -> tuple[TrialRecord, ...]:
     """Replay the lines; of a sweep that was started again, the last run of a trial counts."""
-    path = folder / "record.jsonl"
     trials: dict[int, dict[str, Any]] = {}
-    for line in path.read_text().splitlines() if path.exists() else ():
-        try:
-            event = json.loads(line)
-        except json.JSONDecodeError:
-            continue  # cut short by a kill or a full disk
+    for event in read_lines(folder / "record.jsonl"):
         number = event["trial"]
         if event["event"] == "trial":
             trials[number] = {**event, **_BEGUN, "folds": []}

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from calsweep.datasets.cache import beside
+from calsweep.platform.plain import TARGET
 from calsweep.platform.provenance import process_name
+from calsweep.platform.record import TrialState
 
 
 class SweepTaken(FileExistsError):
@@ -73,11 +75,47 @@ class Record:
     def append(self, line: Mapping[str, Any], /) -> None:
         """Add one line, with the time in seconds since 1970, and see it onto the disk."""
         self._is_new = False
-        with (self.folder / "record.jsonl").open("ab+") as file:
-            text = json.dumps({**line, "at": round(time.time(), 3)}) + "\n"
-            file.write((b"" if _ends_whole(file) else b"\n") + text.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self.folder / "record.jsonl", line)
+
+    def begin_trial(
+        self,
+        number: int,
+        /,
+        *,
+        name: str,
+        values: Mapping[str, Any],
+        verdict: Any,
+        settings: Mapping[str, Any],
+    ) -> None:
+        """Write that a trial began, all of it given as plain data."""
+        self.append(
+            {
+                "event": "trial",
+                "trial": number,
+                "name": name,
+                "values": dict(values),
+                "verdict": verdict,
+                "settings": {k: v for k, v in settings.items() if k != TARGET},
+            }
+        )
+
+    def add_fold(self, number: int, /, *, key: str) -> None:
+        """Write that a fold of a trial is done."""
+        self.append({"event": "fold", "trial": number, "key": key})
+
+    def end_trial(
+        self, number: int, state: TrialState, /, *, error: str = "", may_pass: bool = False
+    ) -> None:
+        """Write that a trial is over."""
+        self.append(
+            {
+                "event": "end",
+                "trial": number,
+                "state": state.value,
+                "error": error,
+                "may_pass": may_pass,
+            }
+        )
 
     def close(self) -> None:
         """Free the sweep's name; remove what was made if no trial began."""
@@ -90,6 +128,15 @@ class Record:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def append_line(path: Path, line: Mapping[str, Any], /) -> None:
+    """Add one line to a file of lines, with the time, and see it onto the disk."""
+    with path.open("ab+") as file:
+        text = json.dumps({**line, "at": round(time.time(), 3)}) + "\n"
+        file.write((b"" if _ends_whole(file) else b"\n") + text.encode())
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _ends_whole(file: BinaryIO) -> bool:

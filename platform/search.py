@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray import tune
-from ray.exceptions import RayTaskError
 from ray.tune.search import Searcher
 
 from calsweep.datasets.fold import FoldPlan
@@ -25,7 +24,7 @@ from calsweep.platform.plain import to_plain
 from calsweep.platform.record import BASELINE, FoldRecord, TrialState
 from calsweep.platform.record_writer import Record
 from calsweep.platform.resources import Resources
-from calsweep.platform.trial import remove_stops, train_folds
+from calsweep.platform.trial import cause_of, remove_stops, train_folds
 from calsweep.platform.under_way import folds_under_way, forget_under_way
 
 if TYPE_CHECKING:
@@ -323,15 +322,12 @@ class RecordKeeper(tune.Callback):
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Write that a trial began."""
         config = trial.config
-        self._record.append(
-            {
-                "event": "trial",
-                "trial": config["number"],
-                "name": config["name"],
-                "values": config["values"],
-                "verdict": config["verdict"],
-                "settings": {k: v for k, v in config["settings"].items() if k != "_target_"},
-            }
+        self._record.begin_trial(
+            config["number"],
+            name=config["name"],
+            values=config["values"],
+            verdict=config["verdict"],
+            settings=config["settings"],
         )
 
     def on_trial_result(
@@ -342,9 +338,7 @@ class RecordKeeper(tune.Callback):
             self._progress.trial_failed(n_missing=result["n_missing"])
             self._fail(trial, error=result["error"], may_pass=result["may_pass"])
             return
-        self._record.append(
-            {"event": "fold", "trial": trial.config["number"], "key": result["fold_key"]}
-        )
+        self._record.add_fold(trial.config["number"], key=result["fold_key"])
         if result["done"]:
             self._end(trial, TrialState.DONE)
         self._progress.fold_done(
@@ -366,15 +360,7 @@ class RecordKeeper(tune.Callback):
         self, trial: Any, state: TrialState, *, error: str = "", may_pass: bool = False
     ) -> None:
         self._n_ended += 1
-        self._record.append(
-            {
-                "event": "end",
-                "trial": trial.config["number"],
-                "state": state.value,
-                "error": error,
-                "may_pass": may_pass,
-            }
-        )
+        self._record.end_trial(trial.config["number"], state, error=error, may_pass=may_pass)
 
 
 def _write_error(folder: Path, config: Mapping[str, Any], text: str) -> None:
@@ -385,15 +371,3 @@ def _write_error(folder: Path, config: Mapping[str, Any], text: str) -> None:
 
 def _error_file(folder: Path, config: Mapping[str, Any]) -> Path:
     return folder / "errors" / f"trial-{config['number']}.txt"
-
-
-def cause_of(error: BaseException, /) -> BaseException:
-    """Give what a fold's training raised, without the layers of Ray that carried it here."""
-    while True:
-        inner = error.cause if isinstance(error, RayTaskError) else None
-        for failure in getattr(error, "worker_failures", {}).values():  # Ray Train's, by rank
-            inner = failure
-            break
-        if not isinstance(inner, BaseException):
-            return error
-        error = inner

@@ -15,6 +15,7 @@ from calsweep.datasets.view import Inputs, View
 from calsweep.platform.plain import content_hash, overlay, to_plain
 from calsweep.platform.resources import Resources
 from calsweep.platform.training import Schedule, Training
+from calsweep.search_spaces.population import Population
 from calsweep.search_spaces.space import Space
 from calsweep.search_spaces.suggestion import Tuner
 from calsweep.trainables.decoder import Decoder, TwoStep
@@ -81,6 +82,8 @@ class SweepSettings:
         How it is trained. A baseline must be given its best: see `linear`.
     tuner
         How configurations are chosen.
+    population
+        Where `tuner` is ``population``: how members train side by side and take over.
     n_trials
         Configurations to try, the baseline not counted; by default 20, or the whole grid.
     seed
@@ -111,6 +114,7 @@ class SweepSettings:
         default_factory=lambda: Training(epochs=10, learning_rate=1e-3)
     )
     tuner: Tuner = Tuner.OPTUNA
+    population: Population = field(default_factory=Population)
     n_trials: int | None = None
     seed: int = 0
     resources: Resources = field(default_factory=Resources)
@@ -122,6 +126,8 @@ class SweepSettings:
     def __post_init__(self) -> None:
         if self.n_trials is not None and self.n_trials < 1:
             raise ValueError(f"`n_trials >= 1` must hold, but got {self.n_trials=}.")
+        if self.n_trials is not None and self.tuner is Tuner.POPULATION:
+            raise ValueError("a population has as many trials as members: give population.size.")
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"`0 <= seed < 2**31` must hold, but got {self.seed=}.")
         if self.name != Path(self.name).name or self.name.startswith("."):

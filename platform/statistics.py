@@ -56,6 +56,14 @@ class RankTest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PairedT:
+    """Student's paired t, and its p that one is above the other."""
+
+    t: float
+    p: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class CorrectedT:
     """The corrected resampled t test.
 
@@ -181,6 +189,45 @@ def signed_rank(differences: ArrayLike, /) -> RankTest:
     return RankTest(statistic=float(test.statistic), p=float(test.pvalue))
 
 
+def paired_t(one: ArrayLike, other: ArrayLike, /) -> PairedT:
+    """Test by Student's paired t whether one method is above another, one-sided.
+
+    Pairs are taken as independent, which those of folds are not.
+
+    Parameters
+    ----------
+    one, other
+        Figures of the same folds, at least two.
+
+    References
+    ----------
+    Student (1908), *Biometrika* 6(1): 1-25.
+
+    Examples
+    --------
+    >>> test = paired_t([0.9, 0.8, 0.85, 0.8, 0.9], [0.7, 0.75, 0.8, 0.7, 0.75])
+    >>> round(test.t, 2), round(test.p, 4)
+    (3.77, 0.0098)
+    """
+    one_F, other_F = (
+        finite_values(values, name=name, least=2)
+        for values, name in ((one, "one"), (other, "other"))
+    )
+    if len(one_F) != len(other_F):
+        raise ValueError(
+            f"`one` and `other` must be figures of the same folds, but got {len(one_F)} and "
+            f"{len(other_F)}."
+        )
+    if np.ptp(one_F - other_F) == 0:  # nothing to divide by: as certain as can be, or equal
+        difference = float((one_F - other_F)[0])
+        return PairedT(
+            t=math.copysign(math.inf, difference) if difference else 0.0,
+            p=0.0 if difference > 0 else 1.0 if difference < 0 else 0.5,
+        )
+    test = stats.ttest_rel(one_F, other_F, alternative="greater")
+    return PairedT(t=float(test.statistic), p=float(test.pvalue))
+
+
 def holm(p_values: Sequence[float], /) -> tuple[float, ...]:
     """Correct p values of several comparisons so that one of all is wrong as rarely as of one.
 
@@ -261,28 +308,6 @@ def corrected_t(
         low=mean - reach,
         high=mean + reach,
     )
-
-
-def paired_t(differences: ArrayLike, /) -> float:
-    """Give the p of Student's paired t that differences do not lie above zero, on one side.
-
-    As R compares methods over five folds of one dataset. Differences are taken as independent,
-    which those of folds are not: `corrected_t` allows for that.
-
-    Parameters
-    ----------
-    differences
-        One a fold, at least two: the method that should be better, less the other.
-
-    Examples
-    --------
-    >>> round(paired_t([1.0, 2.0, 3.0, 4.0, 5.0]), 4)
-    0.0066
-    """
-    differences_F = finite_values(differences, name="differences", least=2)
-    mean, error = float(differences_F.mean()), float(stats.sem(differences_F))
-    t = mean / error if error else math.copysign(math.inf, mean) if mean else 0.0
-    return float(stats.t.sf(t, len(differences_F) - 1))
 
 
 def finite_values(values: ArrayLike, /, *, name: str, least: int) -> NDArray[np.float64]:

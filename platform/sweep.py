@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from calsweep.datasets.dataset import Dataset, open_dataset
 from calsweep.datasets.fold import FoldPlan
-from calsweep.datasets.view import View, check_mask, check_windows, plan_folds
+from calsweep.datasets.view import Inputs, View, check_mask, check_windows, plan_folds
 from calsweep.platform.address import is_remote
 from calsweep.platform.auditor import Auditor
 from calsweep.platform.cluster import check_home, cluster
 from calsweep.platform.errors import hide_login
 from calsweep.platform.leaderboard import n_folds
 from calsweep.platform.plain import to_plain
+from calsweep.platform.population_sweep import check_population, run_population
 from calsweep.platform.progress import Progress
 from calsweep.platform.provenance import code_version
 from calsweep.platform.record import SweepRecord, read_sweep, sweeps_folder
@@ -27,6 +29,7 @@ from calsweep.platform.storage import locate
 from calsweep.platform.trial import warm_up
 from calsweep.search_spaces.space import ARM
 from calsweep.search_spaces.suggestion import Tuner, suggestions
+from calsweep.trainables.decoder import Problem
 
 if TYPE_CHECKING:
     from calsweep.platform.tracking_thread import TrackingThread
@@ -73,6 +76,8 @@ def run_sweep(settings: SweepSettings, /) -> SweepRecord:
     check_home(settings.home)
     settings = _with_whole_address(settings)
     dataset = _open(settings)
+    if settings.tuner is Tuner.POPULATION:
+        check_population(settings, _problem(settings, dataset))
     views = _views(settings)
     check_windows(dataset.manifest, settings.datasets)
     for view in views:
@@ -93,7 +98,9 @@ def run_sweep(settings: SweepSettings, /) -> SweepRecord:
             with _tracking(settings) as tracking:
                 _catch_up(tracking, progress)
         else:
-            with cluster(settings.resources) as n_parallel, progress:
+            # A bar counts folds: of a population, each generation has a line of its own.
+            bar = contextlib.nullcontext() if settings.tuner is Tuner.POPULATION else progress
+            with cluster(settings.resources) as n_parallel, bar:
                 warm_up(n_parallel, resources=settings.resources)
                 values = {trial.number: trial.values for trial in known.trials}
                 with _tracking(settings) as tracking:
@@ -147,6 +154,14 @@ def _views(settings: SweepSettings) -> list[View]:
             alone = [min(alone, key=_n_reached), max(alone, key=_n_reached)]
         views += alone
     return [*views, settings.configuration(widest).datasets]
+
+
+def _problem(settings: SweepSettings, dataset: Dataset) -> Problem:
+    """Give what decoders are asked to solve, as far as the manifest tells."""
+    manifest = dataset.manifest
+    images = manifest.images if settings.datasets.inputs is Inputs.IMAGES else None
+    shape = (images.height, images.width) if images else (len(manifest.units),)
+    return Problem(frame_shape=shape, window_length=settings.datasets.window.length)
 
 
 def _n_reached(view: View) -> int:
@@ -229,6 +244,8 @@ def _description(
 
 def _n_trials(settings: SweepSettings) -> int:
     """Count the configurations to try, the baseline not among them."""
+    if settings.tuner is Tuner.POPULATION:
+        return settings.population.size
     if settings.tuner is Tuner.GRID:
         n_grid = len(settings.search_spaces.grid())
         return min(settings.n_trials or n_grid, n_grid)
@@ -252,6 +269,14 @@ def _search(
     values: Mapping[int, Mapping[str, Any]],
     n_parallel: int,
 ) -> None:
+    if settings.tuner is Tuner.POPULATION:
+        size = settings.population.size
+        progress.say(
+            f"Sweep {settings.sweep_name}: a population of {size} (the linear baseline first) "
+            f"x {n_folds(plan.folds)}, {n_parallel} at a time."
+        )
+        run_population(settings, plan, record, auditor=auditor, say=progress.say)
+        return
     n_trials = 1 + _n_trials(settings)
     progress.say(
         f"Sweep {settings.sweep_name}: {n_trials} configurations (the linear baseline first) "

@@ -20,6 +20,17 @@ from calsweep.platform.training import Precision, Schedule, Training
 from calsweep.trainables.decoder import Decoder
 
 _LOG = logging.getLogger(__name__)
+LIVE = (
+    "learning_rate",
+    "weight_decay",
+    "label_smoothing",
+    "focal_gamma",
+    "focal_alpha",
+    "clip_norm",
+    "mixup",
+)
+"""Names of settings of training that may change while a module trains."""
+
 _DTYPE = {Precision.BFLOAT16: torch.bfloat16, Precision.FLOAT16: torch.float16}
 
 
@@ -166,6 +177,36 @@ class Trainee:
         """Let a schedule that follows the validation loss know it."""
         if isinstance(self._schedule, lr_scheduler.ReduceLROnPlateau):
             self._schedule.step(loss)
+
+    def change(self, training: Training, /, *, decoder: Decoder) -> None:
+        """Go on with other settings, in the live optimizer and loss.
+
+        Parameters
+        ----------
+        training
+            Differs from that it was begun with in what may change (`LIVE`) alone.
+        decoder
+            Builds modules of the same tensors.
+        """
+        self._training = training
+        self._decoder = decoder
+        self._criterion = training.criterion(self._data.class_shares)
+        for group in self._optimizer.param_groups:
+            group["lr"] = training.learning_rate
+            group["weight_decay"] = training.weight_decay
+
+    def live(self) -> dict[str, float]:
+        """Read back what `change` set, from the optimizer and the loss themselves."""
+        group = self._optimizer.param_groups[0]
+        return {
+            "learning_rate": float(group["lr"]),
+            "weight_decay": float(group["weight_decay"]),
+            "label_smoothing": self._criterion.label_smoothing,
+            "focal_gamma": self._criterion.focal_gamma,
+            "focal_alpha": self._criterion.focal_alpha,
+            "clip_norm": self._training.clip_norm,
+            "mixup": self._training.mixup,
+        }
 
     @property
     def learning_rate(self) -> float:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import RayTaskError
 
 from calsweep.platform.fold_task import FoldTask
 from calsweep.platform.record import FoldRecord
@@ -61,14 +62,19 @@ def train_folds(tasks: Sequence[FoldTask], /, *, resources: Resources) -> Iterat
         What a fold's training raised.
     """
     done = [task for task in tasks if task.place.exists()]
-    stop = tasks[0].folder / f"{_STOP}{uuid.uuid4().hex}"
+    stop = stop_path(tasks[0].folder)
     submit = _submitter(resources, stop)
     pending = {submit(task): task for task in tasks if task not in done}
     try:
         for task in done:
             yield FoldRecord.read(task.place)
         while pending:
-            task = pending.pop(_next(pending, resources.deadline_s))
+            ref = next_done(list(pending), deadline_s=resources.deadline_s)
+            if ref is None:
+                folds = tuple(sorted(task.fold.index for task in pending.values()))
+                raise FoldsOverdue(folds, resources.deadline_s)
+            ray.get(ref)
+            task = pending.pop(ref)
             yield FoldRecord.read(task.place)
     finally:
         if pending:
@@ -77,10 +83,40 @@ def train_folds(tasks: Sequence[FoldTask], /, *, resources: Resources) -> Iterat
             stop.touch()
 
 
+def next_done(
+    refs: list[Any], /, *, deadline_s: float, on_wait: Callable[[], None] = lambda: None
+) -> Any:
+    """Wait for one of some tasks; ``None`` if none ends within the deadline."""
+    begun = time.monotonic()
+    while time.monotonic() - begun < deadline_s:
+        ready, _ = ray.wait(refs, num_returns=1, timeout=WAIT_S)
+        on_wait()
+        if ready:
+            return ready[0]
+    return None
+
+
+def stop_path(folder: Path, /) -> Path:
+    """Give a path at which a file will tell tasks that nobody waits for them any more."""
+    return folder / f"{_STOP}{uuid.uuid4().hex}"
+
+
 def remove_stops(folder: Path, /) -> None:
-    """Remove what told folds of an earlier run to stop, which ended with it."""
+    """Remove what told tasks of an earlier run to stop, which ended with it."""
     for stop in folder.glob(f"{_STOP}*"):
         stop.unlink(missing_ok=True)
+
+
+def cause_of(error: BaseException, /) -> BaseException:
+    """Give what a fold's training raised, without the layers of Ray that carried it here."""
+    while True:
+        inner = error.cause if isinstance(error, RayTaskError) else None
+        for failure in getattr(error, "worker_failures", {}).values():  # Ray Train's, by rank
+            inner = failure
+            break
+        if not isinstance(inner, BaseException):
+            return error
+        error = inner
 
 
 def warm_up(n_parallel: int, /, *, resources: Resources) -> None:
@@ -96,17 +132,6 @@ def _import_only() -> None:
     importlib.import_module("ray.train.torch")
     importlib.import_module("torch._dynamo")  # the first optimizer of a process imports it
     importlib.import_module("calsweep.platform.fold_run")
-
-
-def _next(pending: Mapping[Any, FoldTask], deadline_s: float) -> Any:
-    begun = time.monotonic()
-    while time.monotonic() - begun < deadline_s:
-        ready, _ = ray.wait(list(pending), num_returns=1, timeout=WAIT_S)
-        for ref in ready:
-            ray.get(ref)
-            return ref
-    folds = tuple(sorted(task.fold.index for task in pending.values()))
-    raise FoldsOverdue(folds, deadline_s)
 
 
 def _submitter(resources: Resources, stop: Path) -> Callable[[FoldTask], Any]:

@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optuna.distributions import (
     BaseDistribution,
@@ -15,6 +15,11 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+
+from calsweep.search_spaces.mutation import Bounds, Explore, Mutation
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Value = bool | int | float | str | None
 
@@ -62,12 +67,15 @@ class Range:
         Whether to draw evenly in the logarithm.
     step
         Distance between values that may be taken; ``None`` for all.
+    mutation
+        How a population changes the value; other searches do not look at it.
     """
 
     low: float
     high: float
     log: bool = False
     step: float | None = None
+    mutation: Mutation = field(default_factory=Mutation)
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
@@ -76,6 +84,9 @@ class Range:
             raise ValueError(f"`low > 0` must hold where `log` is set, but got {self.low=}.")
         if self.step is not None and (self.step <= 0 or self.log):
             raise ValueError(f"`step > 0` without `log` must hold, but got {self.step=}.")
+        start = self.mutation.start
+        if start is not None and not self.low <= start <= self.high:
+            raise ValueError(f"`low <= start <= high` must hold, but got {start=}.")
 
     @property
     def is_whole(self) -> bool:
@@ -110,6 +121,34 @@ class Range:
         """Give the values to try a setting with before a search: lowest and highest."""
         return (self.low, self.high)
 
+    def first(self, rng: np.random.Generator, /) -> float:
+        """Draw the value that a member of a population starts with."""
+        if self.mutation.start is not None:
+            return float(self.mutation.start)
+        return self._draw(rng)
+
+    def explore(self, value: float, /, *, rng: np.random.Generator) -> float:
+        """Draw the value that a member goes on with after taking over that of another.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> Range(low=0.0, high=0.5).explore(0.5, rng=np.random.default_rng(2)) <= 0.5
+        True
+        """
+        if self.mutation.explore is Explore.RESAMPLE:
+            return self._draw(rng)
+        moved = value * float(rng.uniform(*self.mutation.factor))
+        if self.mutation.bounds is Bounds.SOFT:
+            return moved
+        return float(min(max(moved, self.low), self.high))
+
+    def _draw(self, rng: np.random.Generator) -> float:
+        if not self.log:
+            return float(rng.uniform(self.low, self.high))
+        drawn = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
+        return min(max(drawn, self.low), self.high)  # which rounding may have left
+
 
 Axis = Choice | Range
 ARM = "arm"
@@ -124,7 +163,8 @@ class Space:
     ----------
     trainables, datasets, training, first_training
         Names of settings to ``{choices: [...]}`` or ``{low: ..., high: ..., log: ..., step: ...}``,
-        nested as deep as the setting lies.
+        nested as deep as the setting lies. A range may say in ``mutation: {...}`` how a population
+        changes it (`calsweep.search_spaces.mutation.Mutation`).
     arms
         Names to settings that go together: what is compared where more than one setting tells two
         decoders apart. Each is a value of its own axis, ``arm``. An arm says only what differs from
@@ -133,8 +173,8 @@ class Space:
     Examples
     --------
     >>> space = Space(training={"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}})
-    >>> space.axes
-    {'training.learning_rate': Range(low=0.0001, high=0.01, log=True, step=None)}
+    >>> space.axes["training.learning_rate"].ends()
+    (0.0001, 0.01)
     """
 
     trainables: Mapping[str, Any] = field(default_factory=dict)
@@ -195,6 +235,30 @@ class Space:
             )
         return dict(_leaves(self.arms[values[ARM]], at="")) | others
 
+    def mutable(self) -> dict[str, Range]:
+        """Give the axes as a population needs them: numbers that may take any value of a range.
+
+        Raises
+        ------
+        ValueError
+            If an axis is something else.
+        """
+        axes = self.axes
+        found = {name: axis for name, axis in axes.items() if isinstance(axis, Range)}
+        for name, axis in axes.items():
+            if isinstance(axis, Choice):
+                raise ValueError(
+                    f"`{name}` cannot be changed by a population, which needs `low` and `high`, "
+                    "but it gives choices: take another tuner, or give a range."
+                )
+            if axis.is_whole or axis.step is not None:
+                raise ValueError(
+                    f"`{name}` cannot be changed by a population, since it takes whole numbers or "
+                    f"steps: of a size, which changes the shapes of tensors, take another tuner; "
+                    f"of any other number, write {float(axis.low)} for {axis.low}, without `step`."
+                )
+        return found
+
     def distributions(self) -> dict[str, BaseDistribution]:
         """Give Optuna's distribution of each setting."""
         return {name: axis.distribution() for name, axis in self.axes.items()}
@@ -245,12 +309,13 @@ def _axis(name: str, item: Mapping[str, Any]) -> Axis:
     if unknown or not ({"choices"} <= set(item) or {"low", "high"} <= set(item)):
         raise ValueError(
             f"`{name}` in the search space must have `choices` alone, or `low` and `high` with "
-            f"`log` or `step` at most, but got {', '.join(map(str, item))}."
+            f"`mutation`, `log` or `step` at most, but got {', '.join(map(str, item))}."
         )
     try:
         if "choices" in item:
             return Choice(choices=tuple(item["choices"]))
-        return Range(**item)
+        mutation = Mutation.parse(item.get("mutation") or {})
+        return Range(**{**item, "mutation": mutation})
     except (TypeError, ValueError) as error:
         raise ValueError(f"`{name}` in the search space: {error}") from error
 

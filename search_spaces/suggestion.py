@@ -12,11 +12,16 @@ from calsweep.search_spaces.space import Space, Value
 
 
 class Tuner(Enum):
-    """How configurations are chosen."""
+    """How configurations are chosen.
+
+    A population suggests none: its members train side by side and take over from each other
+    (`calsweep.search_spaces.population`).
+    """
 
     OPTUNA = "optuna"
     RANDOM = "random"
     GRID = "grid"
+    POPULATION = "population"
 
 
 class Suggestions(Protocol):

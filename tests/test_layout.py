@@ -20,7 +20,12 @@ MAY_IMPORT = {
 KNOWN_TO = {
     "ray.tune": {"platform/search.py"},
     "ray.train": {"platform/trial.py"},
-    "ray": {"platform/search.py", "platform/trial.py", "platform/cluster.py"},
+    "ray": {
+        "platform/search.py",
+        "platform/trial.py",
+        "platform/cluster.py",
+        "platform/generation.py",
+    },
     "mlflow": {"platform/tracking.py"},
     "boto3": {"platform/bucket.py", "platform/s3_client.py"},
     "botocore": {"platform/bucket.py", "platform/s3_client.py", "platform/s3_errors.py"},

@@ -6,7 +6,7 @@ import click
 
 from calsweep.platform.commands.leaderboard import print_leaderboard
 from calsweep.platform.config import compose_settings, experiments, unheard, variants
-from calsweep.platform.settings import default_home
+from calsweep.platform.settings import SweepSettings, default_home
 from calsweep.platform.sweep import run_sweep
 
 
@@ -26,6 +26,7 @@ def _help() -> str:
       trainables={"|".join(variants("trainables"))}
       search_spaces={"|".join(variants("search_spaces"))} (or several: [a,b])
       tuner=optuna|random|grid       n_trials=20  seed=0  name=NAME
+      tuner=population               population.size=8  population.generations=20 ...
       training.epochs=30             datasets.window.length=31 ...
       datasets.folds.k_groups=5      datasets.mask.keep=NAME
       resources.num_workers=2        home=FOLDER  tracking_uri=URI
@@ -47,6 +48,11 @@ def sweep(overrides: tuple[str, ...]) -> None:
     settings = compose_settings(overrides)
     for line in unheard(overrides, settings):
         click.echo(f"Note: {line}", err=True)
+    run_and_show(settings)
+
+
+def run_and_show(settings: SweepSettings, /) -> None:
+    """Run a sweep to its end and print what came of it."""
     record = run_sweep(settings)
     print_leaderboard(record)
     home = f" --home {settings.home}" if settings.home != default_home() else ""

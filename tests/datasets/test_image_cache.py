@@ -11,7 +11,7 @@ from calsweep.datasets.cache import Cache
 from calsweep.datasets.image_cache import cached_images
 from calsweep.datasets.recording import Recording
 from calsweep.datasets.shard import DamagedShard
-from calsweep.datasets.shard_writer import write_dataset
+from calsweep.datasets.shard_writer import Compression, write_dataset
 from calsweep.datasets.store import FolderStore
 
 ENTRY_BYTES = 10 * 16 * 16 * 2 + 128
@@ -21,20 +21,22 @@ ENTRY_BYTES = 10 * 16 * 16 * 2 + 128
 def manifest(tmp_path):
     """Of six shards of ten images of 16 x 16 pixels of two bytes."""
     rng = np.random.default_rng(0)
-    recordings = [
-        Recording(
-            subject="m1",
-            name=f"m1_d{i}",
-            activity_TN=np.empty((10, 0), dtype=np.float32),
-            behavior={},
-            rate_hz=30.0,
-            units=(),
-            trial_T=np.zeros(10, dtype=np.int32),
-            images=rng.integers(0, 1000, (10, 16, 16)).astype(np.uint16),
-        )
-        for i in range(6)
-    ]
+    images = [rng.integers(0, 1000, (10, 16, 16)).astype(np.uint16) for _ in range(6)]
+    recordings = [filmed(f"m1_d{i}", images[i]) for i in range(6)]
     return write_dataset(recordings, folder=tmp_path / "data")
+
+
+def filmed(name, images):
+    return Recording(
+        subject="m1",
+        name=name,
+        activity_TN=np.empty((10, 0), dtype=np.float32),
+        behavior={},
+        rate_hz=30.0,
+        units=(),
+        trial_T=np.zeros(10, dtype=np.int32),
+        images=images,
+    )
 
 
 class Noting:
@@ -72,6 +74,20 @@ def test_images_are_fetched_once(manifest, store, tmp_path):
     assert np.array_equal(first, second)
     assert not any(images.flags.writeable for images in first + second)
     assert store.reads() == [shard.file for shard in manifest.image_shards]
+
+
+@pytest.mark.parametrize(("compression", "n_kept"), [(Compression.NONE, 0), (Compression.ZSTD, 2)])
+def test_what_lies_as_near_is_not_kept_again(tmp_path, compression, n_kept):
+    """Shards on the cache's own disk that are not compressed are as good as what would be kept."""
+    images = (np.arange(20 * 64 * 64) // 4096).astype(np.uint16).reshape(20, 64, 64)
+    recordings = [filmed("m1_d1", images[:10]), filmed("m1_d2", images[10:])]
+    manifest = write_dataset(recordings, folder=tmp_path / "data", compression=compression)
+    cache = Cache(tmp_path / "cache")
+    cache.folder.mkdir()
+    for _ in range(2):
+        got = images_of_all(manifest, FolderStore(tmp_path / "data"), cache)
+        assert np.array_equal(np.concatenate(got), images)
+        assert len(list((tmp_path / "cache").glob("images/*.npy"))) == n_kept
 
 
 def test_images_are_handed_on_before_they_are_written(manifest, store, tmp_path):

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import xxhash
 
 from calsweep.datasets.cache import Cache
 from calsweep.datasets.csv import CsvSource
@@ -17,8 +18,8 @@ from calsweep.datasets.dataset import (
 )
 from calsweep.datasets.manifest import Manifest
 from calsweep.datasets.recording import Recording
-from calsweep.datasets.shard import DamagedShard, read_images
-from calsweep.datasets.shard_writer import write_dataset
+from calsweep.datasets.shard import DamagedShard, read_images, read_shard
+from calsweep.datasets.shard_writer import Compression, write_dataset
 from calsweep.datasets.store import FolderStore
 
 
@@ -84,7 +85,34 @@ def test_manifest_says_what_is_in_it(folder):
         data = (folder / shard.file).read_bytes()
         assert hashlib.sha256(data).hexdigest() == shard.sha256
         assert shard.sha256[:16] in shard.file
+        assert xxhash.xxh3_128(data).hexdigest() == shard.xxh3
         assert len(data) == shard.n_bytes
+
+
+def test_dataset_of_before_xxh3_was_taken_is_read(recordings, folder, tmp_path):
+    manifest = read_manifest(FolderStore(folder))
+    shards = tuple(dataclasses.replace(shard, xxh3=None) for shard in manifest.shards)
+    before = dataclasses.replace(manifest, shards=shards)
+    assert "xxh3" not in before.to_json()
+    (folder / "manifest.json").write_text(before.to_json())
+    dataset = open_dataset(FolderStore(folder), cache=Cache(tmp_path / "cache"))
+    assert dataset.manifest == before
+    assert np.array_equal(dataset.activity_TN[:50], recordings[0].activity_TN)
+    first = folder / manifest.shards[0].file
+    first.write_bytes(first.read_bytes()[::-1])
+    with pytest.raises(DamagedShard, match="do not have the SHA-256"):
+        open_dataset(FolderStore(folder), cache=Cache(tmp_path / "other"))
+
+
+def test_check_of_a_dataset_minds_sha256_too(folder):
+    """Bytes forged so that they have the XXH3 of the manifest have another SHA-256."""
+    manifest = read_manifest(FolderStore(folder))
+    shard = dataclasses.replace(manifest.shards[0], sha256="0" * 64)
+    forged = dataclasses.replace(manifest, shards=(shard, *manifest.shards[1:]))
+    (folder / "manifest.json").write_text(forged.to_json())
+    read_shard(shard, store=FolderStore(folder))
+    with pytest.raises(DamagedShard, match="do not have the SHA-256"):
+        read_timelines(FolderStore(folder))
 
 
 def test_same_recordings_give_the_same_hash(recordings, folder, tmp_path):
@@ -333,6 +361,32 @@ def test_images_are_read_a_stretch_at_a_time(tmp_path):
 
     write_dataset([filmed(images=Counted())], folder=tmp_path / "data", shard_mb=0.001)
     assert Counted.longest == 15  # of 48 bytes of pixels, 8 of a number and some of a name
+
+
+def codecs(folder):
+    files = sorted(folder.glob("images-*.parquet"))
+    return [pq.read_metadata(file).row_group(0).column(2).compression for file in files]
+
+
+@pytest.mark.parametrize(
+    ("compression", "expected"),
+    [
+        (Compression.AUTO, ["UNCOMPRESSED", "ZSTD"]),
+        (Compression.ZSTD, ["ZSTD", "ZSTD"]),
+        (Compression.NONE, ["UNCOMPRESSED", "UNCOMPRESSED"]),
+    ],
+)
+def test_images_are_compressed_where_that_saves_half(tmp_path, compression, expected):
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 2**16, (50, 16, 16)).astype(np.uint16)
+    recordings = [
+        filmed("m1_d1", images=noise),
+        filmed("m2_d1", images=noise // 2**12 * 2**12),  # of 16 bits, 12 are 0
+    ]
+    manifest = write_dataset(recordings, folder=tmp_path / "data", compression=compression)
+    assert codecs(tmp_path / "data") == expected
+    images_THW = np.concatenate([recording.images for recording in recordings])
+    assert np.array_equal(images_in(tmp_path / "data", manifest), images_THW)
 
 
 def test_shards_of_images_end_with_their_recording(tmp_path):

@@ -3,6 +3,8 @@
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pytest
 
@@ -48,7 +50,7 @@ def test_fault_at_first_gives_the_same_bytes(s3, wire, fault):
     proxy = wire(lambda _, __, n: fault if n == 0 else "", silence_s=6.0)
     assert Bucket(ADDRESS, silence_s=4.0).read("a.bin") == DATA
     assert proxy.faults == {fault: 1}
-    assert len(proxy.requests) == 2
+    assert len(proxy.requests) == 3  # the fault; the head of the file, and the rest
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -97,7 +99,47 @@ def test_refusal_after_other_faults_is_not_the_last_word(s3, wire):
     met = ["503", "SlowDown", "403", "reset", "403"]
     proxy = wire(lambda _, __, n: met[n] if n < len(met) else "")
     assert Bucket(ADDRESS).read("a.bin") == DATA
-    assert len(proxy.requests) == 6
+    assert len(proxy.requests) == 7
+
+
+@pytest.mark.parametrize(("n_bytes", "n_requests"), [(0, 2), (1, 1), (65_536, 1), (65_537, 2)])
+def test_file_that_fits_into_its_head_is_asked_for_once(s3, wire, n_bytes, n_requests):
+    put(s3, data=DATA[:n_bytes])
+    proxy = wire(lambda *_: "")
+    assert Bucket(ADDRESS).read("a.bin") == DATA[:n_bytes]
+    assert len(proxy.requests) == n_requests
+
+
+def test_file_that_is_replaced_between_its_parts_is_read_anew(s3, wire):
+    put(s3)
+
+    def replace(method, path, n):
+        if n == 1:
+            put(s3, data=DATA[::-1])
+        return ""
+
+    proxy = wire(replace)
+    assert Bucket(ADDRESS).read("a.bin") == DATA[::-1]
+    assert len(proxy.requests) == 3
+
+
+def test_service_without_parts_gives_the_whole(s3, monkeypatch):
+    class Whole(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(DATA)))
+            self.end_headers()
+            self.wfile.write(DATA)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Whole) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_address[1]}")
+        got = Bucket(ADDRESS).read("a.bin")
+        server.shutdown()
+    assert got == DATA
 
 
 def test_missing_file_is_no_fault(s3, wire):

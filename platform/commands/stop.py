@@ -1,0 +1,33 @@
+"""``calsweep stop``: end a population before its time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from calsweep.platform.commands import option
+from calsweep.platform.evolution import STOP_FILE
+from calsweep.platform.lineage import Lineage
+from calsweep.platform.record import read_sweep
+from calsweep.search_spaces.suggestion import Tuner
+
+
+@click.command()
+@click.argument("sweep")
+@option.home
+def stop(sweep: str, home: Path) -> None:
+    """End the population SWEEP with the generation that is under way.
+
+    Its members are tested and stand on the leaderboard as they are then.
+    """
+    record = read_sweep(home, sweep)
+    if record.settings["tuner"] != Tuner.POPULATION.value:
+        raise ValueError(
+            f"the sweep {sweep!r} is no population: interrupt it with Ctrl-C, what is done is kept."
+        )
+    lineage = Lineage(record.folder)
+    if lineage.end:
+        raise ValueError(f"the population of {sweep!r} is over already: {lineage.end}.")
+    (record.folder / STOP_FILE).touch()
+    click.echo(f"{sweep} ends with generation {max(lineage.n_generations, 1)}.")
