@@ -48,6 +48,7 @@ from calsweep.dashboards.explanation import (
     unit_bars,
 )
 from calsweep.dashboards.learning_curve import learning_curves
+from calsweep.dashboards.lineage import population_figures
 from calsweep.dashboards.prediction import RocCurve, choose_stretch, read_predictions, roc
 from calsweep.dashboards.repeat import command_to_repeat
 from calsweep.dashboards.roc import roc_curves
@@ -197,6 +198,7 @@ def _plates(
     arms = default_arms(sweep)
     if len(arms) > 1:
         plates += _arm_plates(sweep, compare(arms, reference=None))
+    plates += [_plate(*drawn) for drawn in population_figures(sweep)]
     plates += _setting_plates(sweep)
     if shown is not None:
         plates += _shown_plates(sweep, shown)

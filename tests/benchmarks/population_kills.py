@@ -3,7 +3,7 @@
     python -m tests.benchmarks.population_kills              # the driver, then workers: ten each
     python -m tests.benchmarks.population_kills --only driver --first 3 --n 2
 
-Eight members, a small GRU on six folds of five short simulated mice. The driver is killed (SIGKILL)
+Eight members, a small GRU on two folds of five short simulated mice. The driver is killed (SIGKILL)
 once: in the first ten seconds, inside a save of a member's state, just after a member began to take
 over another's, or at a moment drawn over the whole run; then `calsweep resume` goes on. Workers are
 killed every few seconds all along. What is compared: who went on from whom in every generation, all
@@ -30,6 +30,10 @@ from calsweep.platform.lineage import Lineage
 from calsweep.platform.record import read_sweep
 
 NAME = "pop"
+FOLDS = (
+    "[{train: [mouse1_r1, mouse2_r1, mouse3_r1], validation: [mouse4_r1], test: [mouse5_r1]},"
+    " {train: [mouse3_r1, mouse4_r1, mouse5_r1], validation: [mouse1_r1], test: [mouse2_r1]}]"
+)
 DEADLINE_S = 300.0
 
 
@@ -65,7 +69,8 @@ def main() -> None:
 def begin(folder: Path, home: Path) -> list[str]:
     return [
         "sweep", f"home={home}", f"name={NAME}", f"datasets.address={folder / 'mice'}",
-        "datasets.window.length=11", "datasets.folds.k_groups=3", "training.batch_size=64",
+        "datasets.window.length=11", "datasets/folds=listed", f"datasets.folds.folds={FOLDS}",
+        "training.batch_size=64",
         "training.epoch_fraction=0.5", "baseline_training.epochs=1", "trainables.n_hidden=4",
         "tuner=population", "search_spaces=optimization", "population.size=8",
         "population.generations=5", "resources.retries=50",
