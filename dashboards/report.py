@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import click
-import jinja2
 import plotly.graph_objects as go
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from calsweep.dashboards import figure, summary
 from calsweep.dashboards.calibration import calibration_curves
@@ -49,12 +44,12 @@ from calsweep.dashboards.explanation import (
 )
 from calsweep.dashboards.learning_curve import learning_curves
 from calsweep.dashboards.lineage import population_figures
+from calsweep.dashboards.page import Plate, plate_of, render_page, write_page
 from calsweep.dashboards.prediction import RocCurve, choose_stretch, read_predictions, roc
 from calsweep.dashboards.repeat import command_to_repeat
 from calsweep.dashboards.roc import roc_curves
 from calsweep.dashboards.stretch import prediction_stretch
-from calsweep.dashboards.style import DARK_MARKS, Theme, held_out, reading, template
-from calsweep.datasets.cache import beside
+from calsweep.dashboards.style import held_out
 from calsweep.platform.arm import default_arms, default_reference
 from calsweep.platform.commands import option
 from calsweep.platform.comparison import WHAT_TO_TRUST, Comparison, compare
@@ -68,20 +63,6 @@ from calsweep.platform.leaderboard import (
     nested_choice,
 )
 from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord, read_sweep
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plate:
-    """A figure as the page holds it: its place, title, data, and how to read it.
-
-    ``of_one`` says whether it is of the configuration that is shown, not of several.
-    """
-
-    name: str
-    title: str
-    data: Markup
-    reading: str
-    of_one: bool
 
 
 @click.command()
@@ -114,10 +95,7 @@ def write_report(sweep: SweepRecord, out: Path, /) -> Path:
         The file.
     """
     page = render(sweep)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with beside(out) as partial:
-        partial.write_text(page, encoding="utf-8")
-    return out
+    return write_page(page, out)
 
 
 def render(sweep: SweepRecord, /) -> str:
@@ -126,7 +104,8 @@ def render(sweep: SweepRecord, /) -> str:
     choices = nested_choice(sweep)
     shown = shown_trial(sweep, rows)
     compared = compared_arms(sweep)
-    return _page().render(
+    return render_page(
+        "report.html",
         sweep=sweep,
         facts=summary.facts(sweep),
         state=summary.state(sweep),
@@ -154,9 +133,6 @@ def render(sweep: SweepRecord, /) -> str:
         n_folds=len(sweep.plan.folds),
         plates=_plates(sweep, rows, shown),
         explanations=explanation_plates(sweep),
-        templates={theme.value: _json(_blank(theme)) for theme in Theme},
-        dark_marks=DARK_MARKS,
-        plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - the library's own text
     )
 
 
@@ -194,11 +170,11 @@ def _plates(
     plates = []
     if rows:
         spread = figure.fold_spread(rows, plan=sweep.plan)
-        plates.append(_plate("spread", "Every fold of every configuration", spread))
+        plates.append(plate_of("spread", "Every fold of every configuration", spread))
     arms = default_arms(sweep)
     if len(arms) > 1:
         plates += _arm_plates(sweep, compare(arms, reference=None))
-    plates += [_plate(*drawn) for drawn in population_figures(sweep)]
+    plates += [plate_of(*drawn) for drawn in population_figures(sweep)]
     plates += _setting_plates(sweep)
     if shown is not None:
         plates += _shown_plates(sweep, shown)
@@ -210,9 +186,9 @@ def _arm_plates(sweep: SweepRecord, comparison: Comparison) -> list[Plate]:
     method = telling_method(comparison)
     boxes = arm_boxes(comparison)
     differences = difference_matrix(comparison, method=method)
-    plates = [_plate("boxes", "The same folds, configuration by configuration", boxes)]
+    plates = [plate_of("boxes", "The same folds, configuration by configuration", boxes)]
     if len(comparison.arms) > 2:
-        plates.append(_plate("differences", "Differences between configurations", differences))
+        plates.append(plate_of("differences", "Differences between configurations", differences))
     shown = rocs_shown(comparison)
     if _is_binary(sweep):
         rocs = [
@@ -220,20 +196,20 @@ def _arm_plates(sweep: SweepRecord, comparison: Comparison) -> list[Plate]:
             for arm in shown
         ]
         title = "Mean ROC curves of configurations"
-        plates.append(_plate("arm-rocs", title, arm_rocs(comparison, rocs=rocs)))
+        plates.append(plate_of("arm-rocs", title, arm_rocs(comparison, rocs=rocs)))
     return plates
 
 
 def _setting_plates(sweep: SweepRecord) -> list[Plate]:
     """Draw curves over the searched settings that are numbers."""
     plates = [
-        _plate(f"curve-{name}", f"Along {setting_name(name)}", setting_curve(sweep, name))
+        plate_of(f"curve-{name}", f"Along {setting_name(name)}", setting_curve(sweep, name))
         for name in numeric_settings(sweep)
         if is_worth_drawing(sweep, name)
     ]
     for along, up in maps_worth_drawing(sweep):
         title = f"Along {setting_name(along)} and {setting_name(up)}"
-        plates.append(_plate(f"map-{along}-{up}", title, setting_map(sweep, (along, up))))
+        plates.append(plate_of(f"map-{along}-{up}", title, setting_map(sweep, (along, up))))
     return plates
 
 
@@ -242,20 +218,20 @@ def _shown_plates(sweep: SweepRecord, shown: TrialRecord) -> list[Plate]:
     plates = []
     if has_nested_choice(sweep.plan):
         title = f"Which {held_out(sweep.plan)} test, which validate"
-        plates.append(_plate("matrix", title, _matrix(sweep, shown), of_one=True))
+        plates.append(plate_of("matrix", title, _matrix(sweep, shown), of_one=True))
     folds = [read_predictions(sweep.fold_folder(fold)) for fold in shown.folds]
     confusion = confusion_matrix(count_decoded(folds), target=str(sweep.dataset["target"]))
     binary = _is_binary(sweep)
     rocs = _roc(sweep, shown) if binary else class_roc_curves(class_rocs(folds))
     plates += [
-        _plate("roc", "ROC curves", rocs, of_one=True),
-        _plate("confusion", "Classes observed and decoded", confusion, of_one=True),
-        _plate("calibration", "Calibration", calibration_curves(folds), of_one=True),
-        _plate("learning", "Learning curves", learning_curves(shown), of_one=True),
+        plate_of("roc", "ROC curves", rocs, of_one=True),
+        plate_of("confusion", "Classes observed and decoded", confusion, of_one=True),
+        plate_of("calibration", "Calibration", calibration_curves(folds), of_one=True),
+        plate_of("learning", "Learning curves", learning_curves(shown), of_one=True),
     ]
     if binary:
         stretch = _stretch(sweep, shown)
-        plates.append(_plate("stretch", "Prediction over behavior", stretch, of_one=True))
+        plates.append(plate_of("stretch", "Prediction over behavior", stretch, of_one=True))
     return plates
 
 
@@ -273,14 +249,14 @@ def explanation_plates(sweep: SweepRecord, /) -> tuple[Plate, ...]:
 def _shap_plates(explained: Explained) -> list[Plate]:
     of = f"shap-{explained.trial.number}"
     what = explained.trial.name
-    sums = _plate(f"{of}-sums", f"Do attributions of {what} add up?", completeness(explained))
+    sums = plate_of(f"{of}-sums", f"Do attributions of {what} add up?", completeness(explained))
     if not explained.facts["units"]:
         image = image_importance(explained)
-        return [_plate(f"{of}-image", f"Pixels that matter to {what}", image), sums]
+        return [plate_of(f"{of}-image", f"Pixels that matter to {what}", image), sums]
     bars, by_step = unit_bars(explained), importance_map(explained)
     return [
-        _plate(f"{of}-units", f"Units that matter to {what}", bars),
-        _plate(f"{of}-map", f"Units and times that matter to {what}", by_step),
+        plate_of(f"{of}-units", f"Units that matter to {what}", bars),
+        plate_of(f"{of}-map", f"Units and times that matter to {what}", by_step),
         sums,
     ]
 
@@ -288,13 +264,13 @@ def _shap_plates(explained: Explained) -> list[Plate]:
 def _attention_plates(explained: Explained) -> list[Plate]:
     trial = explained.trial
     title = f"Times that the attention of {trial.name} reads"
-    return [_plate(f"attention-{trial.number}", title, attention_curve(explained))]
+    return [plate_of(f"attention-{trial.number}", title, attention_curve(explained))]
 
 
 def _cut_out_plates(explained: Explained) -> list[Plate]:
     trial = explained.trial
     title = f"Places that {trial.name} cannot do without"
-    return [_plate(f"cut-out-{trial.number}", title, cut_out_importance(explained))]
+    return [plate_of(f"cut-out-{trial.number}", title, cut_out_importance(explained))]
 
 
 _EXPLANATION: dict[Kind, Callable[[Explained], list[Plate]]] = {
@@ -340,26 +316,3 @@ def typical_fold(trial: TrialRecord, /) -> FoldRecord:
     """Give the fold of median test AUC; of an even number, the lower of the middle two."""
     median = statistics.median_low(fold.test.auc for fold in trial.folds)
     return next(fold for fold in trial.folds if fold.test.auc == median)
-
-
-def _plate(name: str, title: str, drawn: go.Figure, *, of_one: bool = False) -> Plate:
-    return Plate(name=name, title=title, data=_json(drawn), reading=reading(drawn), of_one=of_one)
-
-
-def _json(drawn: go.Figure) -> Markup:
-    """Write a figure so that no text in it can end the script that holds it."""
-    text = str(drawn.to_json())
-    escaped = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-    return Markup(escaped)  # noqa: S704 - escaped the line before
-
-
-def _blank(theme: Theme) -> go.Figure:
-    return go.Figure(layout={"template": template(theme)})
-
-
-def _page() -> jinja2.Template:
-    text = resources.files("calsweep").joinpath("dashboards/report.html").read_text("utf-8")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(text)

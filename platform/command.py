@@ -54,6 +54,10 @@ COMMANDS = {
     ),
     "predict": Entry(target=f"{_HERE}.predict:predict", summary="Use a model on new recordings."),
     # Named by text alone: the page is drawn in a room that platform does not import.
+    "rates": Entry(
+        target="calsweep.dashboards.rates_report:rates",
+        summary="Score the rates that `lfads` inferred.",
+    ),
     "report": Entry(
         target="calsweep.dashboards.report:report", summary="Draw a sweep as one HTML file."
     ),

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from calsweep.datasets.dataset import Dataset
+import numpy as np
+
+from calsweep.datasets.dataset import Dataset, open_dataset
 from calsweep.datasets.sub_frame import in_sub_frame_bins
 from calsweep.datasets.trial_view import TrialView, UnequalTrials, view_trials
 from calsweep.platform.lfads_learner import LfadsTraining
 from calsweep.platform.plain import content_hash, to_plain
 from calsweep.platform.resources import Resources
-from calsweep.platform.settings import default_home
+from calsweep.platform.settings import cache_folder, default_home, open_cache
+from calsweep.platform.storage import locate
 from calsweep.search_spaces.population import Population
 from calsweep.search_spaces.space import Space
 from calsweep.trainables.lfads.model import Lfads
@@ -74,6 +78,10 @@ class Trials:
             self._view(dataset, name, seed=seed) for name in self.recordings or dataset.spans
         )
 
+    def with_measures(self, names: Sequence[str], /) -> Trials:
+        """Give the same trials with other measures; each stands once."""
+        return dataclasses.replace(self, measures=tuple(dict.fromkeys(names)))
+
     def _view(self, dataset: Dataset, name: str, *, seed: int) -> TrialView:
         view = view_trials(
             dataset,
@@ -92,8 +100,6 @@ class Trials:
                 f"frames of {name} cannot be divided: the dataset does not say when in a frame "
                 "each unit is sampled. Take datasets.bins_per_frame=1, or ingest with phases."
             )
-        import numpy as np
-
         return in_sub_frame_bins(view, phase_N=np.array(phases), bins_per_frame=self.bins_per_frame)
 
 
@@ -182,6 +188,12 @@ class DynamicsSettings:
         return dataclasses.replace(
             self, datasets=dataclasses.replace(self.datasets, address=address)
         )
+
+
+def dataset_of(settings: DynamicsSettings, /) -> Dataset:
+    """Open the dataset that a population is asked to model."""
+    cache = open_cache(cache_folder(settings.home))
+    return open_dataset(locate(settings.datasets.address), cache=cache)
 
 
 _ELSEWHERE = {"name", "home", "resources", "overrides"}

@@ -18,19 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from calsweep.datasets.cache import beside
-from calsweep.datasets.dataset import Dataset, open_dataset
+from calsweep.datasets.dataset import Dataset
 from calsweep.platform.address import is_remote
 from calsweep.platform.cluster import check_home, cluster
 from calsweep.platform.dynamics_learners import DynamicsLearners, check_searched
-from calsweep.platform.dynamics_settings import DynamicsSettings
+from calsweep.platform.dynamics_settings import DynamicsSettings, dataset_of
 from calsweep.platform.evolution import Evolution
 from calsweep.platform.interruption import Interruption
 from calsweep.platform.lineage import Life, Lineage
 from calsweep.platform.member import member_seed, read_member
 from calsweep.platform.provenance import code_version
 from calsweep.platform.record_writer import Record
-from calsweep.platform.settings import cache_folder, open_cache
-from calsweep.platform.storage import locate
+from calsweep.platform.settings import cache_folder
 
 _BEST = "best.json"
 
@@ -78,7 +77,7 @@ def run_dynamics(settings: DynamicsSettings, /, *, say: Callable[[str], None] = 
     check_home(settings.home)
     check_searched(settings)
     settings = _with_whole_address(settings)
-    dataset = _open(settings)
+    dataset = dataset_of(settings)
     names = settings.datasets.recordings or tuple(dataset.spans)
     learners = DynamicsLearners(
         settings=settings,
@@ -136,11 +135,6 @@ def _with_whole_address(settings: DynamicsSettings) -> DynamicsSettings:
     if is_remote(address):
         return settings
     return settings.with_address(str(Path(address).expanduser().resolve()))
-
-
-def _open(settings: DynamicsSettings) -> Dataset:
-    cache = open_cache(cache_folder(settings.home))
-    return open_dataset(locate(settings.datasets.address), cache=cache)
 
 
 def _description(settings: DynamicsSettings, dataset: Dataset) -> dict[str, Any]:

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from plotly.offline import get_plotlyjs
 
-from calsweep.dashboards import report as module
 from calsweep.dashboards.report import report, shown_trial, typical_fold, write_report
 from calsweep.platform.arm import default_arms, default_reference
 from calsweep.platform.comparison import compare
@@ -229,7 +229,7 @@ def test_notes_of_folds_are_told_once_with_their_folds(writer):
 def test_nothing_is_fetched(page, path):
     assert page.fetched == []
     assert not {"link", "img", "iframe", "object", "embed"} & set(page.tags)
-    own = path.read_text().replace(module.get_plotlyjs(), "")
+    own = path.read_text().replace(get_plotlyjs(), "")
     assert not re.search(r"https?://|url\(|@import|\bfetch\(", own)
 
 

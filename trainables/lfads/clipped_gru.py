@@ -7,7 +7,8 @@ gradients, so that a run takes no more memory than its gates.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -49,15 +50,35 @@ class ClippedGru(nn.Module):
         self.bias_G = nn.Parameter(gate_bias(n_hidden))
         self.first_H = nn.Parameter(torch.zeros(n_hidden))
 
+    @property
+    def weights(self) -> tuple[nn.Parameter, ...]:
+        """Of inputs, biases, of states, and the first state."""
+        return self.weight_GX, self.bias_G, self.weight_GH, self.first_H
+
     def forward(self, x_TBX: Tensor) -> Tensor:
         """Give the state after each bin, shape ``(bin, trial, hidden)``."""
-        weights = (self.weight_GX, self.bias_G, self.weight_GH, self.first_H)
-        if x_TBX.device.type == "cpu":
-            states: Tensor = _Run.apply(  # type: ignore[no-untyped-call]
-                x_TBX, *weights, self.clip, self.reverse
-            )
-            return states
-        return plain_states(x_TBX, *weights, clip=self.clip, reverse=self.reverse)
+        return run_together([self], x_TBX)[0]
+
+
+def run_together(grus: Sequence[ClippedGru], x_TBX: Tensor, /) -> tuple[Tensor, ...]:
+    """Give the states of several GRUs that see the same, whose inputs are projected in one product.
+
+    Examples
+    --------
+    >>> grus = [ClippedGru(5, n, clip=5.0) for n in (4, 3)]
+    >>> [states.shape for states in run_together(grus, torch.zeros(7, 2, 5))]
+    [torch.Size([7, 2, 4]), torch.Size([7, 2, 3])]
+    """
+    if x_TBX.device.type == "cpu":
+        ways = tuple((gru.clip, gru.reverse) for gru in grus)
+        weights = [weight for gru in grus for weight in gru.weights]
+        states: tuple[Tensor, ...] = _Runs.apply(  # type: ignore[no-untyped-call]
+            x_TBX, ways, *weights
+        )
+        return states
+    return tuple(
+        plain_states(x_TBX, *gru.weights, clip=gru.clip, reverse=gru.reverse) for gru in grus
+    )
 
 
 def gate_bias(n_hidden: int, /) -> Tensor:
@@ -172,14 +193,25 @@ class Steps:
 
     def gradients(self, given_TBX: Tensor, /) -> tuple[Tensor, Tensor, Tensor]:
         """Give those of inputs' weights, biases and states' weights; all steps have gone back."""
+        gates_G = self.gates_TBG.flatten(0, 1)
+        d_given_GX = gates_G.t() @ given_TBX.flatten(0, 1)
+        d_further_GX, d_weight_GH = self._loop_gradients()
+        return torch.cat([d_given_GX, d_further_GX], dim=1), gates_G.sum(0), d_weight_GH
+
+    def state_gradient(self) -> Tensor:
+        """Give that of states' weights; all steps have gone back."""
+        return self._loop_gradients()[1]
+
+    def _loop_gradients(self) -> tuple[Tensor, Tensor]:
+        """Give those of further inputs' weights and states' weights."""
         n, n_further = self.n_hidden, self.n_further
         gates_G, seen_S = self.gates_TBG.flatten(0, 1), self.before_TBS.flatten(0, 1)
         d_rz = gates_G[:, : 2 * n].t() @ seen_S[:, : n + n_further]
         d_n = gates_G[:, 2 * n :].t() @ seen_S[:, n:]
-        d_given = gates_G.t() @ given_TBX.flatten(0, 1)
-        d_further = torch.cat([d_rz[:, n:], d_n[:, :n_further]])
-        d_state = torch.cat([d_rz[:, :n], d_n[:, n_further:]])
-        return torch.cat([d_given, d_further], dim=1), gates_G.sum(0), d_state
+        return (
+            torch.cat([d_rz[:, n:], d_n[:, :n_further]]),
+            torch.cat([d_rz[:, :n], d_n[:, n_further:]]),
+        )
 
     def given_gradient(self, weight_GX: Tensor, /) -> Tensor:
         """Give that of the inputs given for all bins."""
@@ -194,54 +226,75 @@ def projected(given_TBX: Tensor, weight_GX: Tensor, bias_G: Tensor, /) -> Tensor
     return products.view(*given_TBX.shape[:2], -1)
 
 
-class _Run(torch.autograd.Function):
-    """`plain_states` with the backward written by hand."""
+class _Runs(torch.autograd.Function):
+    """`plain_states` of several GRUs with the backward written by hand."""
 
     @staticmethod
     def forward(
-        ctx: Any,
-        x_TBX: Tensor,
-        weight_GX: Tensor,
-        bias_G: Tensor,
-        weight_GH: Tensor,
-        first_H: Tensor,
-        clip: float,
-        reverse: bool,
-    ) -> Tensor:
-        (n_bins, n_trials, _), n = x_TBX.shape, len(first_H)
-        gates_TBG = projected(x_TBX, weight_GX, bias_G)
+        ctx: Any, x_TBX: Tensor, ways: tuple[tuple[float, bool], ...], *weights: Tensor
+    ) -> tuple[Tensor, ...]:
+        n_bins, n_trials, _ = x_TBX.shape
+        weights_GX, biases_G, _, firsts_H = (weights[i::4] for i in range(4))
+        gates_TBG = projected(x_TBX, torch.cat(weights_GX), torch.cat(biases_G))
         # One slot more than there are steps: a step writes the state where the next one sees it.
-        room = x_TBX.new_empty(n_bins + 1, n_trials, 2 * n)
-        before, after = _slots(room, reverse)
-        steps = Steps(gates_TBG, before, weight_GX=weight_GX, weight_GH=weight_GH, clip=clip)
-        order = _order(n_bins, reverse)
-        before[order[0], :, :n] = first_H
-        news = after[:, :, :n].unbind(0)
-        for t in order:
-            steps.forward(t, new=news[t], is_first=t == order[0])
-        ctx.clip, ctx.reverse = clip, reverse
-        ctx.save_for_backward(x_TBX, weight_GX, weight_GH, gates_TBG, room)
-        return after[:, :, :n].clone()
+        rooms = [x_TBX.new_empty(n_bins + 1, n_trials, 2 * len(first)) for first in firsts_H]
+        states = []
+        for run, first_H in zip(_runs(ways, weights, gates_TBG, rooms), firsts_H, strict=True):
+            order, n = run.order, len(first_H)
+            run.steps.before_TBS[order[0], :, :n] = first_H
+            news = run.after_TBS[:, :, :n].unbind(0)
+            for t in order:
+                run.steps.forward(t, new=news[t], is_first=t == order[0])
+            states.append(run.after_TBS[:, :, :n].clone())
+        ctx.ways = ways
+        ctx.save_for_backward(x_TBX, gates_TBG, *rooms, *weights)
+        return tuple(states)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, d_states_TBH: Tensor) -> tuple[Tensor | None, ...]:
-        x_TBX, weight_GX, weight_GH, gates_TBG, room = ctx.saved_tensors
-        before, _ = _slots(room, ctx.reverse)
-        steps = Steps(gates_TBG, before, weight_GX=weight_GX, weight_GH=weight_GH, clip=ctx.clip)
-        order = _order(len(gates_TBG), ctx.reverse)
-        d_states = d_states_TBH.unbind(0)
-        d_h = torch.zeros_like(d_states[0])
-        for t in order[::-1]:
-            d_h, _ = steps.backward(t, d_h.add_(d_states[t]), is_first=t == order[0])
-        d_x = steps.given_gradient(weight_GX) if ctx.needs_input_grad[0] else None
-        return d_x, *steps.gradients(x_TBX), d_h.sum(0), None, None
+    def backward(ctx: Any, *d_states: Tensor) -> tuple[Tensor | None, ...]:
+        x_TBX, gates_TBG, *kept = ctx.saved_tensors
+        n_runs = len(ctx.ways)
+        rooms, weights = kept[:n_runs], kept[n_runs:]
+        d_firsts, d_weights_GH = [], []
+        runs = _runs(ctx.ways, weights, gates_TBG, rooms)
+        for run, d_states_TBH in zip(runs, d_states, strict=True):
+            of_bins = d_states_TBH.unbind(0)
+            d_h = torch.zeros_like(of_bins[0])
+            for t in run.order[::-1]:
+                d_h, _ = run.steps.backward(t, d_h.add_(of_bins[t]), is_first=t == run.order[0])
+            d_firsts.append(d_h.sum(0))
+            d_weights_GH.append(run.steps.state_gradient())
+        weights_GX = weights[::4]
+        sizes = [len(weight) for weight in weights_GX]
+        d_gates = gates_TBG.flatten(0, 1)
+        d_weights_GX = torch.split(d_gates.t() @ x_TBX.flatten(0, 1), sizes)
+        d_biases_G = torch.split(d_gates.sum(0), sizes)
+        d_x = gates_TBG @ torch.cat(weights_GX) if ctx.needs_input_grad[0] else None
+        parts = zip(d_weights_GX, d_biases_G, d_weights_GH, d_firsts, strict=True)
+        return d_x, None, *(gradient for of_run in parts for gradient in of_run)
 
 
-def _slots(room: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
-    """Give what each bin's step sees and where it writes; bins in the order of time."""
-    return (room[1:], room[:-1]) if reverse else (room[:-1], room[1:])
+class _OneRun(NamedTuple):
+    """The steps of a GRU, where each writes, and their order."""
+
+    steps: Steps
+    after_TBS: Tensor
+    order: range
 
 
-def _order(n_bins: int, reverse: bool) -> range:
-    return range(n_bins)[::-1] if reverse else range(n_bins)
+def _runs(
+    ways: Sequence[tuple[float, bool]],
+    weights: Sequence[Tensor],
+    gates_TBG: Tensor,
+    rooms: Sequence[Tensor],
+) -> Iterator[_OneRun]:
+    sizes = [len(weight) for weight in weights[::4]]
+    parts = torch.split(gates_TBG, sizes, dim=2)
+    of_runs = zip(ways, weights[2::4], parts, rooms, strict=True)
+    for (clip, reverse), weight_GH, part, room in of_runs:
+        before, after = (room[1:], room[:-1]) if reverse else (room[:-1], room[1:])
+        none = weight_GH[:, :0]  # all inputs are given
+        steps = Steps(part, before, weight_GX=none, weight_GH=weight_GH, clip=clip)
+        bins = range(len(part))
+        yield _OneRun(steps, after, bins[::-1] if reverse else bins)

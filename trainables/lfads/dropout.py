@@ -70,4 +70,4 @@ def apply(x: Tensor, mask: Tensor | None, /, *, rate: float) -> Tensor:
     """
     if mask is None:
         return x
-    return torch.where(mask, x, 0).mul_(1 / (1 - rate))
+    return (x * mask).mul_(1 / (1 - rate))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from calsweep.trainables.lfads.clipped_gru import ClippedGru
+from calsweep.trainables.lfads.clipped_gru import ClippedGru, run_together
 
 # T bin, B trial, X what is encoded, H hidden
 
@@ -27,17 +29,36 @@ class BothWays(nn.Module):
         self.onward = ClippedGru(n_inputs, n_hidden, clip=clip)
         self.backward_in_time = ClippedGru(n_inputs, n_hidden, clip=clip, reverse=True)
 
-    def last(self, x_TBX: Tensor, /) -> Tensor:
-        """Give the last state of both, shape ``(trial, 2 x hidden)``."""
-        return torch.cat([self.onward(x_TBX)[-1], self.backward_in_time(x_TBX)[0]], dim=1)
+    @property
+    def grus(self) -> tuple[ClippedGru, ClippedGru]:
+        """Both."""
+        return self.onward, self.backward_in_time
 
-    def lagged(self, x_TBX: Tensor, /, *, lag: int) -> Tensor:
-        """Give for each bin what both knew some bins before they came to it.
 
-        Shape ``(bin, trial, 2 x hidden)``; 0 where there is none.
-        """
-        onward, back = self.onward(x_TBX), self.backward_in_time(x_TBX)
-        if lag:
-            onward = functional.pad(onward[:-lag], (0, 0, 0, 0, lag, 0))
-            back = functional.pad(back[lag:], (0, 0, 0, 0, 0, lag))
-        return torch.cat([onward, back], dim=2)
+class Encoded(NamedTuple):
+    """What encoders make of trials.
+
+    Attributes
+    ----------
+    initial_BH
+        The last state of both directions of the one encoder.
+    inputs_TBH
+        For each bin, what both directions of the other knew some bins before they came to it; 0
+        where there is none.
+    """
+
+    initial_BH: Tensor
+    inputs_TBH: Tensor
+
+
+def encode(x_TBX: Tensor, /, *, initial: BothWays, inputs: BothWays, lag: int) -> Encoded:
+    """Read trials with the encoders of initial conditions and of the controller's inputs."""
+    states = run_together([*initial.grus, *inputs.grus], x_TBX)
+    onward, back = states[2:]
+    if lag:
+        onward = functional.pad(onward[:-lag], (0, 0, 0, 0, lag, 0))
+        back = functional.pad(back[lag:], (0, 0, 0, 0, 0, lag))
+    return Encoded(
+        initial_BH=torch.cat([states[0][-1], states[1][0]], dim=1),
+        inputs_TBH=torch.cat([onward, back], dim=2),
+    )

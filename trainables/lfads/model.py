@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from calsweep.trainables.lfads.dropout import apply, keep, multiplier
-from calsweep.trainables.lfads.encoder import BothWays
+from calsweep.trainables.lfads.encoder import BothWays, encode
 from calsweep.trainables.lfads.generator import Draws, Generator
 from calsweep.trainables.lfads.linear import fan_in_linear
 from calsweep.trainables.lfads.observation import Observation, Poisson
@@ -265,9 +265,9 @@ class LfadsModule(nn.Module):
             Source of dropout and of samples of posteriors.
         """
         r = self.regularization if self.training else Regularization()
-        is_sampled = ~activity_TBN.isnan()
+        is_sampled = activity_TBN.isnan().logical_not_()
         is_seen = keep(activity_TBN.shape, rate=r.coordinated_dropout, generator=draws)
-        activity_TBN = torch.where(is_sampled, activity_TBN, 0)
+        activity_TBN = torch.nan_to_num(activity_TBN)
         seen_TBN = apply(activity_TBN, is_seen, rate=r.coordinated_dropout)
         passed = self._pass(seen_TBN, external_TBE, recording, draws, dropout=r.dropout)
         readout = self.readouts[recording]
@@ -294,18 +294,23 @@ class LfadsModule(nn.Module):
         aligned_TBA = self.read_ins[recording](seen_TBN)
         mask = keep(aligned_TBA.shape, rate=dropout, generator=draws)
         aligned_TBA = apply(aligned_TBA, mask, rate=dropout)
-        last = _dropped(self.initial_encoder.last(aligned_TBA), dropout, draws)
-        mean_BI, log_variance_BI = self.posterior(last).chunk(2, dim=1)
+        encoded = encode(
+            aligned_TBA,
+            initial=self.initial_encoder,
+            inputs=self.input_encoder,
+            lag=config.input_lag,
+        )
+        last_BH = _dropped(encoded.initial_BH, dropout, draws)
+        mean_BI, log_variance_BI = self.posterior(last_BH).chunk(2, dim=1)
         variance_BI = log_variance_BI.exp() + config.least_variance
         initial_BI = mean_BI
         if draws is not None:
             initial_BI = mean_BI + variance_BI.sqrt() * _normal(mean_BI.shape, draws)
-        encoded = self.input_encoder.lagged(aligned_TBA, lag=config.input_lag)
         if external_TBE is None:
             external_TBE = seen_TBN.new_empty(n_bins, n_trials, 0)
         course = self.generator(
             initial_BI,
-            _dropped(encoded, dropout, draws),
+            _dropped(encoded.inputs_TBH, dropout, draws),
             _dropped(external_TBE, dropout, draws),
             self._draws(n_bins, n_trials, draws, dropout=dropout),
         )

@@ -115,7 +115,7 @@ class _Fused(torch.autograd.Function):
                 outputs = functional.linear(factors, leaves[0], leaves[1])
                 nll = observation.nll(outputs, target.activity_TBN[bins])
             known = nll.detach()
-            total += (known if counted is None else torch.where(counted[bins], known, 0)).sum()
+            total += (known if counted is None else known * counted[bins]).sum()
             found = torch.autograd.grad(
                 nll, [factors, *leaves], _weights(nll, bins, counted, learnt)
             )

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from calsweep.trainables.lfads.clipped_gru import ClippedGru, plain_states
+from calsweep.trainables.lfads.clipped_gru import ClippedGru, plain_states, run_together
 
 N_BINS, N_TRIALS, N_INPUTS, N_HIDDEN = 6, 4, 5, 3
 BOTH_WAYS = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
@@ -67,6 +67,28 @@ class TestClippedGru:
         loss.backward(retain_graph=True)
         with pytest.raises(RuntimeError, match="modified by an inplace operation"):
             loss.backward()
+
+
+def test_several_together_are_each_alone():
+    """Of other sizes, in both directions."""
+    torch.manual_seed(1)
+    grus = [
+        ClippedGru(N_INPUTS, n, clip=5.0, reverse=reverse).double()
+        for n, reverse in ((3, False), (4, True), (2, True))
+    ]
+    x = inputs().requires_grad_()
+    wanted = [x, *(weight for one in grus for weight in one.weights)]
+    weigh = [torch.randn(N_BINS, N_TRIALS, n, dtype=torch.float64) for n in (3, 4, 2)]
+
+    def gradients(states):
+        loss = sum((part * weight).sum() for part, weight in zip(states, weigh, strict=True))
+        return torch.autograd.grad(loss, wanted)
+
+    together, alone = run_together(grus, x), [one(x) for one in grus]
+    for one, other in zip(together, alone, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-14)
+    for one, other in zip(gradients(together), gradients(alone), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
 
 def test_weights_begin_as_published():

@@ -10,6 +10,7 @@ import yaml
 import calsweep
 from calsweep.platform.plain import from_plain, to_plain
 from calsweep.trainables.lfads.dropout import keep
+from calsweep.trainables.lfads.encoder import encode
 from calsweep.trainables.lfads.model import Lfads
 from calsweep.trainables.lfads.observation import Gaussian, Poisson, ZeroInflatedGamma
 from calsweep.trainables.lfads.regularization import Regularization
@@ -212,11 +213,16 @@ def test_external_inputs_drive_the_generator():
 
 def test_controller_does_not_see_the_bin_it_is_in():
     """But for the bins between, both directions together see all."""
-    encoder = build().input_encoder
+    module = build()
+
+    def inputs(x):
+        encoders = {"initial": module.initial_encoder, "inputs": module.input_encoder}
+        return encode(x, **encoders, lag=1).inputs_TBH
+
     x = counts()
     changed = x.clone()
     changed[4] += 1
-    before, after = encoder.lagged(x, lag=1), encoder.lagged(changed, lag=1)
+    before, after = inputs(x), inputs(changed)
     differs = (before != after).any(1)  # bin by hidden unit: onward, then backward
     assert differs[:, :6].any(1).tolist() == [False] * 5 + [True] * 6
     assert differs[:, 6:].any(1).tolist() == [True] * 4 + [False] * 7

@@ -1,0 +1,212 @@
+"""``calsweep rates``: what LFADS or RADICaL inferred, scored, as a table and one HTML file."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from calsweep.dashboards.page import Plate, plate_of, render_page, write_page
+from calsweep.dashboards.rates import (
+    coherence_curves,
+    condition_mean_scatter,
+    distance_ratios,
+    onset_scatter,
+    state_scores,
+    trajectory_paths,
+)
+from calsweep.platform.commands import option
+from calsweep.platform.dynamics_settings import DynamicsSettings
+from calsweep.platform.rate_scores import (
+    INFERRED,
+    SMOOTHED,
+    Asked,
+    RateScores,
+    score_rates,
+    settings_of_dynamics,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A score as the table says it."""
+
+    what: str
+    inferred: str
+    smoothed: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A recording on the page."""
+
+    recording: str
+    lines: tuple[Line, ...]
+    better: str
+    plates: tuple[Plate, ...]
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--lag-ms",
+    type=click.FloatRange(min=0),
+    default=Asked().lag_ms,
+    show_default=True,
+    help="By how much rates come later than the measures.",
+)
+@click.option(
+    "--smooth-ms",
+    type=click.FloatRange(min=0, min_open=True),
+    default=Asked().smooth_ms,
+    show_default=True,
+    help="Standard deviation of the Gaussian of smoothed events.",
+)
+@click.option("--subgroup", default="", help="Label that divides conditions.")
+@click.option("--onset", default="", help="Label that is 1 once the movement has begun.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File to write.  [default: rates.html beside the rates]",
+)
+@option.home
+def rates(
+    name: str,
+    lag_ms: float,
+    smooth_ms: float,
+    subgroup: str,
+    onset: str,
+    out: Path | None,
+    home: Path,
+) -> None:
+    """Score the rates that `calsweep lfads` left under NAME, beside smoothed events."""
+    settings = settings_of_dynamics(home, name)
+    asked = Asked(lag_ms=lag_ms, smooth_ms=smooth_ms, subgroup=subgroup, onset=onset)
+    scores = score_rates(settings, asked)
+    for score in scores:
+        click.echo(f"{score.recording}")
+        for line in lines_of(score):
+            click.echo(f"  {line.what:48} {line.inferred:>20} {line.smoothed:>20}")
+        if said := better(score):
+            click.echo(f"  {said}")
+    place = out or settings.folder / "rates.html"
+    click.echo(str(write_page(render(settings, asked, scores), place)))
+
+
+def render(settings: DynamicsSettings, asked: Asked, scores: Iterable[RateScores], /) -> str:
+    """Give the page of a population's rates."""
+    best = json.loads((settings.folder / "best.json").read_text())
+    return render_page(
+        "rates.html",
+        name=settings.run_name,
+        state=(
+            f"Member {best['member']} of generation {best['generation']}, validation loss "
+            f"{best['loss']:.5g} nats a value."
+        ),
+        facts=_facts(settings, asked, best),
+        parts=[
+            Part(
+                recording=score.recording,
+                lines=lines_of(score),
+                better=better(score),
+                plates=_plates(score),
+            )
+            for score in scores
+        ],
+    )
+
+
+def lines_of(score: RateScores, /) -> tuple[Line, ...]:
+    """Say the scores of a recording, mean and standard deviation."""
+    lines = [Line(what="", inferred=INFERRED, smoothed=SMOOTHED)]
+    for d, measure in enumerate(score.measures if score.states else ()):
+        of = {name: decoding.r2_FD[:, d] for name, decoding in score.states.items()}
+        lines.append(_line(f"R² of {measure} (folds)", of))
+    if score.correlations:
+        lines.append(_line("r with means of other trials (neurons)", score.correlations))
+    if score.ratios:
+        means = {name: ratio_RT.mean(axis=0) for name, ratio_RT in score.ratios.items()}
+        lines.append(_line("distance to other subgroups / to own (bins)", means))
+    if score.onset_s is not None:
+        found = {
+            name: np.array([_correlation(score.onset_s, predicted)])
+            for name, predicted in score.predicted_s.items()
+        }
+        lines.append(_line("r of onsets", found))
+    return tuple(lines) if len(lines) > 1 else ()
+
+
+def better(score: RateScores, /) -> str:
+    """Say whether inferred rates tell the state better; empty if there is none."""
+    if score.better is None:
+        return ""
+    return (
+        "Do inferred rates tell the state better than smoothed events? Paired t over "
+        f"{len(score.states[INFERRED].r2_FD)} folds of trials: one-sided p = {score.better.p:.2g}. "
+        "Folds share training trials, so it is too small by some."
+    )
+
+
+def _line(what: str, of: Mapping[str, Any]) -> Line:
+    return Line(what=what, inferred=_spread(of[INFERRED]), smoothed=_spread(of[SMOOTHED]))
+
+
+def _spread(values: Any) -> str:
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return "–"
+    sd = f" ± {finite.std(ddof=1):.3f}" if len(finite) > 1 else ""
+    return f"{finite.mean():.3f}{sd}"
+
+
+def _correlation(one: Any, other: Any) -> float:
+    there = np.isfinite(other)
+    return float(np.corrcoef(one[there], other[there])[0, 1]) if there.sum() > 1 else math.nan
+
+
+def _plates(score: RateScores) -> tuple[Plate, ...]:
+    """Draw what the recording has."""
+    name, plates = score.recording, []
+    if score.states:
+        drawn = state_scores(score.states, dimensions=score.measures)
+        plates.append(plate_of(f"{name}-states", "What rates tell of the state", drawn))
+    if score.coherences:
+        drawn = coherence_curves(score.coherences)
+        plates.append(plate_of(f"{name}-coherence", "How fast a state they follow", drawn))
+    if score.correlations:
+        pair = (score.correlations[INFERRED], score.correlations[SMOOTHED])
+        drawn = condition_mean_scatter(*pair, names=(INFERRED, SMOOTHED))
+        title = "Single trials and the mean of their condition"
+        plates.append(plate_of(f"{name}-means", title, drawn))
+    if score.paths is not None and score.paths.trial_BTD.shape[2] > 1:
+        drawn = trajectory_paths(score.paths, score.condition_R)
+        plates.append(plate_of(f"{name}-paths", "Single trials as paths", drawn))
+    if score.ratios:
+        drawn = distance_ratios(score.ratios, bin_s=score.bin_s)
+        plates.append(plate_of(f"{name}-ratios", "Do trials keep to their subgroup?", drawn))
+    if score.onset_s is not None:
+        drawn = onset_scatter(score.onset_s, score.predicted_s, what="onset")
+        plates.append(plate_of(f"{name}-onsets", "When movement begins", drawn))
+    return tuple(plates)
+
+
+def _facts(
+    settings: DynamicsSettings, asked: Asked, best: Mapping[str, Any]
+) -> list[tuple[str, str]]:
+    values = ", ".join(
+        f"{key.rpartition('.')[2]} {value:.3g}" for key, value in best["values"].items()
+    )
+    return [
+        ("Model", type(settings.trainables.observation).__name__),
+        ("Dataset", settings.datasets.address),
+        ("Population", f"{settings.population.size} members, {best['generation']} generations"),
+        ("Values of the best", values),
+        ("Rates behind the state", f"{asked.lag_ms:g} ms"),
+        ("Smoothed events", f"Gaussian, SD {asked.smooth_ms:g} ms"),
+    ]
