@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from calsweep.platform.commands import option
+from calsweep.platform.dynamics_settings import dynamics_folder
 from calsweep.platform.evolution import STOP_FILE
 from calsweep.platform.lineage import Lineage
 from calsweep.platform.record import read_sweep
@@ -17,17 +18,21 @@ from calsweep.search_spaces.suggestion import Tuner
 @click.argument("sweep")
 @option.home
 def stop(sweep: str, home: Path) -> None:
-    """End the population SWEEP with the generation that is under way.
+    """End the population SWEEP, of decoders or of LFADS, with the generation that is under way.
 
-    Its members are tested and stand on the leaderboard as they are then.
+    Decoders are tested and stand on the leaderboard as they are then; of LFADS the best infers.
     """
-    record = read_sweep(home, sweep)
-    if record.settings["tuner"] != Tuner.POPULATION.value:
-        raise ValueError(
-            f"the sweep {sweep!r} is no population: interrupt it with Ctrl-C, what is done is kept."
-        )
-    lineage = Lineage(record.folder)
+    folder = dynamics_folder(home, sweep)
+    if not (folder / "sweep.json").exists():
+        record = read_sweep(home, sweep)
+        folder = record.folder
+        if record.settings["tuner"] != Tuner.POPULATION.value:
+            raise ValueError(
+                f"the sweep {sweep!r} is no population: interrupt it with Ctrl-C, what is done is "
+                "kept."
+            )
+    lineage = Lineage(folder)
     if lineage.end:
         raise ValueError(f"the population of {sweep!r} is over already: {lineage.end}.")
-    (record.folder / STOP_FILE).touch()
+    (folder / STOP_FILE).touch()
     click.echo(f"{sweep} ends with generation {max(lineage.n_generations, 1)}.")
