@@ -191,6 +191,19 @@ class TestTraining:
         one.train(6)
         assert ramps == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
 
+    def test_gradient_is_clipped_after_it_was_scaled(self, lorenz):
+        def norm(training):
+            one = learner(lorenz, training=replace(training, batch_size=100))
+            one.train(1)
+            gradients = [p.grad.flatten() for p in one.module.parameters()]
+            return torch.cat(gradients).norm().item()
+
+        whole = norm(replace(TRAINING, gradient_norm=1e9))
+        assert whole > 300
+        assert norm(TRAINING) == pytest.approx(300, rel=1e-4)
+        tenth = norm(replace(TRAINING, gradient_norm=1e9, loss_scale=1e3))
+        assert tenth == pytest.approx(whole / 10, rel=1e-4)
+
     def test_every_trial_is_seen_once_an_epoch(self, lorenz):
         one = learner(lorenz)
         batches = [at.tolist() for _, at in one._batches(np.random.default_rng(0))]
