@@ -43,6 +43,7 @@ from calsweep.dashboards.explanation import (
     unit_bars,
 )
 from calsweep.dashboards.learning_curve import learning_curves
+from calsweep.dashboards.lineage import population_figures
 from calsweep.dashboards.page import Plate, plate_of, render_page, write_page
 from calsweep.dashboards.prediction import RocCurve, choose_stretch, read_predictions, roc
 from calsweep.dashboards.repeat import command_to_repeat
@@ -173,6 +174,7 @@ def _plates(
     arms = default_arms(sweep)
     if len(arms) > 1:
         plates += _arm_plates(sweep, compare(arms, reference=None))
+    plates += [plate_of(*drawn) for drawn in population_figures(sweep)]
     plates += _setting_plates(sweep)
     if shown is not None:
         plates += _shown_plates(sweep, shown)

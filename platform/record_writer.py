@@ -173,6 +173,9 @@ def _check_same(name: str, there: Mapping[str, Any], here: Mapping[str, Any]) ->
         what = f"has other settings ({', '.join(names[:4])})"
     else:
         what = f"differs in {', '.join(differing).replace('_', ' ')}"
+        if "code_version" in differing:
+            then, now = there.get("code_version"), here["code_version"]
+            what += f" (it was begun with calsweep {then}, and this is {now})"
     reason = f"is there already and {what}; it is left as it is: give another `name=`."
     raise SweepTaken(name, reason)
 

@@ -124,6 +124,9 @@ class TestSweep:
         assert set(runs.status) == {"FINISHED"}
         code, out, err = calsweep("report", "pop", "--home", home)
         assert code == 0, err
+        page = (home / "sweeps/pop/report.html").read_text()
+        for title in ("Losses over generations", "Who went on from whom", "How weight decay went"):
+            assert title in page
         code, out, err = calsweep("promote", "pop", "--home", home, "--name", "p")
         assert code == 0, err
         assert "models:/p@champion is version 1" in out

@@ -113,6 +113,19 @@ def test_other_settings_are_named_and_nothing_is_changed(tmp_path):
     assert (tmp_path / "sweeps" / "s" / "sweep.json").read_bytes() == before
 
 
+def test_another_version_is_named_with_that_which_began(tmp_path):
+    first = {**DESCRIPTION, "code_version": "0.1.0+abc"}
+    with Record(tmp_path / "sweeps" / "s") as record:
+        record.begin(first)
+        record.append(began(0))
+    versions = r"begun with calsweep 0\.1\.0\+abc, and this is 0\.2\.0\+def"
+    with (
+        Record(tmp_path / "sweeps" / "s") as record,
+        pytest.raises(SweepTaken, match=versions),
+    ):
+        record.begin({**first, "code_version": "0.2.0+def"})
+
+
 def test_name_is_held_by_one_at_a_time(tmp_path):
     with Record(tmp_path / "sweeps" / "s") as first:
         first.begin(DESCRIPTION)
