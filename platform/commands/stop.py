@@ -9,8 +9,7 @@ import click
 from calsweep.platform.commands import option
 from calsweep.platform.evolution import STOP_FILE
 from calsweep.platform.lineage import Lineage
-from calsweep.platform.record import read_sweep
-from calsweep.search_spaces.suggestion import Tuner
+from calsweep.platform.population_run import find_population
 
 
 @click.command()
@@ -19,15 +18,11 @@ from calsweep.search_spaces.suggestion import Tuner
 def stop(sweep: str, home: Path) -> None:
     """End the population SWEEP with the generation that is under way.
 
-    Its members are tested and stand on the leaderboard as they are then.
+    What it has come to then is what it ends with: members are tested, or rates inferred.
     """
-    record = read_sweep(home, sweep)
-    if record.settings["tuner"] != Tuner.POPULATION.value:
-        raise ValueError(
-            f"the sweep {sweep!r} is no population: interrupt it with Ctrl-C, what is done is kept."
-        )
-    lineage = Lineage(record.folder)
+    folder = find_population(home, sweep).folder
+    lineage = Lineage(folder)
     if lineage.end:
         raise ValueError(f"the population of {sweep!r} is over already: {lineage.end}.")
-    (record.folder / STOP_FILE).touch()
+    (folder / STOP_FILE).touch()
     click.echo(f"{sweep} ends with generation {max(lineage.n_generations, 1)}.")
