@@ -29,6 +29,7 @@ from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.simulation import Simulation
 from calsweep.platform.lineage import Lineage
 from calsweep.platform.record import read_sweep
+from tests.benchmarks.sweep_overhead import processes, session_of
 
 NAME = "pop"
 FOLDS = (
@@ -219,14 +220,13 @@ def n_lines(path: Path) -> int:
 def workers_of(session: int) -> list[int]:
     """Give the processes of a session in which Ray works on something, or could."""
     found = []
-    for folder in Path("/proc").glob("[0-9]*"):
+    for pid in processes():
         try:
-            is_worker = (folder / "cmdline").read_bytes().startswith(b"ray::")
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            is_worker = Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::")
         except OSError:
             continue
-        if is_worker and int(fields[3]) == session:
-            found.append(int(folder.name))
+        if is_worker and session_of(pid) == session:
+            found.append(pid)
     return sorted(found)
 
 
