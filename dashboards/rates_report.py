@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,12 @@ from calsweep.dashboards.rates import (
     condition_mean_scatter,
     distance_ratios,
     onset_scatter,
+    score_curve,
     state_scores,
     trajectory_paths,
 )
 from calsweep.platform.commands import option
+from calsweep.platform.dynamics_experiment import order_of_methods, read_findings
 from calsweep.platform.dynamics_settings import DynamicsSettings
 from calsweep.platform.rate_scores import (
     INFERRED,
@@ -85,12 +87,17 @@ def rates(
     out: Path | None,
     home: Path,
 ) -> None:
-    """Score the rates that `calsweep lfads` left under NAME, beside smoothed events."""
+    """Score the rates that `calsweep lfads` left under NAME, or draw an experiment of that name."""
+    folder = home / "experiments" / name
+    if (folder / "findings.json").exists():
+        page = render_experiment(folder / "findings.json", name=name)
+        click.echo(str(write_page(page, out or folder / "rates.html")))
+        return
     settings = settings_of_dynamics(home, name)
     asked = Asked(lag_ms=lag_ms, smooth_ms=smooth_ms, subgroup=subgroup, onset=onset)
     scores = score_rates(settings, asked)
     for score in scores:
-        click.echo(f"{score.recording}")
+        click.echo(f"{score.recording:50} {INFERRED:>20} {SMOOTHED:>20}")
         for line in lines_of(score):
             click.echo(f"  {line.what:48} {line.inferred:>20} {line.smoothed:>20}")
         if said := better(score):
@@ -122,9 +129,25 @@ def render(settings: DynamicsSettings, asked: Asked, scores: Iterable[RateScores
     )
 
 
+def render_experiment(path: Path, /, *, name: str) -> str:
+    """Give the page of an experiment: a curve for each dimension of the state, and the tests."""
+    along, findings = read_findings(path)
+    plates = []
+    for measure in findings[0].r2:
+        scores: dict[str, dict[float, Sequence[float]]] = {}
+        for one in findings:
+            scores.setdefault(one.method, {})[float(one.value)] = one.r2[measure]
+        drawn = score_curve(scores, along=along, score=f"R² of {measure} on held-out trials")
+        plates.append(plate_of(f"r2-{measure}", f"What rates tell of {measure}", drawn))
+    tests = [("Is one method above the next?", line) for line in order_of_methods(findings)]
+    part = Part(recording=name, lines=(), better="", plates=tuple(plates))
+    state = f"{len({one.method for one in findings})} methods along {along}."
+    return render_page("rates.html", name=name, state=state, facts=tests, parts=[part])
+
+
 def lines_of(score: RateScores, /) -> tuple[Line, ...]:
     """Say the scores of a recording, mean and standard deviation."""
-    lines = [Line(what="", inferred=INFERRED, smoothed=SMOOTHED)]
+    lines = []
     for d, measure in enumerate(score.measures if score.states else ()):
         of = {name: decoding.r2_FD[:, d] for name, decoding in score.states.items()}
         lines.append(_line(f"R² of {measure} (folds)", of))
@@ -139,7 +162,7 @@ def lines_of(score: RateScores, /) -> tuple[Line, ...]:
             for name, predicted in score.predicted_s.items()
         }
         lines.append(_line("r of onsets", found))
-    return tuple(lines) if len(lines) > 1 else ()
+    return tuple(lines)
 
 
 def better(score: RateScores, /) -> str:

@@ -69,7 +69,7 @@ def cached_images(
         if hand_on is not None:
             hand_on(images_RHW)
 
-    if _is_as_near(entry, store=store, images=images, cache=cache):
+    if _is_as_near(entry, store=store, cache=cache):
         hand(read_images(entry, store=store, images=images))
         return handed[0]
     memory = NpyMemory((entry.n_rows, images.height, images.width), dtype=images.dtype)
@@ -102,9 +102,9 @@ def cached_images(
     return handed[0]
 
 
-def _is_as_near(entry: ShardEntry, *, store: Store, images: ImageFormat, cache: Cache) -> bool:
+def _is_as_near(entry: ShardEntry, *, store: Store, cache: Cache) -> bool:
     """Say whether a shard can be read as fast as what would be kept of it."""
-    if not isinstance(store, FolderStore) or entry.n_bytes < entry.n_rows * images.n_bytes:
+    if not isinstance(store, FolderStore) or entry.images_at is None:
         return False
     try:
         return store.folder.stat().st_dev == cache.folder.stat().st_dev

@@ -68,9 +68,9 @@ class Lorenz:
     a single-spike peak of 1 and amplitudes that vary (SD 0.1); fluorescence is its `RESPONSE`,
     scaled so that a neuron's largest value is 1, with Gaussian noise of variance s^2 + s^2 f where
     f is the fluorescence and s the neuron's own, drawn around `noise`. The field is scanned in
-    three rows: a neuron is sampled every third bin, 0, 10 or 20 ms after the frame begins. Frames
-    go on between trials, so one begins in the first, second or third bin of a trial in turn. Events
-    come from OASIS, AR(1).
+    three rows, one a bin: a neuron is sampled every third bin, 0, 10 or 20 ms after the frame
+    begins. Frames go on between trials, so one begins in the first, second or third bin of a trial
+    in turn. Events come from OASIS, AR(1).
 
     The behaviors are ``condition`` and the state ``x``, ``y``, ``z``, in a frame that of its first
     bin. The truth is ``latent_CBD``, ``rate_CBN`` in spikes/s, ``spikes_RBN``, ``condition_R``,
@@ -88,6 +88,8 @@ class Lorenz:
     noise
         Mean of the neurons' noise, as a share of their largest fluorescence; its SD is a sixth of
         that, and none is below half.
+    bins_per_frame
+        Rows of the field and bins of a frame: 3 for 33.3 frames/s as in R, 10 for 10 frames/s.
     form
         What a row is.
     deconvolution
@@ -116,6 +118,7 @@ class Lorenz:
     trials_per_condition: int = 60
     n_neurons: int = 278
     noise: float = 0.12
+    bins_per_frame: int = BINS_PER_FRAME
     form: Form = Form.BINS
     deconvolution: Deconvolution | None = EVENTS
     seed: int = 0
@@ -129,6 +132,11 @@ class Lorenz:
             raise ValueError(
                 "conditions, trials and neurons must be at least 1, `seed >= 0` and `noise >= 0` "
                 f"must hold, but got {self!r}."
+            )
+        if not 1 <= self.bins_per_frame <= self.n_bins:
+            raise ValueError(
+                f"`1 <= bins_per_frame <= {self.n_bins}` must hold, so that a trial has a frame, "
+                f"but got {self.bins_per_frame=}."
             )
 
     @property
@@ -161,13 +169,15 @@ class Lorenz:
                 **dict(zip("xyz", latent_RTD.reshape(-1, 3).T, strict=True)),
             },
             behavior_unit={},
-            rate_hz=BIN_HZ if in_bins else BIN_HZ / BINS_PER_FRAME,
+            rate_hz=BIN_HZ if in_bins else BIN_HZ / self.bins_per_frame,
             units=sampled.units,
             trial_T=np.repeat(np.arange(n_trials, dtype=np.int32), n_rows),
             may_miss=in_bins,
             positions_ND=population.positions_ND,
             position_unit="um",
-            phase_N=None if in_bins else (population.row_N / BINS_PER_FRAME).astype(np.float32),
+            phase_N=None
+            if in_bins
+            else (population.row_N / self.bins_per_frame).astype(np.float32),
             steps=sampled.steps,
         )
 
@@ -191,7 +201,7 @@ class Lorenz:
         # One frame more than a trial has: a frame that begins with its last bins is whole.
         latent_CBD = lorenz_states(
             self.n_conditions,
-            n_steps=self.n_bins + BINS_PER_FRAME,
+            n_steps=self.n_bins + self.bins_per_frame,
             stride=SPEED_UP[self.speed_hz],
             rng=rng,
         )
@@ -207,12 +217,12 @@ class Lorenz:
             weight_DN=weight_DN,
             rate_CBN=rate_CBN,
             condition_R=condition_R,
-            frame_start_R=np.arange(n_trials) % BINS_PER_FRAME,
+            frame_start_R=np.arange(n_trials) % self.bins_per_frame,
             spikes_RBN=np.stack(
                 [rng.poisson(rate_CBN[c] / BIN_HZ).astype(np.uint8) for c in condition_R]
             ),
             positions_ND=positions_ND.astype(np.float32),
-            row_N=(positions_ND[:, 0] * BINS_PER_FRAME / FIELD_UM).astype(np.int64),
+            row_N=(positions_ND[:, 0] * self.bins_per_frame / FIELD_UM).astype(np.int64),
             noise_N=self._noise(rng),
         )
 
@@ -228,8 +238,8 @@ class Lorenz:
     def _sampled(self, population: _Population) -> Recording:
         """Give the fluorescence of each neuron at its own samples, trial after trial."""
         rng = np.random.default_rng([self.seed, 1])
-        first_RN = _first_sample(population)
-        n_samples = self.n_bins // BINS_PER_FRAME + 1
+        first_RN = self._first_sample(population)
+        n_samples = self.n_bins // self.bins_per_frame + 1
         n_trials = len(first_RN)
         fluorescence_RSN = np.empty((n_trials, n_samples, self.n_neurons), dtype=np.float32)
         # Neuron by neuron: all of them in every bin would fill the memory of a laptop.
@@ -237,17 +247,24 @@ class Lorenz:
             fluorescence_RB = _fluorescence(
                 population.spikes_RBN[:, :, neuron], noise=population.noise_N[neuron], rng=rng
             )
-            bins_RS = first_RN[:, neuron, None] + BINS_PER_FRAME * np.arange(n_samples)
+            bins_RS = first_RN[:, neuron, None] + self.bins_per_frame * np.arange(n_samples)
             fluorescence_RSN[:, :, neuron] = np.take_along_axis(fluorescence_RB, bins_RS, axis=1)
         return Recording(
             subject="lorenz",
             name=self.name,
             activity_TN=fluorescence_RSN.reshape(-1, self.n_neurons),
             behavior={},
-            rate_hz=BIN_HZ / BINS_PER_FRAME,
+            rate_hz=BIN_HZ / self.bins_per_frame,
             units=tuple(f"neuron{number}" for number in range(1, self.n_neurons + 1)),
             trial_T=np.repeat(np.arange(n_trials, dtype=np.int32), n_samples),
         )
+
+    def _first_sample(self, population: _Population) -> NDArray[np.int64]:
+        """Give the bin in which a neuron is first sampled, in each trial."""
+        first_RN: NDArray[np.int64] = (
+            population.frame_start_R[:, None] + population.row_N
+        ) % self.bins_per_frame
+        return first_RN
 
     def _bins(
         self, activity_RSN: NDArray[np.float32], population: _Population
@@ -255,10 +272,10 @@ class Lorenz:
         """Put each sample into its bin."""
         n_trials, n_samples, n_neurons = activity_RSN.shape
         grid_RBN = np.full(
-            (n_trials, n_samples * BINS_PER_FRAME, n_neurons), np.nan, dtype=np.float32
+            (n_trials, n_samples * self.bins_per_frame, n_neurons), np.nan, dtype=np.float32
         )
-        first_RN = _first_sample(population)
-        bins_RSN = first_RN[:, None, :] + BINS_PER_FRAME * np.arange(n_samples)[:, None]
+        first_RN = self._first_sample(population)
+        bins_RSN = first_RN[:, None, :] + self.bins_per_frame * np.arange(n_samples)[:, None]
         np.put_along_axis(grid_RBN, bins_RSN, activity_RSN, axis=1)
         latent_RBD = population.latent_CBD[population.condition_R]
         return grid_RBN[:, : self.n_bins], latent_RBD[:, : self.n_bins]
@@ -267,11 +284,11 @@ class Lorenz:
         self, activity_RSN: NDArray[np.float32], population: _Population
     ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """Put samples of one frame together, from the first frame that begins in the trial."""
-        n_frames = self.n_bins // BINS_PER_FRAME
+        n_frames = self.n_bins // self.bins_per_frame
         start_R = population.frame_start_R
-        first_RN = (start_R[:, None] + population.row_N) // BINS_PER_FRAME
+        first_RN = (start_R[:, None] + population.row_N) // self.bins_per_frame
         samples_RTN = first_RN[:, None, :] + np.arange(n_frames)[:, None]
-        bins_RT = start_R[:, None] + BINS_PER_FRAME * np.arange(n_frames)
+        bins_RT = start_R[:, None] + self.bins_per_frame * np.arange(n_frames)
         latent_RBD = population.latent_CBD[population.condition_R]
         return (
             np.take_along_axis(activity_RSN, samples_RTN, axis=1),
@@ -356,14 +373,6 @@ def _fluorescence(
     fluorescence_RB /= fluorescence_RB.max() or 1.0
     variance_RB = noise**2 * (1 + fluorescence_RB)
     return fluorescence_RB + np.sqrt(variance_RB) * rng.normal(size=spikes_RB.shape)
-
-
-def _first_sample(population: _Population) -> NDArray[np.int64]:
-    """Give the bin in which a neuron is first sampled, in each trial."""
-    first_RN: NDArray[np.int64] = (
-        population.frame_start_R[:, None] + population.row_N
-    ) % BINS_PER_FRAME
-    return first_RN
 
 
 _: type[Simulator] = Lorenz

@@ -95,6 +95,9 @@ class ShardEntry:
     xxh3
         XXH3-128 of the whole file, by which readers tell that it is whole: several times as fast as
         SHA-256. None in datasets of before it was taken.
+    images_at
+        Byte of the file from which its images lie as they are, one after the other; None where they
+        are compressed.
     """
 
     file: str
@@ -103,6 +106,7 @@ class ShardEntry:
     n_rows: int
     spans: tuple[Span, ...]
     xxh3: str | None = None
+    images_at: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,9 +251,11 @@ class Manifest:
 def _plain(manifest: Manifest) -> dict[str, Any]:
     """Give a manifest as plain data; what a shard's entry does not say is left out."""
     plain = dataclasses.asdict(manifest)
-    for entry in (*plain["shards"], *plain["image_shards"]):
-        if entry["xxh3"] is None:
-            del entry["xxh3"]
+    for kind in ("shards", "image_shards"):
+        plain[kind] = [
+            {key: value for key, value in entry.items() if value is not None}
+            for entry in plain[kind]
+        ]
     return plain
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
@@ -99,7 +100,7 @@ def read_images(
     images
         What all images have in common.
     into
-        Is filled; without it, an array is made.
+        Is filled; without it, images are given where they lie.
 
     Returns
     -------
@@ -111,10 +112,26 @@ def read_images(
     DamagedShard
         If the file is missing or another; it is read a second time first.
     """
-    if into is None:
-        into = LENDER.array((entry.n_rows, images.height, images.width), dtype=images.dtype)
-    images_RHW = into
-    _twice(lambda: _decode(_verified(entry, store=store), images_RHW, entry=entry))
+    return _twice(lambda: _images(_verified(entry, store=store), entry, images, into))
+
+
+def _images(
+    data: bytes | memoryview,
+    entry: ShardEntry,
+    images: ImageFormat,
+    into: NDArray[np.generic] | None,
+) -> NDArray[np.generic]:
+    shape = (entry.n_rows, images.height, images.width)
+    if entry.images_at is not None:
+        kind = np.dtype(images.dtype).newbyteorder("<")
+        flat = np.frombuffer(data, kind, math.prod(shape), offset=entry.images_at)
+        there: NDArray[np.generic] = flat.reshape(shape)
+        if into is None:
+            return there
+        np.copyto(into, there)
+        return into
+    images_RHW = LENDER.array(shape, dtype=images.dtype) if into is None else into
+    _decode(data, images_RHW, entry=entry)
     return images_RHW
 
 

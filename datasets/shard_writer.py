@@ -180,11 +180,14 @@ class _Writer:
 
     def _put(self, table: pa.Table, spans: tuple[Span, ...], index: int) -> ShardEntry:
         sink = pa.BufferOutputStream()
+        is_compressed = self._is_compressed(table)
         # Without page checksums a flipped bit would be read as data.
         pq.write_table(
             table,
             sink,
-            compression="zstd" if self._is_compressed(table) else "none",
+            compression="zstd" if is_compressed else "none",
+            # In a single page, what is not compressed lies there as it is in memory.
+            data_page_size=None if is_compressed else table.nbytes + 1,
             # Activity seldom repeats: a dictionary makes it larger. (The stubs know no list here.)
             use_dictionary=["recording"],  # type: ignore[arg-type]
             write_page_checksum=True,
@@ -197,6 +200,7 @@ class _Writer:
             file=file,
             sha256=sha256,
             xxh3=xxhash.xxh3_128_hexdigest(data),
+            images_at=None if is_compressed else _images_at(data, table),
             n_bytes=len(data),
             n_rows=table.num_rows,
             spans=spans,
@@ -207,11 +211,7 @@ class _Writer:
             return self._compression is Compression.ZSTD
         column = table.column(IMAGE)
         n_rows = max(1, table.num_rows * _SAMPLE_BYTES // max(1, table.nbytes))
-        images = pa.concat_arrays(column.slice(0, n_rows).chunks)
-        width = images.type.byte_width
-        data = images.buffers()[1]
-        assert data is not None  # noqa: S101 - a column of bytes has them
-        sample = data.slice(images.offset * width, len(images) * width)
+        sample = _image_bytes(column.slice(0, n_rows))
         return len(pa.Codec("zstd").compress(sample)) <= _WORTH_IT * len(sample)
 
 
@@ -229,7 +229,11 @@ def _frames_table(recording: Recording, frames: slice) -> pa.Table:
 
 def _images_table(recording: Recording, frames: slice) -> pa.Table:
     assert recording.images is not None  # noqa: S101 - `write_dataset` has looked
-    return pa.table({**_places(recording, frames), IMAGE: _image_column(recording.images[frames])})
+    columns = {**_places(recording, frames), IMAGE: _image_column(recording.images[frames])}
+    fields = [
+        pa.field(name, column.type, nullable=name != IMAGE) for name, column in columns.items()
+    ]
+    return pa.table(columns, schema=pa.schema(fields))
 
 
 def _places(recording: Recording, frames: slice) -> dict[str, pa.Array[Any]]:
@@ -244,3 +248,22 @@ def _image_column(images_THW: NDArray[np.generic]) -> pa.Array[Any]:
     data = pa.py_buffer(little.data)
     n_bytes = little[0].nbytes
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(n_bytes), len(little), [None, data])
+
+
+def _images_at(data: pa.Buffer, table: pa.Table) -> int | None:
+    """Find where in a file that is not compressed its images lie as they are."""
+    column = (
+        pq.read_metadata(pa.BufferReader(data)).row_group(0).column(table.column_names.index(IMAGE))
+    )
+    images = _image_bytes(table.column(IMAGE))
+    # What stands before them in the column is the head of its page.
+    at = column.data_page_offset + column.total_compressed_size - len(images)
+    return at if data.slice(at, len(images)).equals(images) else None
+
+
+def _image_bytes(column: pa.ChunkedArray[Any]) -> pa.Buffer:
+    images = pa.concat_arrays(column.chunks)
+    width = images.type.byte_width
+    data = images.buffers()[1]
+    assert data is not None  # noqa: S101 - a column of bytes has them
+    return data.slice(images.offset * width, len(images) * width)

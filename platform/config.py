@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,10 +23,12 @@ from calsweep.search_spaces.space import ARM, Choice
 from calsweep.search_spaces.suggestion import Tuner
 
 if TYPE_CHECKING:
+    from calsweep.platform.dynamics_experiment import Experiment
     from calsweep.platform.dynamics_settings import DynamicsSettings
 
 GROUPS = ("trainables", "datasets", "search_spaces")
 EXPERIMENTS = "search_spaces/experiment"
+DYNAMICS_EXPERIMENTS = "search_spaces/dynamics"
 ARMS = "search_spaces.arms."
 EVERY_ARM = "*"
 # Folders of variants of one setting, and the setting.
@@ -103,6 +105,72 @@ def compose_dynamics(overrides: Sequence[str], /) -> DynamicsSettings:
     settings = from_plain({"_target_": _DYNAMICS_TARGET, **plain})
     assert isinstance(settings, DynamicsSettings)  # noqa: S101 - the target says so
     return replace(settings, overrides=tuple(overrides))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentCommand:
+    """An experiment on models of dynamics as a person asked for it.
+
+    Attributes
+    ----------
+    name
+        Of the experiment.
+    experiment
+        What it is.
+    only
+        Some of its values.
+    simulation
+        What differs from the simulator's settings.
+    overrides
+        Of every population.
+    """
+
+    name: str
+    experiment: Experiment
+    only: tuple[str, ...]
+    simulation: Mapping[str, Any]
+    overrides: tuple[str, ...]
+
+
+def experiment_of(overrides: Sequence[str], /) -> ExperimentCommand | None:
+    """Give the experiment that overrides of `calsweep lfads` name; ``None`` if they name none.
+
+    Raises
+    ------
+    ValueError
+        If there is none of the name.
+
+    Examples
+    --------
+    >>> command = experiment_of(
+    ...     ["+experiment=lorenz_speeds", "values=[7,10]", "simulation.n_neurons=60", "seed=1"]
+    ... )
+    >>> command.name, command.only, dict(command.simulation), command.overrides
+    ('lorenz_speeds', ('7', '10'), {'n_neurons': 60}, ('seed=1',))
+    """
+    names = [item.partition("=")[2] for item in overrides if item.startswith("+experiment=")]
+    if not names:
+        return None
+    _check_variants(DYNAMICS_EXPERIMENTS, names[0])
+    file = resources.files("calsweep").joinpath(DYNAMICS_EXPERIMENTS, f"{names[0]}.yaml")
+    rest: list[str] = []
+    only: tuple[str, ...] = ()
+    simulation: dict[str, Any] = {}
+    for override in overrides:
+        name, _, text = override.partition("=")
+        if name == "values":
+            only = tuple(map(str, _value(text)))
+        elif name.startswith("simulation."):
+            simulation[name.removeprefix("simulation.")] = _value(text)
+        elif name != "+experiment":
+            rest.append(override)
+    return ExperimentCommand(
+        name=names[0],
+        experiment=from_plain(OmegaConf.to_container(OmegaConf.create(file.read_text()))),
+        only=only,
+        simulation=simulation,
+        overrides=tuple(rest),
+    )
 
 
 def settings_of(sweep: SweepRecord, /, *, home: Path) -> SweepSettings:

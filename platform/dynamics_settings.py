@@ -168,7 +168,7 @@ class DynamicsSettings:
     @property
     def folder(self) -> Path:
         """Where the population and what it leaves lie."""
-        return self.home.expanduser().resolve() / "dynamics" / self.run_name
+        return dynamics_folder(self.home, self.run_name)
 
     def views(self, dataset: Dataset, /) -> tuple[TrialView, ...]:
         """Give the trials as the model sees them.
@@ -188,6 +188,11 @@ class DynamicsSettings:
         return dataclasses.replace(
             self, datasets=dataclasses.replace(self.datasets, address=address)
         )
+
+
+def dynamics_folder(home: Path, name: str, /) -> Path:
+    """Give the folder of a population of models of dynamics."""
+    return home.expanduser().resolve() / "dynamics" / name
 
 
 def dataset_of(settings: DynamicsSettings, /) -> Dataset:

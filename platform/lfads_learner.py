@@ -305,7 +305,7 @@ class LfadsLearner:
             losses = self.module.loss(
                 activity_TBN, external_TBE=self._external_at(i, at), recording=i, draws=draws
             )
-            n_of_batch = int(activity_TBN.isnan().logical_not_().sum())
+            n_of_batch = int(torch.count_nonzero(activity_TBN.isnan().logical_not_()))
             total += float(losses.nll) * n_of_batch
             n_sampled += n_of_batch
         return total / n_sampled + self._valid_of_activity[i]

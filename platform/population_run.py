@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from calsweep.platform.config import compose_dynamics, settings_of
-from calsweep.platform.dynamics_settings import DynamicsSettings
+from calsweep.platform.dynamics_settings import DynamicsSettings, dynamics_folder
 from calsweep.platform.member import Learners
+from calsweep.platform.plain import from_plain
 from calsweep.platform.record import read_sweep
 from calsweep.search_spaces.population import Population
 from calsweep.search_spaces.suggestion import Tuner
@@ -76,7 +77,8 @@ def find_dynamics(home: Path, name: str, /) -> DynamicsSettings | None:
     described = _described(home, name)
     if described is None:
         return None
-    settings = compose_dynamics(described["overrides"])
+    overrides, plain = described["overrides"], described["settings"]
+    settings = compose_dynamics(overrides) if overrides else from_plain(plain)
     address = str(described["dataset"]["address"])
     return replace(settings.with_address(address), home=home, name=name)
 
@@ -100,7 +102,7 @@ def _of_dynamics(settings: DynamicsSettings) -> PopulationRun:
 
 
 def _described(home: Path, name: str) -> dict[str, Any] | None:
-    path = home.expanduser().resolve() / "dynamics" / name / "sweep.json"
+    path = dynamics_folder(home, name) / "sweep.json"
     if not path.exists():
         return None
     described: dict[str, Any] = json.loads(path.read_text())

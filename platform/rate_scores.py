@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from calsweep.datasets.trial_view import TrialView
 from calsweep.platform.coherence import WINDOW_BINS, Coherence, coherence
 from calsweep.platform.condition_mean import condition_mean_correlation, subgroup_distance_ratio
-from calsweep.platform.dynamics_settings import DynamicsSettings, dataset_of
+from calsweep.platform.dynamics_settings import DynamicsSettings, dataset_of, dynamics_folder
 from calsweep.platform.inferred import read_inferred
 from calsweep.platform.plain import from_plain
 from calsweep.platform.reaction_time import predict_onsets
@@ -116,11 +116,11 @@ def settings_of_dynamics(home: Path, name: str, /) -> DynamicsSettings:
     NoDynamics
         If there is none of this name.
     """
-    folder = home.expanduser().resolve() / "dynamics"
+    folder = dynamics_folder(home, name)
     try:
-        plain = json.loads((folder / name / "sweep.json").read_text())["settings"]
+        plain = json.loads((folder / "sweep.json").read_text())["settings"]
     except (FileNotFoundError, NotADirectoryError):
-        known = tuple(sorted(path.parent.name for path in folder.glob("*/sweep.json")))
+        known = tuple(sorted(path.parent.name for path in folder.parent.glob("*/sweep.json")))
         raise NoDynamics(name, known) from None
     target = f"{DynamicsSettings.__module__}.{DynamicsSettings.__qualname__}"
     settings: DynamicsSettings = from_plain(

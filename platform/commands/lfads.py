@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
-from calsweep.platform.config import compose_dynamics, variants
+from calsweep.platform.config import (
+    DYNAMICS_EXPERIMENTS,
+    ExperimentCommand,
+    compose_dynamics,
+    experiment_of,
+    variants,
+)
+from calsweep.platform.dynamics_experiment import order_of_methods, run_experiment
+from calsweep.platform.dynamics_settings import DynamicsSettings
 from calsweep.platform.dynamics_sweep import run_dynamics
 
 
@@ -23,6 +33,12 @@ def _help() -> str:
       training.batch_size=128        training.ramp_epochs=80 ...
       seed=0  name=NAME  home=FOLDER  resources.gpus=1
 
+    Experiments of R simulate Lorenz systems and compare methods on them, +experiment=NAME:
+
+    \b
+      {" ".join(variants(DYNAMICS_EXPERIMENTS))}
+      values=[7,10]                  simulation.trials_per_condition=20 ...
+
     What was interrupted goes on when the same command is given again.
     """
 
@@ -31,6 +47,10 @@ def _help() -> str:
 @click.argument("overrides", nargs=-1)
 def lfads(overrides: tuple[str, ...]) -> None:
     """Compose, build, run."""
+    command = experiment_of(overrides)
+    if command is not None:
+        _run_experiment(command)
+        return
     inferred = run_dynamics(compose_dynamics(overrides), say=click.echo)
     best = inferred.best
     values = ", ".join(f"{n.rpartition('.')[2]} {v:.3g}" for n, v in best.values.items())
@@ -40,3 +60,29 @@ def lfads(overrides: tuple[str, ...]) -> None:
     )
     for name, file in inferred.files.items():
         click.echo(f"{name}: rates, factors and inferred inputs in {file}")
+
+
+def _run_experiment(command: ExperimentCommand) -> None:
+    # Whatever the values, these settings say where it lies and by which seed.
+    first = compose_dynamics(["datasets.address=.", *command.overrides])
+
+    def run(overrides: Sequence[str]) -> DynamicsSettings:
+        settings = compose_dynamics([*overrides, *command.overrides])
+        run_dynamics(settings, say=click.echo)
+        return settings
+
+    folder = first.home / "experiments" / command.name
+    findings = run_experiment(
+        command.experiment,
+        name=command.name,
+        folder=folder,
+        run=run,
+        only=command.only,
+        seed=first.seed,
+        simulation=command.simulation,
+        say=click.echo,
+    )
+    click.echo("")
+    for line in order_of_methods(findings):
+        click.echo(line)
+    click.echo(f"\nNext: calsweep rates {command.name}   # draws it")

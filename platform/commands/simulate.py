@@ -109,11 +109,23 @@ def footsteps(
 @click.option("--trials", default=60, show_default=True, help="Of each condition.")
 @click.option("--neurons", default=Lorenz.n_neurons, show_default=True, help="How many.")
 @click.option(
+    "--noise",
+    default=Lorenz.noise,
+    show_default=True,
+    help="Of fluorescence, as a share of a neuron's largest value.",
+)
+@click.option(
+    "--bins-per-frame",
+    default=Lorenz.bins_per_frame,
+    show_default=True,
+    help="Bins of 10 ms in an imaging frame: 10 for 10 frames/s.",
+)
+@click.option(
     "--form",
     type=click.Choice([form.value for form in Form]),
     default=Form.BINS.value,
     show_default=True,
-    help="Bins of 10 ms, empty where a neuron is not sampled, or imaging frames of 30 ms.",
+    help="Bins of 10 ms, empty where a neuron is not sampled, or imaging frames.",
 )
 @click.option("--fluorescence", is_flag=True, help="Leave fluorescence as it is: no events.")
 def lorenz(
@@ -124,6 +136,8 @@ def lorenz(
     conditions: int,
     trials: int,
     neurons: int,
+    noise: float,
+    bins_per_frame: int,
     form: str,
     fluorescence: bool,
 ) -> None:
@@ -138,6 +152,8 @@ def lorenz(
         n_conditions=conditions,
         trials_per_condition=trials,
         n_neurons=neurons,
+        noise=noise,
+        bins_per_frame=bins_per_frame,
         form=Form(form),
         seed=seed,
         deconvolution=None if fluorescence else EVENTS,

@@ -16,9 +16,9 @@ from calsweep.platform.population_run import find_population
 @click.argument("sweep")
 @option.home
 def stop(sweep: str, home: Path) -> None:
-    """End the population SWEEP with the generation that is under way.
+    """End the population SWEEP, of decoders or of LFADS, with the generation that is under way.
 
-    What it has come to then is what it ends with: members are tested, or rates inferred.
+    Decoders are tested and stand on the leaderboard as they are then; of LFADS the best infers.
     """
     folder = find_population(home, sweep).folder
     lineage = Lineage(folder)

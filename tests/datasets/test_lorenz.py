@@ -214,3 +214,20 @@ def test_refuses_a_speed_that_no_stride_gives():
         Lorenz(speed_hz=5)
     with pytest.raises(ValueError, match="at least 1"):
         Lorenz(n_neurons=0)
+
+
+def test_slower_imaging_samples_more_rows_less_often():
+    slow = next(Lorenz(trials_per_condition=1, n_neurons=200, bins_per_frame=10).recordings())
+    assert np.isnan(slow.activity_TN).mean().round(3) == 0.9
+    sampled_BN = np.isfinite(slow.activity_TN[:90])
+    assert (sampled_BN.sum(axis=0) == 9).all()  # 90 bins of 10 ms at 10 frames/s
+    frames = next(
+        Lorenz(
+            trials_per_condition=1, n_neurons=200, bins_per_frame=10, form=Form.FRAMES
+        ).recordings()
+    )
+    assert frames.rate_hz == 10
+    assert len(frames.activity_TN) == 8 * 9
+    assert set((frames.phase_N * 10).round().astype(int)) == set(range(10))
+    with pytest.raises(ValueError, match="`1 <= bins_per_frame <= 90` must hold"):
+        Lorenz(bins_per_frame=91)

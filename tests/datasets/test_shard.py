@@ -389,6 +389,31 @@ def test_images_are_compressed_where_that_saves_half(tmp_path, compression, expe
     assert np.array_equal(images_in(tmp_path / "data", manifest), images_THW)
 
 
+def test_images_that_are_not_compressed_lie_in_the_file_as_they_are(tmp_path):
+    recordings = [filmed("m1_d1"), filmed("m2_d1", n_frames=33, seed=1)]
+    folder = tmp_path / "data"
+    manifest = write_dataset(
+        recordings, folder=folder, shard_mb=0.001, compression=Compression.NONE
+    )
+    whole_THW = np.concatenate([recording.images for recording in recordings])
+    row = 0
+    for shard in manifest.image_shards:
+        images_RHW = whole_THW[row : row + shard.n_rows]
+        data = (folder / shard.file).read_bytes()
+        assert data[shard.images_at :].startswith(images_RHW.tobytes())
+        assert np.array_equal(  # as any reader of Parquet sees them
+            np.frombuffer(
+                b"".join(pq.read_table(folder / shard.file)["image"].to_pylist()), whole_THW.dtype
+            ),
+            images_RHW.ravel(),
+        )
+        without = dataclasses.replace(shard, images_at=None)
+        for entry in (shard, without):
+            got = read_images(entry, store=FolderStore(folder), images=manifest.images)
+            assert np.array_equal(got, images_RHW)
+        row += shard.n_rows
+
+
 def test_shards_of_images_end_with_their_recording(tmp_path):
     recordings = [filmed("m1_d1"), filmed("m2_d1", n_frames=33)]
     manifest = write_dataset(recordings, folder=tmp_path / "data", shard_mb=0.001)

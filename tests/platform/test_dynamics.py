@@ -150,6 +150,25 @@ def test_from_the_shell(calsweep, lorenz, inferred):
     assert "left nothing of the name 'other'. There are: small." in err
 
 
+def test_population_that_is_stopped_ends_with_its_generation(calsweep, lorenz, tmp_path, inferred):
+    home, _, _ = inferred
+    code, _, err = calsweep("stop", "small", "--home", home)
+    assert code == 2
+    assert "the population of 'small' is over already: 3 generations are done." in err
+    said = []
+
+    def say(line):
+        said.append(line)
+        if line.startswith("generation 1/"):
+            code, out, _ = calsweep("stop", "small", "--home", tmp_path)
+            assert (code, out) == (0, "small ends with generation 1.\n")
+
+    left = run_dynamics(compose(lorenz, tmp_path, "population.generations=30"), say=say)
+    assert left.best.generation == 1
+    assert "The population is over: stopped by hand." in said
+    assert left.files["lorenz_10hz"].exists()
+
+
 def test_autolfads_counts_whole_frames(tmp_path):
     simulator = Lorenz(
         speed_hz=10, n_conditions=2, trials_per_condition=5, n_neurons=30, form=Form.FRAMES

@@ -126,11 +126,11 @@ class Steps:
     Parameters
     ----------
     gates_TBG
-        `projected` inputs; then gates; then, going back, the gradients of both.
+        Inputs as `projected`; then gates; then, going back, the gradients of both.
     before_TBS
         Room for what a step sees: its state, further inputs, and the state times the reset gate.
-    weight_GX, weight_GH
-        Of all inputs, and of the state.
+    weight_GX, bias_G, weight_GH
+        Of all inputs, of gates, and of the state.
     clip
         Bound of states.
     """
@@ -141,12 +141,14 @@ class Steps:
         before_TBS: Tensor,
         *,
         weight_GX: Tensor,
+        bias_G: Tensor,
         weight_GH: Tensor,
         clip: float,
     ) -> None:
         n, n_seen = weight_GH.shape[1], before_TBS.shape[2]
         self.n_hidden, self.n_further, self.clip = n, n_seen - 2 * n, clip
-        self.gates_TBG, self.before_TBS = gates_TBG, before_TBS
+        self.gates_TBG, self.before_TBS, self._bias_G = gates_TBG, before_TBS, bias_G
+        self._gates = gates_TBG.unbind(0)
         further = weight_GX[:, weight_GX.shape[1] - self.n_further :]
         self.weight_rz = torch.cat([weight_GH[: 2 * n], further[: 2 * n]], dim=1)
         self.weight_n = torch.cat([further[2 * n :], weight_GH[2 * n :]], dim=1)
@@ -166,6 +168,7 @@ class Steps:
         rz, n, h = self._rz[t], self._n[t], self._h[t]
         if further is not None:
             self._x[t].copy_(further)
+        self._gates[t].add_(self._bias_G)  # here, while they are in the cache
         rz.addmm_(self._hx[t], self.weight_rz.t()).sigmoid_()
         torch.mul(self._r[t], h, out=self._rh[t])
         tanh_(n.addmm_(self._xrh[t], self.weight_n.t()))
@@ -219,11 +222,9 @@ class Steps:
         return self.gates_TBG @ weight_GX[:, :n_given]
 
 
-def projected(given_TBX: Tensor, weight_GX: Tensor, bias_G: Tensor, /) -> Tensor:
-    """Give the products of inputs in a buffer of their own, all bins at once."""
-    weight = weight_GX[:, : given_TBX.shape[2]]
-    products = torch.addmm(bias_G, given_TBX.flatten(0, 1), weight.t())
-    return products.view(*given_TBX.shape[:2], -1)
+def projected(given_TBX: Tensor, weight_GX: Tensor, /) -> Tensor:
+    """Give the products of inputs in a buffer of their own, all bins at once, without bias."""
+    return given_TBX @ weight_GX[:, : given_TBX.shape[2]].t()
 
 
 class _Runs(torch.autograd.Function):
@@ -234,8 +235,8 @@ class _Runs(torch.autograd.Function):
         ctx: Any, x_TBX: Tensor, ways: tuple[tuple[float, bool], ...], *weights: Tensor
     ) -> tuple[Tensor, ...]:
         n_bins, n_trials, _ = x_TBX.shape
-        weights_GX, biases_G, _, firsts_H = (weights[i::4] for i in range(4))
-        gates_TBG = projected(x_TBX, torch.cat(weights_GX), torch.cat(biases_G))
+        weights_GX, firsts_H = weights[::4], weights[3::4]
+        gates_TBG = projected(x_TBX, torch.cat(weights_GX))
         # One slot more than there are steps: a step writes the state where the next one sees it.
         rooms = [x_TBX.new_empty(n_bins + 1, n_trials, 2 * len(first)) for first in firsts_H]
         states = []
@@ -269,7 +270,7 @@ class _Runs(torch.autograd.Function):
         sizes = [len(weight) for weight in weights_GX]
         d_gates = gates_TBG.flatten(0, 1)
         d_weights_GX = torch.split(d_gates.t() @ x_TBX.flatten(0, 1), sizes)
-        d_biases_G = torch.split(d_gates.sum(0), sizes)
+        d_biases_G = torch.split(torch.mv(d_gates.t(), d_gates.new_ones(len(d_gates))), sizes)
         d_x = gates_TBG @ torch.cat(weights_GX) if ctx.needs_input_grad[0] else None
         parts = zip(d_weights_GX, d_biases_G, d_weights_GH, d_firsts, strict=True)
         return d_x, None, *(gradient for of_run in parts for gradient in of_run)
@@ -291,10 +292,10 @@ def _runs(
 ) -> Iterator[_OneRun]:
     sizes = [len(weight) for weight in weights[::4]]
     parts = torch.split(gates_TBG, sizes, dim=2)
-    of_runs = zip(ways, weights[2::4], parts, rooms, strict=True)
-    for (clip, reverse), weight_GH, part, room in of_runs:
+    of_runs = zip(ways, weights[1::4], weights[2::4], parts, rooms, strict=True)
+    for (clip, reverse), bias_G, weight_GH, part, room in of_runs:
         before, after = (room[1:], room[:-1]) if reverse else (room[:-1], room[1:])
         none = weight_GH[:, :0]  # all inputs are given
-        steps = Steps(part, before, weight_GX=none, weight_GH=weight_GH, clip=clip)
+        steps = Steps(part, before, weight_GX=none, bias_G=bias_G, weight_GH=weight_GH, clip=clip)
         bins = range(len(part))
         yield _OneRun(steps, after, bins[::-1] if reverse else bins)

@@ -197,11 +197,17 @@ class _Both:
             gates[0],
             rooms[0][:-1],
             weight_GX=w.controller_GX,
+            bias_G=w.controller_bias_G,
             weight_GH=w.controller_GK,
             clip=clip,
         )
         self.generator = Steps(
-            gates[1], rooms[1][:-1], weight_GX=w.generator_GX, weight_GH=w.generator_GG, clip=clip
+            gates[1],
+            rooms[1][:-1],
+            weight_GX=w.generator_GX,
+            bias_G=w.generator_bias_G,
+            weight_GH=w.generator_GG,
+            clip=clip,
         )
         self.controller_TBK = rooms[0][:, :, : self.controller.n_hidden]
         self.generator_TBG = rooms[1][:, :, : self.generator.n_hidden]
@@ -227,8 +233,8 @@ class _Loop(torch.autograd.Function):
         n_factors, n_inferred = len(w.factors_FG), len(w.inferred_PK) // 2
         new = state_BG.new_empty
         gates = [
-            projected(encoded_TBC, w.controller_GX, w.controller_bias_G),
-            projected(external_TBE, w.generator_GX, w.generator_bias_G),
+            projected(encoded_TBC, w.controller_GX),
+            projected(external_TBE, w.generator_GX),
         ]
         # One slot more than there are steps: a step writes the state where the next one sees it.
         rooms = [

@@ -102,7 +102,9 @@ class _Fused(torch.autograd.Function):
         *_: Tensor,
     ) -> Tensor:
         counted, learnt = target.is_counted_TBN, target.is_learnt_TBN
-        n_counted = target.activity_TBN.numel() if counted is None else int(counted.sum())
+        n_counted = (
+            target.activity_TBN.numel() if counted is None else int(torch.count_nonzero(counted))
+        )
         total = factors_TBF.new_zeros(())
         d_factors_TBF = torch.empty_like(factors_TBF)
         leaves = [weight.detach().requires_grad_(), bias.detach().requires_grad_()]
