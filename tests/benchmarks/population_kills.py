@@ -6,7 +6,7 @@
 Eight members, a small GRU on two folds of five short simulated mice. The driver is killed (SIGKILL)
 once: in the first ten seconds, inside a save of a member's state, just after a member began to
 take over another's, or at a moment drawn over all generations; then `calsweep resume` goes on.
-Workers are killed all along, each time after one to six further lines of the lineage. What is
+Workers are killed all along, each time after one to eight further lines of the lineage. What is
 compared: who went on from whom in every generation, all values and losses to the last bit, and the
 figures of every fold of every member.
 """
@@ -114,20 +114,18 @@ def kill_driver(folder: Path, home: Path, number: int) -> str:
 
 def kill_workers(folder: Path, home: Path, number: int) -> str:
     random_ = random.Random(1000 + number)
-    folder_of_sweep = home / "sweeps" / NAME
-    record, lineage = folder_of_sweep / "record.jsonl", folder_of_sweep / "lineage.jsonl"
+    lineage = home / "sweeps" / NAME / "lineage.jsonl"
     n_killed = n_begun = 0
     begun = time.monotonic()
     code = -1
     while code != 0:
         process = start(next_command(folder, home))
         n_begun += 1
-        next_s, next_lines = time.monotonic() + 30.0, random_.randint(1, 6)
+        next_lines = n_lines(lineage) + random_.randint(1, 8)
         while process.poll() is None:
             assert time.monotonic() - begun < DEADLINE_S, "it does not end"
             time.sleep(0.02)
-            is_time = time.monotonic() >= next_s or n_lines(lineage) >= next_lines
-            if not is_time or not record.exists():
+            if n_lines(lineage) < next_lines:
                 continue
             time.sleep(random_.uniform(0.0, 1.0))
             workers = workers_of(process.pid)
@@ -135,14 +133,13 @@ def kill_workers(folder: Path, home: Path, number: int) -> str:
                 os.kill(random_.choice(workers), signal.SIGKILL)
                 n_killed += 1
                 # By what was done, so that a busy machine, where they start slowly, comes on too.
-                next_s = time.monotonic() + 30.0
-                next_lines = n_lines(lineage) + random_.randint(1, 6)
+                next_lines = n_lines(lineage) + random_.randint(1, 8)
         code = process.returncode
         end_group(process)
     attempts = sum(
         life.attempt
         for generation in range(1, 6)
-        for life in Lineage(record.parent).generation(generation).values()
+        for life in Lineage(lineage.parent).generation(generation).values()
     )
     return f"{n_killed} workers killed, begun {n_begun} times, 40 lives in {attempts} attempts"
 
