@@ -79,11 +79,7 @@ def run_dynamics(settings: DynamicsSettings, /, *, say: Callable[[str], None] = 
     settings = _with_whole_address(settings)
     dataset = dataset_of(settings)
     names = settings.datasets.recordings or tuple(dataset.spans)
-    learners = DynamicsLearners(
-        settings=settings,
-        dataset_hash=dataset.manifest.content_hash,
-        cache=cache_folder(settings.home),
-    )
+    learners = learners_of(settings, dataset_hash=dataset.manifest.content_hash)
     learners.build(seed=0)  # what does not suit is told before anything begins
     with Record(settings.folder) as record, Interruption() as interruption:
         record.begin(_description(settings, dataset))
@@ -119,6 +115,21 @@ def run_dynamics(settings: DynamicsSettings, /, *, say: Callable[[str], None] = 
         with beside(settings.folder / _BEST) as partial:
             partial.write_text(json.dumps(_plain(best), indent=1))
     return Inferred(folder=settings.folder, best=best, files=files)
+
+
+def learners_of(settings: DynamicsSettings, /, *, dataset_hash: str) -> DynamicsLearners:
+    """Give what builds the members of a population.
+
+    Parameters
+    ----------
+    settings
+        Of the population.
+    dataset_hash
+        Content hash of the dataset that it began with.
+    """
+    return DynamicsLearners(
+        settings=settings, dataset_hash=dataset_hash, cache=cache_folder(settings.home)
+    )
 
 
 def best_life(lineage: Lineage, /) -> Life:

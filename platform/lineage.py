@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from calsweep.platform.record import read_lines
@@ -129,6 +129,9 @@ class Lineage:
 
     def add(self, life: Life, /) -> None:
         """Write that a member is done with a generation."""
+        life = replace(
+            life, seconds=round(life.seconds, 3), train_seconds=round(life.train_seconds, 3)
+        )
         line = {
             "event": "life",
             "generation": life.generation,
@@ -137,8 +140,8 @@ class Lineage:
             "values": dict(life.values),
             "score": life.score if life.result.is_alive else None,
             "attempt": life.attempt,
-            "seconds": round(life.seconds, 3),
-            "train_seconds": round(life.train_seconds, 3),
+            "seconds": life.seconds,
+            "train_seconds": life.train_seconds,
             "error": life.error,
         }
         append_line(self._folder / _FILE, line)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,7 +19,6 @@ from calsweep.datasets.cache import beside
 
 if TYPE_CHECKING:
     from calsweep.platform.learner import Learner
-    from calsweep.platform.lineage import Life
 
 FORMAT = 1
 _TOLERANCE = 1e-6  # of values that a model keeps in single precision
@@ -213,70 +212,6 @@ def read_member(path: Path, /) -> dict[str, Any]:
     if plain.get("format") != FORMAT:
         raise OtherFormat(str(path), plain.get("format"))
     return plain
-
-
-def replay(
-    learners: Learners, ancestry: Sequence[Life], /, *, seed: int, n: int
-) -> tuple[Learner, tuple[float, ...]]:
-    """Train a member again along its lineage.
-
-    Parameters
-    ----------
-    learners
-        Of the population.
-    ancestry
-        Lives that its state came from (`Lineage.ancestry`).
-    seed
-        Of the search.
-    n
-        Epochs or steps of a generation.
-
-    Returns
-    -------
-    learner, scores
-        As it stands after the last life, and the loss after each.
-    """
-    learner: Learner | None = None
-    scores = []
-    for life in ancestry:
-        task = MemberTask(
-            generation=life.generation,
-            member=life.member,
-            parent=life.parent,
-            values=life.values,
-            seed=member_seed(seed, life.member),
-            n=n,
-            start=None,
-            place=Path(),
-        )
-        trained = train_on(learners, task, learner.state() if learner else None)
-        learner = trained.learner
-        scores.append(trained.score)
-    assert learner is not None  # noqa: S101 - a lineage has a first generation
-    return learner, tuple(scores)
-
-
-def differing(one: Any, other: Any, /, *, at: str = "") -> list[str]:
-    """Name the places in which two states differ in any bit.
-
-    Examples
-    --------
-    >>> differing({"a": 1.0, "b": [2.0, 3.0]}, {"a": 1.0, "b": [2.0, 4.0]})
-    ['b.1']
-    """
-    import torch
-
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        pairs = [(key, one.get(key), other.get(key)) for key in dict.fromkeys([*one, *other])]
-    elif isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
-        if len(one) != len(other):
-            return [at]
-        pairs = [(i, a, b) for i, (a, b) in enumerate(zip(one, other, strict=True))]
-    elif isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
-        return [] if torch.equal(one.cpu(), other.cpu()) else [at]
-    else:
-        return [] if one == other else [at]
-    return [name for key, a, b in pairs for name in differing(a, b, at=f"{at}.{key}".strip("."))]
 
 
 def _write(path: Path, *, score: float, train_seconds: float, state: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from calsweep.platform.errors import first_line
@@ -16,7 +16,7 @@ from calsweep.platform.evolution import Evolution
 from calsweep.platform.generation import work_on
 from calsweep.platform.interruption import Interruption
 from calsweep.platform.lineage import Life, Lineage
-from calsweep.platform.member import differing, member_seed, read_member, replay
+from calsweep.platform.member import member_seed
 from calsweep.platform.plain import overlay, to_plain
 from calsweep.platform.record import BASELINE, SweepRecord, TrialState, read_sweep
 from calsweep.platform.search import TrialPlan
@@ -117,27 +117,8 @@ def evolution_of(settings: SweepSettings, plan: TrialPlan, /) -> Evolution:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Replayed:
-    """What came of training a member again along its lineage.
-
-    Attributes
-    ----------
-    lives
-        That it went through, as the lineage has them.
-    scores
-        Loss after each, now.
-    differing
-        Names of the numbers in its last state that differ in any bit.
-    """
-
-    lives: tuple[Life, ...]
-    scores: tuple[float, ...]
-    differing: tuple[str, ...]
-
-
-def replay_member(sweep: SweepRecord, settings: SweepSettings, /, *, member: int) -> Replayed:
-    """Train a member again, from its first generation to its last, in this process.
+def learners_of(sweep: SweepRecord, settings: SweepSettings, /) -> DecoderLearners:
+    """Give what builds the members of a sweep that was run.
 
     Parameters
     ----------
@@ -145,24 +126,7 @@ def replay_member(sweep: SweepRecord, settings: SweepSettings, /, *, member: int
         Its record.
     settings
         That the sweep was begun with.
-    member
-        Its number.
-
-    Raises
-    ------
-    LookupError
-        If the sweep is no population, or has no living member of this number.
     """
-    import torch
-
-    lineage = Lineage(sweep.folder)
-    life = lineage.generation(lineage.n_generations).get(member)
-    if life is None or not life.result.is_alive:
-        alive = [
-            m for m, one in lineage.generation(lineage.n_generations).items() if one.result.is_alive
-        ]
-        known = f"There are: {', '.join(map(str, alive))}." if alive else "It is no population."
-        raise LookupError(f"The sweep {sweep.name!r} has no living member {member}. {known}")
     plan = TrialPlan(
         folds=sweep.plan,
         seed=settings.seed,
@@ -172,18 +136,7 @@ def replay_member(sweep: SweepRecord, settings: SweepSettings, /, *, member: int
         cache=cache_folder(settings.home),
         resources=settings.resources,
     )
-    lives = lineage.ancestry(member, generation=lineage.n_generations)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(settings.resources.cpus)  # by which sums are divided
-    try:
-        learner, scores = replay(
-            _learners(settings, plan), lives, seed=settings.seed, n=settings.population.generation
-        )
-    finally:
-        torch.set_num_threads(threads)
-    place = lineage.place(generation=lineage.n_generations, member=member)
-    stored = read_member(place)["state"]
-    return Replayed(lives=lives, scores=scores, differing=tuple(differing(learner.state(), stored)))
+    return _learners(settings, plan)
 
 
 def _learners(settings: SweepSettings, plan: TrialPlan) -> DecoderLearners:

@@ -7,9 +7,8 @@ from pathlib import Path
 import click
 
 from calsweep.platform.commands import option
-from calsweep.platform.config import settings_of
-from calsweep.platform.population_sweep import replay_member
-from calsweep.platform.record import read_sweep
+from calsweep.platform.population_run import find_population
+from calsweep.platform.replay import replay_member
 
 DIFFERS = 1
 
@@ -23,8 +22,15 @@ def replay(sweep: str, member: int, home: Path) -> int:
 
     Exit code 1 if anything differs, as it may on another kind of machine.
     """
-    record = read_sweep(home, sweep)
-    done = replay_member(record, settings_of(record, home=home), member=member)
+    run = find_population(home, sweep)
+    done = replay_member(
+        run.learners(),
+        run.folder,
+        member=member,
+        seed=run.seed,
+        n=run.population.generation,
+        cpus=run.cpus,
+    )
     for life, score in zip(done.lives, done.scores, strict=True):
         values = ", ".join(
             f"{name.rpartition('.')[2]} {value:.3g}" for name, value in life.values.items()
@@ -34,7 +40,7 @@ def replay(sweep: str, member: int, home: Path) -> int:
             f"generation {life.generation} · member {life.member} · {values} · "
             f"loss {score:.6g} ({same})"
         )
-    if not done.differing and done.scores == tuple(life.score for life in done.lives):
+    if done.is_same:
         click.echo(f"Member {member}: every loss, weight and state of the optimizer is the same.")
         return 0
     some = ", ".join(done.differing[:5])

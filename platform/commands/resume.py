@@ -9,6 +9,7 @@ import click
 from calsweep.platform.commands import option
 from calsweep.platform.commands.sweep import run_and_show
 from calsweep.platform.config import settings_of
+from calsweep.platform.population_run import find_dynamics
 from calsweep.platform.record import read_sweep
 
 
@@ -20,4 +21,12 @@ def resume(sweep: str, home: Path) -> None:
 
     What is done is taken from its record. The command that began it, given again, does the same.
     """
-    run_and_show(settings_of(read_sweep(home, sweep), home=home))
+    dynamics = find_dynamics(home, sweep)
+    if dynamics is None:
+        run_and_show(settings_of(read_sweep(home, sweep), home=home))
+        return
+    from calsweep.platform.dynamics_sweep import run_dynamics
+
+    inferred = run_dynamics(dynamics, say=click.echo)
+    for name, file in inferred.files.items():
+        click.echo(f"{name}: rates, factors and inferred inputs in {file}")

@@ -7,11 +7,9 @@ from pathlib import Path
 import click
 
 from calsweep.platform.commands import option
-from calsweep.platform.dynamics_settings import dynamics_folder
 from calsweep.platform.evolution import STOP_FILE
 from calsweep.platform.lineage import Lineage
-from calsweep.platform.record import read_sweep
-from calsweep.search_spaces.suggestion import Tuner
+from calsweep.platform.population_run import find_population
 
 
 @click.command()
@@ -22,15 +20,7 @@ def stop(sweep: str, home: Path) -> None:
 
     Decoders are tested and stand on the leaderboard as they are then; of LFADS the best infers.
     """
-    folder = dynamics_folder(home, sweep)
-    if not (folder / "sweep.json").exists():
-        record = read_sweep(home, sweep)
-        folder = record.folder
-        if record.settings["tuner"] != Tuner.POPULATION.value:
-            raise ValueError(
-                f"the sweep {sweep!r} is no population: interrupt it with Ctrl-C, what is done is "
-                "kept."
-            )
+    folder = find_population(home, sweep).folder
     lineage = Lineage(folder)
     if lineage.end:
         raise ValueError(f"the population of {sweep!r} is over already: {lineage.end}.")

@@ -4,10 +4,11 @@
     python -m tests.benchmarks.population_kills --only driver --first 3 --n 2
 
 Eight members, a small GRU on two folds of five short simulated mice. The driver is killed (SIGKILL)
-once: in the first ten seconds, inside a save of a member's state, just after a member began to take
-over another's, or at a moment drawn over the whole run; then `calsweep resume` goes on. Workers are
-killed every few seconds all along. What is compared: who went on from whom in every generation, all
-values and losses to the last bit, and the figures of every fold of every member.
+once: in the first ten seconds, inside a save of a member's state, just after a member began to
+take over another's, or at a moment drawn over all generations; then `calsweep resume` goes on.
+Workers are killed all along, each time after one to eight further lines of the lineage. What is
+compared: who went on from whom in every generation, all values and losses to the last bit, and the
+figures of every fold of every member.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.simulation import Simulation
 from calsweep.platform.lineage import Lineage
 from calsweep.platform.record import read_sweep
+from tests.benchmarks.sweep_overhead import processes, session_of
 
 NAME = "pop"
 FOLDS = (
@@ -42,22 +44,24 @@ def main() -> None:
     parser.add_argument("--only", choices=["driver", "workers"])
     parser.add_argument("--first", type=int, default=0, help="number of the first round")
     parser.add_argument("--n", type=int, default=10, help="rounds of each kind")
+    parser.add_argument("--alone", type=Path, help="home of one that was left alone before")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         mice = Simulation(n_mice=5, recordings_per_mouse=1, n_frames=900, seed=1)
         write_dataset(mice.recordings(), folder=folder / "mice")
         begun = time.monotonic()
-        finish(folder, folder / "alone")
+        if not options.alone:
+            finish(folder, folder / "alone")
         whole_s = time.monotonic() - begun
-        alone = rows(folder / "alone")
+        alone = rows(options.alone or folder / "alone")
         print(f"left alone: {whole_s:.0f} s, {len(alone)} lives and folds", flush=True)
         for kind in [options.only] if options.only else ["driver", "workers"]:
             n_same = 0
             for number in range(options.first, options.first + options.n):
                 home = folder / f"{kind}-{number}"
                 if kind == "driver":
-                    what = kill_driver(folder, home, number, whole_s)
+                    what = kill_driver(folder, home, number)
                 else:
                     what = kill_workers(folder, home, number)
                 is_same = rows(home) == alone
@@ -77,7 +81,7 @@ def begin(folder: Path, home: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def kill_driver(folder: Path, home: Path, number: int, whole_s: float) -> str:
+def kill_driver(folder: Path, home: Path, number: int) -> str:
     random_ = random.Random(number)
     members = home / "sweeps" / NAME / "members"
     lineage = home / "sweeps" / NAME / "lineage.jsonl"
@@ -96,8 +100,9 @@ def kill_driver(folder: Path, home: Path, number: int, whole_s: float) -> str:
         until(process, lambda: has(members, ".attempts", f".{generation:04d}"))
         where = "inside an exploit"
     else:
-        moment_s = random_.uniform(0.2, 1.0) * whole_s
-        until(process, lambda: time.monotonic() - begun >= moment_s)
+        n_before, wait_s = random_.randint(0, 40), random_.uniform(0.0, 2.0)
+        until(process, lambda: n_lines(lineage) >= n_before)
+        time.sleep(wait_s)
         where = "anywhere"
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -109,25 +114,34 @@ def kill_driver(folder: Path, home: Path, number: int, whole_s: float) -> str:
 
 def kill_workers(folder: Path, home: Path, number: int) -> str:
     random_ = random.Random(1000 + number)
-    process = start(begin(folder, home))
-    n_killed = 0
+    lineage = home / "sweeps" / NAME / "lineage.jsonl"
+    n_killed = n_begun = 0
     begun = time.monotonic()
-    next_s = begun + random_.uniform(5.0, 15.0)
-    while process.poll() is None:
-        assert time.monotonic() - begun < DEADLINE_S, "it does not end"
-        time.sleep(0.02)
-        if time.monotonic() < next_s:
-            continue
-        workers = workers_of(process.pid)
-        if workers:
-            os.kill(random_.choice(workers), signal.SIGKILL)
-            n_killed += 1
-            next_s = time.monotonic() + random_.uniform(0.5, 5.0)
-    end_group(process)
-    again = "" if process.returncode == 0 else f", ended with {process.returncode} and went on"
-    if again:
-        finish(folder, home)
-    return f"{n_killed} workers killed{again}"
+    code = -1
+    while code != 0:
+        process = start(next_command(folder, home))
+        n_begun += 1
+        next_lines = n_lines(lineage) + random_.randint(1, 8)
+        while process.poll() is None:
+            assert time.monotonic() - begun < DEADLINE_S, "it does not end"
+            time.sleep(0.02)
+            if n_lines(lineage) < next_lines:
+                continue
+            time.sleep(random_.uniform(0.0, 1.0))
+            workers = workers_of(process.pid)
+            if workers:
+                os.kill(random_.choice(workers), signal.SIGKILL)
+                n_killed += 1
+                # By what was done, so that a busy machine, where they start slowly, comes on too.
+                next_lines = n_lines(lineage) + random_.randint(1, 8)
+        code = process.returncode
+        end_group(process)
+    attempts = sum(
+        life.attempt
+        for generation in range(1, 6)
+        for life in Lineage(lineage.parent).generation(generation).values()
+    )
+    return f"{n_killed} workers killed, begun {n_begun} times, 40 lives in {attempts} attempts"
 
 
 def rows(home: Path) -> list[Any]:
@@ -154,11 +168,15 @@ def start(arguments: list[str]) -> subprocess.Popen[bytes]:
     )  # fmt: skip
 
 
+def next_command(folder: Path, home: Path) -> list[str]:
+    is_there = (home / "sweeps" / NAME / "sweep.json").exists()
+    return ["resume", NAME, "--home", str(home)] if is_there else begin(folder, home)
+
+
 def finish(folder: Path, home: Path) -> None:
     """Begin a sweep or go on with it, once more where Ray does not start on a busy machine."""
     for _ in range(5):
-        is_there = (home / "sweeps" / NAME / "sweep.json").exists()
-        process = start(["resume", NAME, "--home", str(home)] if is_there else begin(folder, home))
+        process = start(next_command(folder, home))
         try:
             code = process.wait(DEADLINE_S)
         finally:
@@ -199,14 +217,13 @@ def n_lines(path: Path) -> int:
 def workers_of(session: int) -> list[int]:
     """Give the processes of a session in which Ray works on something, or could."""
     found = []
-    for folder in Path("/proc").glob("[0-9]*"):
+    for pid in processes():
         try:
-            is_worker = (folder / "cmdline").read_bytes().startswith(b"ray::")
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            is_worker = Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::")
         except OSError:
             continue
-        if is_worker and int(fields[3]) == session:
-            found.append(int(folder.name))
+        if is_worker and session_of(pid) == session:
+            found.append(pid)
     return sorted(found)
 
 

@@ -34,9 +34,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
         write_dataset(Simulation(n_frames=options.frames).recordings(), folder=home / "mice")
-        peak = Peak()
         load = os.getloadavg()[0]
-        subprocess.run(
+        sweep = subprocess.Popen(
             [
                 sys.executable, "-m", "calsweep.platform", "sweep", f"home={home}", "name=overhead",
                 f"datasets.address={home / 'mice'}", "tuner=population",
@@ -44,11 +43,13 @@ def main() -> None:
                 f"population.generations={options.generations}", "training.epoch_fraction=0.1",
                 "baseline_training.epochs=1",
             ],
-            check=True,
+            start_new_session=True,
         )  # fmt: skip
+        peak = Peak(session=sweep.pid, every_s=5.0)  # reading it takes time of its own
+        assert sweep.wait() == 0
         peak_gb = peak.stop() / 1e9
         report(home / "sweeps" / "overhead" / "lineage.jsonl")
-        print(f"memory at most {peak_gb:.2f} GB; load before {load:.2f}")
+        print(f"memory at most {peak_gb:.2f} GB; load before {load:.1f}, {os.getloadavg()[0]:.1f}")
 
 
 def report(lineage: Path) -> None:

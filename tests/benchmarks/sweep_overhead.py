@@ -62,10 +62,12 @@ def report(home: Path, *, wall_s: float, peak_bytes: int) -> None:
 
 
 class Peak:
-    """The largest memory of all processes that began after this."""
+    """The largest memory of all processes that began after this, or of those of one session."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, session: int | None = None, every_s: float = 0.5) -> None:
         self._before = set(processes())
+        self._session = session
+        self._every_s = every_s
         self._largest = 0
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -77,13 +79,26 @@ class Peak:
         return self._largest
 
     def _watch(self) -> None:
-        while not self._ending.wait(0.5):
-            now = sum(memory_of(pid) for pid in set(processes()) - self._before)
+        while not self._ending.wait(self._every_s):
+            now = sum(memory_of(pid) for pid in self._counted())
             self._largest = max(self._largest, now)
+
+    def _counted(self) -> set[int]:
+        if self._session is None:
+            return set(processes()) - self._before
+        return {pid for pid in processes() if session_of(pid) == self._session}
 
 
 def processes() -> list[int]:
     return [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+
+
+def session_of(pid: int) -> int:
+    """Give the session of a process, which those that it starts share; 0 if it is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[3])
+    except OSError:
+        return 0
 
 
 def memory_of(pid: int) -> int:

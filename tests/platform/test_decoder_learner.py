@@ -16,7 +16,8 @@ from calsweep.datasets.view import split_fold
 from calsweep.platform.decoder_learner import DecoderLearner
 from calsweep.platform.live_setting import carriers, check_live
 from calsweep.platform.loop import train_fold
-from calsweep.platform.member import ValuesNotCarried, check_carried, differing
+from calsweep.platform.member import ValuesNotCarried, check_carried
+from calsweep.platform.replay import differing
 from calsweep.platform.settings import Settings
 from calsweep.platform.state_file import read_state, write_state
 from calsweep.platform.trainee import LIVE

@@ -90,6 +90,26 @@ def test_rates_that_are_gone_are_inferred_again_alike(inferred, lorenz):
     assert np.array_equal(before, list(read_inferred(left.files["lorenz_10hz"], "rates")))
 
 
+def test_member_is_replayed_to_the_same_bits(inferred, calsweep):
+    home, left, _ = inferred
+    code, out, err = calsweep("replay", "small", left.best.member, "--home", home)
+    assert code == 0, out + err
+    assert out.count("(the same)") == 3
+    assert "every loss, weight and state of the optimizer is the same" in out
+
+
+def test_population_that_is_over_is_resumed_and_stopped_to_no_effect(inferred, calsweep):
+    home, left, _ = inferred
+    before = (left.folder / "lineage.jsonl").read_bytes()
+    code, out, err = calsweep("resume", "small", "--home", home)
+    assert code == 0, err
+    assert "lorenz_10hz: rates, factors and inferred inputs in" in out
+    code, _, err = calsweep("stop", "small", "--home", home)
+    assert code == 2
+    assert "is over already: 3 generations are done" in err
+    assert (left.folder / "lineage.jsonl").read_bytes() == before
+
+
 def test_name_of_other_settings_is_refused(inferred, lorenz):
     home, _, _ = inferred
     with pytest.raises(FileExistsError, match=r"other settings \(seed\)"):

@@ -8,7 +8,8 @@ import pytest
 
 from calsweep.platform.evolution import STOP_FILE, Evolution
 from calsweep.platform.lineage import Lineage
-from calsweep.platform.member import OtherFormat, differing, read_member, replay
+from calsweep.platform.member import OtherFormat, read_member
+from calsweep.platform.replay import differing, replay_member
 from calsweep.platform.resources import Resources
 from calsweep.platform.state_file import write_state
 from calsweep.search_spaces.population import Exploit, NoMemberLeft, Population
@@ -235,16 +236,17 @@ def test_progress_tells_generation_best_loss_and_time_left(evolution):
 
 
 @pytest.mark.parametrize("exploit", Exploit)
-def test_member_replayed_along_its_lineage_has_the_same_bits(evolution, exploit):
+def test_member_replayed_along_its_lineage_has_the_same_bits(evolution, exploit, tmp_path):
     population = replace(POPULATION, exploit=exploit)
     lineage = replace(evolution, population=population).run()
     for member in (1, 2, 3, 4):
-        ancestry = lineage.ancestry(member, generation=4)
-        assert [life.generation for life in ancestry] == [1, 2, 3, 4]
-        learner, scores = replay(Toys(), ancestry, seed=0, n=2)
-        assert scores == tuple(life.score for life in ancestry)
-        stored = read_member(lineage.place(generation=4, member=member))["state"]
-        assert differing(learner.state(), stored) == []
+        done = replay_member(Toys(), tmp_path, member=member, seed=0, n=2, cpus=1)
+        assert [life.generation for life in done.lives] == [1, 2, 3, 4]
+        assert done.lives == lineage.ancestry(member, generation=4)
+        assert done.is_same
+    other = replay_member(Toys(), tmp_path, member=1, seed=0, n=3, cpus=1)
+    assert not other.is_same
+    assert "at" in other.differing
 
 
 def test_unknown_member_has_no_ancestry(evolution):

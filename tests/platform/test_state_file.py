@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from calsweep.platform.member import differing
+from calsweep.platform.replay import differing
 from calsweep.platform.state_file import read_state, write_state
 
 
