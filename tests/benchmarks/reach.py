@@ -33,7 +33,7 @@ from calsweep.platform.arm import Arm
 from calsweep.platform.comparison import ALPHA, Method, Pair, compare
 from calsweep.platform.cut_out import cut_out_map, find_cut_outs, square_importance
 from calsweep.platform.record import SweepRecord, TrialRecord, read_sweep
-from tests.benchmarks.reach_questions import DATASETS, QUESTIONS, STEP_RECORDINGS, Question
+from tests.benchmarks.reach_questions import DATASETS, QUESTIONS, Question
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,26 +67,30 @@ class Answer:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=QUESTIONS, default=list(QUESTIONS))
+    parser.add_argument("--on", nargs="+", help="names of recordings, where there are several")
     parser.add_argument("--home", type=Path, help="kept; a second run goes on from there")
     options = parser.parse_args()
-    found: dict[tuple[str, str], Answer] = {}
+    found: dict[str, Answer] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for experiment in options.only:
             for question in QUESTIONS[experiment]:
-                home = options.home or Path(scratch)
-                found[experiment, question.dataset] = answer(experiment, question, home=home)
-    for name in STEP_RECORDINGS:
-        both = (found.get(("footsteps", name)), found.get(("footsteps_blocked", name)))
-        if both[0] and both[1]:
-            tell_leak(name, leaky=both[0], blocked=both[1])
+                name = f"{question.dataset}-{question.variant}".rstrip("-")
+                if not options.on or name in options.on:
+                    home = options.home or Path(scratch)
+                    found[f"{experiment}-{name}"] = answer(
+                        experiment, question, home=home, name=f"{experiment}-{name}"
+                    )
+    for name, blocked in found.items():
+        leaky = found.get(name.replace("footsteps_blocked", "footsteps"))
+        if leaky and leaky is not blocked:
+            tell_leak(name.partition("-")[2], leaky=leaky, blocked=blocked)
 
 
-def answer(experiment: str, question: Question, *, home: Path) -> Answer:
+def answer(experiment: str, question: Question, *, home: Path, name: str) -> Answer:
     """Run an experiment, print its figures and what they say."""
     folder = home / question.dataset
     if not folder.exists():
         write_dataset(DATASETS[question.dataset](), folder=folder)
-    name = f"{experiment}-{question.dataset}"
     subprocess.run(
         [
             sys.executable, "-m", "calsweep.platform", "sweep", f"+experiment={experiment}",

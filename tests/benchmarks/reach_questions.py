@@ -9,6 +9,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from calsweep.datasets.footsteps import Footsteps
 from calsweep.datasets.recording import Recording
@@ -38,6 +39,8 @@ class Question:
         Name of the simulated dataset.
     overrides
         What differs from the experiment.
+    variant
+        Tells questions apart that have the same experiment and dataset.
     figure
         Of the test.
     is_tested
@@ -52,6 +55,7 @@ class Question:
 
     dataset: str
     overrides: tuple[str, ...]
+    variant: str = ""
     figure: str = "auc"
     is_tested: bool = True
     claims: tuple[Claim, ...] = ()
@@ -132,17 +136,35 @@ CUT_OUTS = (
     "training.learning_rate=3e-3",
     "training.run_length=1",
 )
-# At ten times the paper's.
+# As H trained: the hybrid until its validation loss has not fallen for seven of 500 epochs.
+AS_PUBLISHED = ("training.precision=bfloat16",)
+# At ten times H's learning rate, and for few epochs: as many for both.
 STEPS = (
+    *AS_PUBLISHED,
     "search_spaces.arms.*.training.epochs=12",
     "search_spaces.arms.*.training.learning_rate=1e-3",
 )
+# Four times the windows, a quarter of them an epoch: as many steps as for H's length.
+LONG_STEPS = (*STEPS, "search_spaces.arms.*.training.epoch_fraction=0.25")
 STEP_RECORDINGS = ("mouse1_r1", "mouse1_r2", "mouse2_r1", "mouse2_r2")
+LONG_FRAMES = 12_000
 
 
 def step_recording(name: str) -> Iterable[Recording]:
     """Give one of the four; another mouse's neurons are others."""
     return (recording for recording in Footsteps().recordings() if recording.name == name)
+
+
+def steps(dataset: str, overrides: tuple[str, ...], *, variant: str = "") -> Question:
+    """Ask whether the hybrid is above the LSTM."""
+    return Question(
+        dataset=dataset,
+        overrides=overrides,
+        variant=variant,
+        figure="accuracy",
+        is_tested=False,
+        claims=above("Hybrid", "LSTM"),
+    )
 
 
 # Many mice and few frames: neighboring frames are alike, and each mouse has its own drift.
@@ -153,11 +175,15 @@ PLANTED_IMAGES = WidefieldImages(
     height=32,
     width=32,
 )
+ONE_WALK = partial(Footsteps, n_mice=1, recordings_per_mouse=1)
 DATASETS: Mapping[str, Callable[[], Iterable[Recording]]] = {
     "regions": lambda: Simulation().recordings(),
     "images": lambda: SMALL_IMAGES.recordings(),
     "planted": lambda: PLANTED_IMAGES.recordings(),
     **{name: lambda name=name: step_recording(name) for name in STEP_RECORDINGS},  # type: ignore[misc]
+    "long": lambda: ONE_WALK(n_frames=LONG_FRAMES).recordings(),
+    # With neurons as various as H describes its own.
+    "varied": lambda: ONE_WALK(lags_s=(-0.4, 0.4), transient=0.5).recordings(),
 }
 QUESTIONS: Mapping[str, Sequence[Question]] = {
     "widefield_rnns": [
@@ -235,23 +261,14 @@ QUESTIONS: Mapping[str, Sequence[Question]] = {
         )
     ],
     "footsteps": [
-        Question(
-            dataset=name,
-            overrides=STEPS,
-            figure="accuracy",
-            is_tested=False,
-            claims=above("Hybrid", "LSTM"),
-        )
-        for name in STEP_RECORDINGS
+        *(steps(name, STEPS) for name in STEP_RECORDINGS),
+        steps("long", LONG_STEPS),
+        steps("varied", STEPS),
     ],
     "footsteps_blocked": [
-        Question(
-            dataset=name,
-            overrides=(*STEPS, *in_time(name)),
-            figure="accuracy",
-            is_tested=False,
-            claims=above("Hybrid", "LSTM"),
-        )
-        for name in STEP_RECORDINGS
+        *(steps(name, (*STEPS, *in_time(name))) for name in STEP_RECORDINGS),
+        steps("long", (*LONG_STEPS, *in_time("mouse1_r1", n_frames=LONG_FRAMES))),
+        steps("varied", (*STEPS, *in_time("mouse1_r1"))),
+        steps("mouse1_r1", (*AS_PUBLISHED, *in_time("mouse1_r1")), variant="as-published"),
     ],
 }
