@@ -41,6 +41,7 @@ class Code(IntEnum):
 _STEP_S = {Step.CONTRALATERAL: 0.8, Step.IPSILATERAL: 0.55}
 _GAP_S, _REST_S = 0.3, 3.0
 _STEPS_IN_A_BOUT = 8
+_TRANSIENT_S = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +50,15 @@ class Footsteps:
 
     A mouse walks in bouts of about eight steps, the forelimbs in turn, and rests in between; about
     half of the frames have no step (0), 30 % one of the contralateral forelimb (1) and 20 % one of
-    the ipsilateral (2). A neuron with a code fires more in those steps, or some frames before or
+    the ipsilateral (2). A neuron with a code fires more in those steps, or some time before or
     after; all others, and it at other times, at a low rate of their own. dF/F has calcium of spikes
     (GCaMP6s) and noise; it is deconvolved by OASIS, and each neuron standardised over a recording.
 
     The truth is, of each recording, ``code_N`` (0 none, 1 contralateral, 2 ipsilateral, 3 both),
     ``strength_N`` (spikes/s more in its steps), ``lag_frames_N`` (how long after the step, may be
-    negative), ``resting_N`` (spikes/s otherwise) and ``spikes_TN``. A mouse's neurons keep their
-    codes in all of its recordings.
+    negative), ``is_transient_N`` (whether it fires at the start of a step alone), ``resting_N``
+    (spikes/s otherwise) and ``spikes_TN``. A mouse's neurons keep their codes in all of its
+    recordings.
 
     Attributes
     ----------
@@ -70,6 +72,13 @@ class Footsteps:
         Share of neurons with each code.
     strength_hz
         Mean strength of a neuron with a code, in spikes/s.
+    lags_s
+        Earliest and latest that neurons follow their steps; negative is before. H says that
+        activity often precedes a movement by hundreds of milliseconds, and that a movement's
+        consequences last well beyond its start: ``(-0.4, 0.4)``. The default is narrower.
+    transient
+        Share of the neurons with a code that fire in the first 0.2 s of their steps alone, at the
+        same rate. H says that some neurons stay elevated while others are transient, not how many.
     noise
         SD of dF/F, as a share of a single spike's transient.
     deconvolution
@@ -80,7 +89,7 @@ class Footsteps:
     Raises
     ------
     ValueError
-        If a number is below 1, or a share or strength is out of its range.
+        If a number is below 1, a share or strength is out of its range, or lags are out of order.
 
     Examples
     --------
@@ -98,6 +107,8 @@ class Footsteps:
     ipsilateral: float = 0.1
     both: float = 0.1
     strength_hz: float = 0.6
+    lags_s: tuple[float, float] = (-0.14, 0.2)
+    transient: float = 0.0
     noise: float = 0.3
     deconvolution: Deconvolution | None = EVENTS
     seed: int = 0
@@ -114,6 +125,11 @@ class Footsteps:
             raise ValueError(
                 "shares of neurons must be at least 0 and 1 or less together, and neither strength "
                 f"nor noise may be below 0, but got {self!r}."
+            )
+        if not 0 <= self.transient <= 1 or self.lags_s[0] > self.lags_s[1]:
+            raise ValueError(
+                "`0 <= transient <= 1` and `lags_s[0] <= lags_s[1]` must hold, "
+                f"but got {self.transient=}, {self.lags_s=}."
             )
 
     def recordings(self) -> Iterator[Recording]:
@@ -140,6 +156,7 @@ class Footsteps:
                     "code_N": made.neurons.code_N,
                     "strength_N": made.neurons.strength_N,
                     "lag_frames_N": made.neurons.lag_frames_N,
+                    "is_transient_N": made.neurons.is_transient_N,
                     "resting_N": made.neurons.resting_N,
                     "spikes_TN": made.spikes_TN,
                 }
@@ -172,12 +189,17 @@ class Footsteps:
         coding = np.repeat(list(Code)[1:], counts)[: self.n_neurons]
         code_N[: len(coding)] = coding
         rng.shuffle(code_N)
+        is_coding_N = code_N != Code.NONE
         strength_N = self.strength_hz * rng.gamma(2.0, 0.5, self.n_neurons)
+        earliest, latest = (round(lag_s * self.rate_hz) for lag_s in self.lags_s)
         return _Neurons(
             code_N=code_N,
-            strength_N=np.where(code_N == Code.NONE, 0.0, strength_N),
-            lag_frames_N=np.where(code_N == Code.NONE, 0, rng.integers(-2, 4, self.n_neurons)),
+            strength_N=np.where(is_coding_N, strength_N, 0.0),
+            lag_frames_N=np.where(
+                is_coding_N, rng.integers(earliest, latest + 1, self.n_neurons), 0
+            ),
             resting_N=0.15 * rng.lognormal(0.0, 0.5, self.n_neurons),
+            is_transient_N=is_coding_N & (rng.random(self.n_neurons) < self.transient),
         )
 
     def _spikes(
@@ -187,6 +209,8 @@ class Footsteps:
         for neuron, code in enumerate(neurons.code_N):
             coded_T = (label_T == code) | ((code == Code.BOTH) & (label_T != Step.NONE))
             coded_T &= code != Code.NONE
+            if neurons.is_transient_N[neuron]:
+                coded_T = _first_frames(coded_T, round(_TRANSIENT_S * self.rate_hz))
             steps_T = np.roll(coded_T, neurons.lag_frames_N[neuron])
             rate_TN[:, neuron] = neurons.resting_N[neuron] + neurons.strength_N[neuron] * steps_T
         return rng.poisson(rate_TN / self.rate_hz).astype(np.uint8)
@@ -215,6 +239,7 @@ class _Neurons:
     strength_N: NDArray[np.float64]
     lag_frames_N: NDArray[np.int64]
     resting_N: NDArray[np.float64]
+    is_transient_N: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,6 +271,13 @@ def _walk(n_frames: int, *, rate_hz: float, rng: np.random.Generator) -> NDArray
             step = Step(3 - step)
         frame += drawn_frames(_REST_S)
     return label_T
+
+
+def _first_frames(coded_T: NDArray[np.bool_], n: int) -> NDArray[np.bool_]:
+    """Leave the first frames, at least one, of each run of frames."""
+    frame_T = np.arange(len(coded_T))
+    begun_T = np.maximum.accumulate(np.where(coded_T, -1, frame_T))  # the last frame without
+    return coded_T & (frame_T - begun_T <= max(1, n))
 
 
 _: type[Simulator] = Footsteps

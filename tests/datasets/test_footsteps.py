@@ -69,6 +69,36 @@ def test_steps_of_either_forelimb_have_their_strength(walk):
     assert (truth["strength_N"][truth["code_N"] == Code.NONE] == 0).all()
 
 
+def test_some_neurons_fire_at_the_start_of_their_steps_alone_and_long_before_or_after():
+    """0.2 s at 15 frames/s are three frames; 0.4 s are six."""
+    simulator = Footsteps(
+        n_mice=1,
+        recordings_per_mouse=1,
+        n_neurons=200,
+        contralateral=1.0,
+        ipsilateral=0.0,
+        both=0.0,
+        strength_hz=200.0,
+        lags_s=(-0.4, 0.4),
+        transient=0.5,
+        deconvolution=None,
+    )
+    recording = next(simulator.recordings())
+    truth = simulator.truth().recordings[recording.name]
+    assert 0.4 < truth["is_transient_N"].mean() < 0.6
+    assert (truth["lag_frames_N"].min(), truth["lag_frames_N"].max()) == (-6, 6)
+    label_T = recording.behavior["footstep"]
+    start = next(
+        t for t in range(20, 3000) if label_T[t - 1] != 1 and (label_T[t : t + 8] == 1).all()
+    )
+    for neuron in np.flatnonzero(truth["strength_N"] > 150)[:40]:
+        fires_T = np.roll(truth["spikes_TN"][:, neuron] > 2, -truth["lag_frames_N"][neuron])
+        expected = 3 if truth["is_transient_N"][neuron] else 8
+        assert fires_T[start - 1 : start + 8].tolist() == [False] + [True] * expected + [False] * (
+            8 - expected
+        )
+
+
 def test_events_are_standardised_and_say_so(walk):
     recording, truth = walk
     assert np.abs(recording.activity_TN.mean(axis=0)).max() < 1e-4
@@ -104,3 +134,7 @@ def test_refuses_shares_above_one():
         Footsteps(contralateral=0.6, ipsilateral=0.6)
     with pytest.raises(ValueError, match="at least 1"):
         Footsteps(n_mice=0)
+    with pytest.raises(ValueError, match="transient <= 1"):
+        Footsteps(transient=1.5)
+    with pytest.raises(ValueError, match=r"lags_s\[0\] <= lags_s\[1\]"):
+        Footsteps(lags_s=(0.4, -0.4))
