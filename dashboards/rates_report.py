@@ -25,13 +25,13 @@ from calsweep.dashboards.rates import (
 from calsweep.platform.commands import option
 from calsweep.platform.dynamics_experiment import order_of_methods, read_findings
 from calsweep.platform.dynamics_settings import DynamicsSettings
+from calsweep.platform.population_run import read_dynamics
 from calsweep.platform.rate_scores import (
     INFERRED,
     SMOOTHED,
     Asked,
     RateScores,
     score_rates,
-    settings_of_dynamics,
 )
 
 
@@ -93,7 +93,7 @@ def rates(
         page = render_experiment(folder / "findings.json", name=name)
         click.echo(str(write_page(page, out or folder / "rates.html")))
         return
-    settings = settings_of_dynamics(home, name)
+    settings = read_dynamics(home, name)
     asked = Asked(lag_ms=lag_ms, smooth_ms=smooth_ms, subgroup=subgroup, onset=onset)
     scores = score_rates(settings, asked)
     for score in scores:

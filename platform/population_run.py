@@ -38,6 +38,35 @@ class PopulationRun:
     learners: Callable[[], Learners]
 
 
+class NoDynamics(LookupError):
+    """There is no such population of models of dynamics."""
+
+    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+        super().__init__(name, known)
+        self.name = name
+        self.known = known
+
+    def __str__(self) -> str:
+        there = f"There are: {', '.join(self.known)}." if self.known else "There are none."
+        return f"`calsweep lfads` has left nothing of the name {self.name!r}. {there}"
+
+
+def read_dynamics(home: Path, name: str, /) -> DynamicsSettings:
+    """Give the settings that a population of models of dynamics was run with.
+
+    Raises
+    ------
+    NoDynamics
+        If there is none of this name.
+    """
+    settings = find_dynamics(home, name)
+    if settings is None:
+        folder = dynamics_folder(home, name).parent
+        known = tuple(sorted(path.parent.name for path in folder.glob("*/sweep.json")))
+        raise NoDynamics(name, known)
+    return settings
+
+
 def find_population(home: Path, name: str, /) -> PopulationRun:
     """Find a population by its name.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,9 +13,8 @@ from numpy.typing import NDArray
 from calsweep.datasets.trial_view import TrialView
 from calsweep.platform.coherence import WINDOW_BINS, Coherence, coherence
 from calsweep.platform.condition_mean import condition_mean_correlation, subgroup_distance_ratio
-from calsweep.platform.dynamics_settings import DynamicsSettings, dataset_of, dynamics_folder
+from calsweep.platform.dynamics_settings import DynamicsSettings, dataset_of
 from calsweep.platform.inferred import read_inferred
-from calsweep.platform.plain import from_plain
 from calsweep.platform.reaction_time import predict_onsets
 from calsweep.platform.state_decoding import StateDecoding, decode_states
 from calsweep.platform.statistics import PairedT, paired_t
@@ -93,40 +91,6 @@ class RateScores:
     paths: Trajectories | None = None
     onset_s: NDArray[np.float64] | None = None
     predicted_s: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
-
-
-class NoDynamics(LookupError):
-    """There is no such population of models of dynamics."""
-
-    def __init__(self, name: str, known: tuple[str, ...]) -> None:
-        super().__init__(name, known)
-        self.name = name
-        self.known = known
-
-    def __str__(self) -> str:
-        there = f"There are: {', '.join(self.known)}." if self.known else "There are none."
-        return f"`calsweep lfads` has left nothing of the name {self.name!r}. {there}"
-
-
-def settings_of_dynamics(home: Path, name: str, /) -> DynamicsSettings:
-    """Give the settings that a population was run with.
-
-    Raises
-    ------
-    NoDynamics
-        If there is none of this name.
-    """
-    folder = dynamics_folder(home, name)
-    try:
-        plain = json.loads((folder / "sweep.json").read_text())["settings"]
-    except (FileNotFoundError, NotADirectoryError):
-        known = tuple(sorted(path.parent.name for path in folder.parent.glob("*/sweep.json")))
-        raise NoDynamics(name, known) from None
-    target = f"{DynamicsSettings.__module__}.{DynamicsSettings.__qualname__}"
-    settings: DynamicsSettings = from_plain(
-        {**plain, "_target_": target, "home": str(home), "name": name}
-    )
-    return settings
 
 
 def score_rates(settings: DynamicsSettings, asked: Asked, /) -> tuple[RateScores, ...]:

@@ -13,12 +13,12 @@ from calsweep.platform.dynamics_settings import dataset_of
 from calsweep.platform.dynamics_sweep import run_dynamics
 from calsweep.platform.inferred import read_inferred
 from calsweep.platform.lineage import Lineage
+from calsweep.platform.population_run import read_dynamics
 from calsweep.platform.rate_scores import (
     INFERRED,
     SMOOTHED,
     Asked,
     score_rates,
-    settings_of_dynamics,
 )
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -66,7 +66,7 @@ def test_population_leaves_the_rates_of_its_best_member(inferred):
     assert rates.shape == (15, 90, 66)
     assert (rates > 0).all()
     assert (
-        settings_of_dynamics(home, "small").intent
+        read_dynamics(home, "small").intent
         == json.loads((left.folder / "sweep.json").read_text())["settings"]
     )
 
@@ -119,7 +119,7 @@ def test_name_of_other_settings_is_refused(inferred, lorenz):
 def test_rates_are_scored_beside_smoothed_events(inferred):
     home, _, _ = inferred
     asked = Asked(lag_ms=30, smooth_ms=6)
-    (score,) = score_rates(settings_of_dynamics(home, "small"), asked)
+    (score,) = score_rates(read_dynamics(home, "small"), asked)
     assert score.recording == "lorenz_10hz"
     assert set(score.states) == {INFERRED, SMOOTHED}
     smoothed = score.states[SMOOTHED]

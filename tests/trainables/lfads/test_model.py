@@ -235,9 +235,44 @@ def test_samples_differ_and_means_do_not():
     assert torch.equal(module(counts()).rates_TBN, module(counts()).rates_TBN)
 
 
-@pytest.mark.parametrize(
+EVERY_OBSERVATION = pytest.mark.parametrize(
     "observation", [Poisson(), ZeroInflatedGamma(), Gaussian()], ids=lambda o: type(o).__name__
 )
+
+
+@EVERY_OBSERVATION
+def test_gradient_of_the_whole_loss_is_its_slope(observation):
+    """Along a random direction of all parameters, by finite differences."""
+    config = replace(SMALL, observation=observation, n_aligned=4)
+    module = build(config, n_external=2).double()
+    module.regularization = Regularization(
+        dropout=0.3,
+        l2_generator=0.4,
+        l2_controller=0.3,
+        l2_initial_encoder=0.2,
+        kl_initial=0.1,
+        kl_inputs=0.2,
+    )
+    activity = with_gaps(counts()).double()
+    external = torch.randn(T, B, 2, generator=seeded(3), dtype=torch.float64)
+    parameters = list(module.parameters())
+    direction = [torch.randn(p.shape, generator=seeded(4), dtype=p.dtype) for p in parameters]
+
+    def loss():
+        return module.loss(activity, external_TBE=external, draws=seeded(), ramp=0.7).total
+
+    gradients = torch.autograd.grad(loss(), parameters)
+    slope = sum((g * d).sum().item() for g, d in zip(gradients, direction, strict=True))
+    values = []
+    for step in (1e-5, -2e-5):
+        with torch.no_grad():
+            for parameter, along in zip(parameters, direction, strict=True):
+                parameter += step * along
+        values.append(loss().item())
+    assert (values[0] - values[1]) / 2e-5 == pytest.approx(slope, rel=1e-6)
+
+
+@EVERY_OBSERVATION
 def test_overfits_a_few_trials(observation):
     """Of neurons that are active in one half of a trial or the other."""
     module = build(replace(SMALL, observation=observation))
