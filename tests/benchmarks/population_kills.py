@@ -219,9 +219,11 @@ def workers_of(session: int) -> list[int]:
     found = []
     for pid in processes():
         try:
-            is_worker = Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::")
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
         except OSError:
             continue
+        # Without its agents a node ends, and every process on it.
+        is_worker = command.startswith(b"ray::") and b"Agent" not in command
         if is_worker and session_of(pid) == session:
             found.append(pid)
     return sorted(found)
