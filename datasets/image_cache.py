@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from calsweep.datasets.cache import Cache, NoRoom
 from calsweep.datasets.manifest import ImageFormat, ShardEntry
 from calsweep.datasets.npy_file import HEADER_BYTES, NpyMemory
-from calsweep.datasets.shard import read_images
+from calsweep.datasets.shard import map_images, read_images
 from calsweep.datasets.store import FolderStore, Store
 
 # R row of a shard, H height, W width
@@ -31,10 +31,9 @@ def cached_images(
 ) -> NDArray[np.generic]:
     """Give the images of a shard in memory that is lent: from the cache, or fetched.
 
-    They are read, not mapped: pages of a map come one by one as they are looked at, and count as
-    memory of the process too. What is fetched goes to the cache, unless the shard lies on the same
-    disk, as large as what would be kept of it. Where the disk is full, or nothing can make room,
-    nothing is lost, and it is fetched again the next time.
+    What is fetched goes to the cache. Where the disk is full, or nothing can make room, nothing is
+    lost, and it is fetched again the next time. A shard of this disk whose images are not
+    compressed is as good as what would be kept of it: it is verified and used where it lies.
 
     Parameters
     ----------
@@ -69,8 +68,8 @@ def cached_images(
         if hand_on is not None:
             hand_on(images_RHW)
 
-    if _is_as_near(entry, store=store, cache=cache):
-        hand(read_images(entry, store=store, images=images))
+    if isinstance(store, FolderStore) and _is_as_near(entry, store=store, cache=cache):
+        hand(map_images(entry, store=store, images=images))
         return handed[0]
     memory = NpyMemory((entry.n_rows, images.height, images.width), dtype=images.dtype)
 
@@ -102,11 +101,9 @@ def cached_images(
     return handed[0]
 
 
-def _is_as_near(entry: ShardEntry, *, store: Store, cache: Cache) -> bool:
+def _is_as_near(entry: ShardEntry, *, store: FolderStore, cache: Cache) -> bool:
     """Say whether a shard can be read as fast as what would be kept of it."""
-    if not isinstance(store, FolderStore) or entry.images_at is None:
+    if entry.images_at is None:
         return False
-    try:
-        return store.folder.stat().st_dev == cache.folder.stat().st_dev
-    except FileNotFoundError:
-        return False
+    cache.folder.mkdir(parents=True, exist_ok=True)
+    return store.folder.stat().st_dev == cache.folder.stat().st_dev

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from calsweep.datasets.lent_memory import LENDER
 from calsweep.datasets.manifest import ImageFormat, ShardEntry
-from calsweep.datasets.store import Store
+from calsweep.datasets.store import FolderStore, Store
 
 UNIT = "unit."
 BEHAVIOR = "behavior."
@@ -115,6 +115,26 @@ def read_images(
     return _twice(lambda: _images(_verified(entry, store=store), entry, images, into))
 
 
+def map_images(
+    entry: ShardEntry, /, *, store: FolderStore, images: ImageFormat
+) -> NDArray[np.generic]:
+    """Give the images of one shard where they lie on disk, if they are those that were written.
+
+    Parameters
+    ----------
+    entry
+        Of a shard whose images are not compressed.
+    store, images
+        As for `read_images`.
+
+    Raises
+    ------
+    DamagedShard
+        If the file is missing or another; it is read a second time first.
+    """
+    return _twice(lambda: _images(_whole(entry, read=store.map), entry, images, None))
+
+
 def _images(
     data: bytes | memoryview,
     entry: ShardEntry,
@@ -143,8 +163,18 @@ def _twice(read: Callable[[], _T]) -> _T:
 
 
 def _verified(entry: ShardEntry, *, store: Store, thoroughly: bool = False) -> bytes | memoryview:
+    return _whole(entry, read=store.read, thoroughly=thoroughly)
+
+
+def _whole(
+    entry: ShardEntry,
+    *,
+    read: Callable[[str], bytes | memoryview],
+    thoroughly: bool = False,
+) -> bytes | memoryview:
+    """Read a file, and check that it is the one that was written."""
     try:
-        data = store.read(entry.file)
+        data = read(entry.file)
     except FileNotFoundError as error:
         raise DamagedShard(entry.file, "the file is missing") from error
     if entry.xxh3 is None or thoroughly:

@@ -83,11 +83,27 @@ def test_what_lies_as_near_is_not_kept_again(tmp_path, compression, n_kept):
     recordings = [filmed("m1_d1", images[:10]), filmed("m1_d2", images[10:])]
     manifest = write_dataset(recordings, folder=tmp_path / "data", compression=compression)
     cache = Cache(tmp_path / "cache")
-    cache.folder.mkdir()
     for _ in range(2):
         got = images_of_all(manifest, FolderStore(tmp_path / "data"), cache)
         assert np.array_equal(np.concatenate(got), images)
         assert len(list((tmp_path / "cache").glob("images/*.npy"))) == n_kept
+
+
+def test_damage_of_what_is_used_where_it_lies_is_told(tmp_path):
+    images = np.arange(10 * 16 * 16).astype(np.uint16).reshape(10, 16, 16)
+    folder = tmp_path / "data"
+    manifest = write_dataset([filmed("m1_d1", images)], folder=folder, compression=Compression.NONE)
+    file = folder / manifest.image_shards[0].file
+    whole = file.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    for damaged in (bytes(flipped), whole[:-1], b""):
+        file.write_bytes(damaged)
+        with pytest.raises(DamagedShard, match="do not have the XXH3"):
+            images_of_all(manifest, FolderStore(folder), Cache(tmp_path / "cache"))
+    file.unlink()
+    with pytest.raises(DamagedShard, match="the file is missing"):
+        images_of_all(manifest, FolderStore(folder), Cache(tmp_path / "cache"))
 
 
 def test_images_are_handed_on_before_they_are_written(manifest, store, tmp_path):
