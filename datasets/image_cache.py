@@ -10,9 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calsweep.datasets.cache import Cache, NoRoom
+from calsweep.datasets.direct_write import write_direct
+from calsweep.datasets.lent_memory import with_last_page
 from calsweep.datasets.manifest import ImageFormat, ShardEntry
 from calsweep.datasets.npy_file import HEADER_BYTES, NpyMemory
-from calsweep.datasets.shard import map_images, read_images
+from calsweep.datasets.shard import (
+    DamagedShard,
+    images_of,
+    map_images,
+    read_images,
+    read_whole,
+)
 from calsweep.datasets.store import FolderStore, Store
 
 # R row of a shard, H height, W width
@@ -69,26 +77,22 @@ def cached_images(
             hand_on(images_RHW)
 
     if isinstance(store, FolderStore) and _is_as_near(entry, store=store, cache=cache):
-        hand(map_images(entry, store=store, images=images))
+        hand(map_images(entry, store.folder / entry.file, images=images))
         return handed[0]
-    memory = NpyMemory((entry.n_rows, images.height, images.width), dtype=images.dtype)
-
-    def fetch() -> None:
-        hand(read_images(entry, store=store, images=images, into=memory.array))
+    kind = _Decoded if entry.images_at is None else _AsTheyAre
+    kept = kind(entry, store=store, images=images)
 
     def build(path: Path) -> None:
-        fetch()
-        memory.write(path)
+        hand(kept.fetch())
+        kept.write(path)
 
-    n_bytes = entry.n_rows * images.n_bytes + HEADER_BYTES
     try:
-        with cache.entry(f"images/{entry.sha256}.npy", n_bytes=n_bytes, build=build) as place:
+        with cache.entry(kept.name, n_bytes=kept.n_bytes, build=build) as place:
             if not handed:
-                memory.read(place)
-                hand(memory.array)
+                hand(_kept_or_fetched(kept, place))
     except NoRoom as error:
         if not handed:
-            fetch()
+            hand(kept.fetch())
         warnings.warn(
             f"{error} Until then images are fetched each time they are needed.",
             RuntimeWarning,
@@ -99,6 +103,69 @@ def cached_images(
             raise
         warnings.warn(f"Images cannot be kept: {error}.", RuntimeWarning, stacklevel=2)
     return handed[0]
+
+
+class _Decoded:
+    """Images of a shard that is compressed, kept as a ``.npy`` file."""
+
+    def __init__(self, entry: ShardEntry, /, *, store: Store, images: ImageFormat) -> None:
+        self._entry, self._store, self._images = entry, store, images
+        self._memory = NpyMemory((entry.n_rows, images.height, images.width), dtype=images.dtype)
+        self.name = f"images/{entry.sha256}.npy"
+        self.n_bytes = entry.n_rows * images.n_bytes + HEADER_BYTES
+
+    def fetch(self) -> NDArray[np.generic]:
+        """Give them from the store."""
+        into = self._memory.array
+        return read_images(self._entry, store=self._store, images=self._images, into=into)
+
+    def write(self, path: Path, /) -> None:
+        """Write what was fetched."""
+        self._memory.write(path)
+
+    def read(self, path: Path, /) -> NDArray[np.generic]:
+        """Give them from what was written.
+
+        They are read, not mapped: pages of a map come one by one as they are looked at.
+        """
+        self._memory.read(path)
+        return self._memory.array
+
+
+class _AsTheyAre:
+    """Images of a shard that is not compressed: the shard itself is kept, and verified again."""
+
+    def __init__(self, entry: ShardEntry, /, *, store: Store, images: ImageFormat) -> None:
+        self._entry, self._store, self._images = entry, store, images
+        self._data: bytes | memoryview = b""
+        self.name = f"images/{entry.sha256}.parquet"
+        self.n_bytes = entry.n_bytes
+
+    def fetch(self) -> NDArray[np.generic]:
+        """Give them from the store."""
+        self._data = read_whole(self._entry, store=self._store)
+        return images_of(self._data, self._entry, images=self._images)
+
+    def write(self, path: Path, /) -> None:
+        """Write what was fetched."""
+        memory = with_last_page(memoryview(self._data))
+        if memory is None:
+            path.write_bytes(self._data)
+        else:
+            write_direct(path, memory, n_bytes=len(self._data))
+
+    def read(self, path: Path, /) -> NDArray[np.generic]:
+        """Give them from what was written."""
+        return map_images(self._entry, path, images=self._images)
+
+
+def _kept_or_fetched(kept: _Decoded | _AsTheyAre, place: Path) -> NDArray[np.generic]:
+    """Give images from the cache; a copy that was damaged there goes, and is fetched anew."""
+    try:
+        return kept.read(place)
+    except DamagedShard:
+        place.unlink(missing_ok=True)
+        return kept.fetch()
 
 
 def _is_as_near(entry: ShardEntry, *, store: FolderStore, cache: Cache) -> bool:

@@ -68,6 +68,30 @@ class Lender:
             self._free[len(memory)].append(memory)
 
 
+def with_last_page(lent: memoryview, /) -> NDArray[np.uint8] | None:
+    """Give lent bytes to the end of their last page, as a disk takes them.
+
+    Returns
+    -------
+    memory
+        ``None`` if the bytes are not lent from their first one on.
+
+    Examples
+    --------
+    >>> len(with_last_page(Lender().bytes(5000).data)) % mmap.PAGESIZE
+    0
+    >>> with_last_page(memoryview(b"mine")) is None
+    True
+    """
+    owner = getattr(getattr(lent.obj, "base", None), "obj", None)
+    if not isinstance(owner, mmap.mmap):
+        return None
+    n_bytes = -(-len(lent) // mmap.PAGESIZE) * mmap.PAGESIZE
+    whole = np.frombuffer(owner, dtype=np.uint8, count=n_bytes)
+    is_from_first = whole.ctypes.data == np.frombuffer(lent, dtype=np.uint8).ctypes.data
+    return whole if is_from_first else None
+
+
 def _new(size: int) -> mmap.mmap:
     # Shared memory, which Python maps unless told, has no huge pages, and touching it costs more.
     memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

@@ -7,6 +7,7 @@ import hashlib
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -115,24 +116,48 @@ def read_images(
     return _twice(lambda: _images(_verified(entry, store=store), entry, images, into))
 
 
-def map_images(
-    entry: ShardEntry, /, *, store: FolderStore, images: ImageFormat
-) -> NDArray[np.generic]:
-    """Give the images of one shard where they lie on disk, if they are those that were written.
-
-    Parameters
-    ----------
-    entry
-        Of a shard whose images are not compressed.
-    store, images
-        As for `read_images`.
+def read_whole(entry: ShardEntry, /, *, store: Store) -> bytes | memoryview:
+    """Read the bytes of one shard, if they are those that were written.
 
     Raises
     ------
     DamagedShard
         If the file is missing or another; it is read a second time first.
     """
-    return _twice(lambda: _images(_whole(entry, read=store.map), entry, images, None))
+    return _twice(lambda: _verified(entry, store=store))
+
+
+def map_images(entry: ShardEntry, path: Path, /, *, images: ImageFormat) -> NDArray[np.generic]:
+    """Give the images of one shard where they lie on disk, if they are those that were written.
+
+    Parameters
+    ----------
+    entry
+        Of a shard whose images are not compressed.
+    path
+        Of its file.
+    images
+        What all images have in common.
+
+    Raises
+    ------
+    DamagedShard
+        If the file is missing or another; it is read a second time first.
+    """
+    folder = FolderStore(path.parent)
+    return _twice(
+        lambda: images_of(_whole(entry, read=lambda _: folder.map(path.name)), entry, images=images)
+    )
+
+
+def images_of(
+    data: bytes | memoryview, entry: ShardEntry, /, *, images: ImageFormat
+) -> NDArray[np.generic]:
+    """Give the images that lie uncompressed in the bytes of a shard."""
+    shape = (entry.n_rows, images.height, images.width)
+    kind = np.dtype(images.dtype).newbyteorder("<")
+    flat = np.frombuffer(data, kind, math.prod(shape), offset=entry.images_at or 0)
+    return flat.reshape(shape)
 
 
 def _images(
@@ -143,9 +168,7 @@ def _images(
 ) -> NDArray[np.generic]:
     shape = (entry.n_rows, images.height, images.width)
     if entry.images_at is not None:
-        kind = np.dtype(images.dtype).newbyteorder("<")
-        flat = np.frombuffer(data, kind, math.prod(shape), offset=entry.images_at)
-        there: NDArray[np.generic] = flat.reshape(shape)
+        there = images_of(data, entry, images=images)
         if into is None:
             return there
         np.copyto(into, there)

@@ -23,14 +23,16 @@ from calsweep.datasets.shard import BEHAVIOR, IMAGE, UNIT
 SHARD_MB = 32.0
 _N_WRITERS = 2
 _SAMPLE_BYTES = 2**20
-_WORTH_IT = 0.5
+_MOST_LEFT = 0.5
+_MOST_LEFT_FAR = 0.75
 
 
 class Compression(Enum):
     """How images lie in shards.
 
-    The noise of a camera leaves Zstandard little to save, and whoever reads pays for that with
-    most of the time: `AUTO` takes it where it saves half of the bytes or more.
+    The noise of a camera leaves Zstandard little to save, and whoever reads from a disk pays for
+    that with most of the time: `AUTO` takes it where it saves half of the bytes or more. Of a
+    dataset that is read over a network, a quarter.
     """
 
     AUTO = "auto"
@@ -45,6 +47,7 @@ def write_dataset(
     folder: Path,
     shard_mb: float = SHARD_MB,
     compression: Compression = Compression.AUTO,
+    is_far: bool = False,
 ) -> Manifest:
     """Write recordings as Parquet shards and a manifest into a new folder.
 
@@ -61,6 +64,8 @@ def write_dataset(
         Megabytes of frames in a shard, before compression.
     compression
         Of images; traces are small, and decoded once.
+    is_far
+        Whether the dataset is to be read over a network.
 
     Returns
     -------
@@ -106,6 +111,7 @@ def write_dataset(
             shard_mb=shard_mb,
             pool=pool,
             compression=compression,
+            most_left=_MOST_LEFT_FAR if is_far else _MOST_LEFT,
         )
         for recording in contents.check(recordings):
             frames.add(recording)
@@ -132,9 +138,11 @@ class _Writer:
         shard_mb: float,
         pool: ThreadPoolExecutor,
         compression: Compression = Compression.ZSTD,
+        most_left: float = 1.0,
     ) -> None:
         self._kind = kind
         self._compression = compression
+        self._most_left = most_left
         self._table = table
         self._folder = folder
         self._shard_bytes = shard_mb * 1e6
@@ -212,7 +220,7 @@ class _Writer:
         column = table.column(IMAGE)
         n_rows = max(1, table.num_rows * _SAMPLE_BYTES // max(1, table.nbytes))
         sample = _image_bytes(column.slice(0, n_rows))
-        return len(pa.Codec("zstd").compress(sample)) <= _WORTH_IT * len(sample)
+        return len(pa.Codec("zstd").compress(sample)) <= self._most_left * len(sample)
 
 
 def _frames_table(recording: Recording, frames: slice) -> pa.Table:

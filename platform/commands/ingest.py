@@ -80,7 +80,7 @@ _COMMON = (
         type=click.Choice([way.value for way in Compression]),
         default=Compression.AUTO.value,
         show_default=True,
-        help="Of images; auto: where it saves half of the bytes, since reading them takes longer.",
+        help="Of images; auto: where it saves half of the bytes, on S3 a quarter.",
     ),
     click.Option(
         ["--replace"],

@@ -4,8 +4,9 @@
     python -m tests.benchmarks.streaming --hf-python hf/bin/python
     python -m tests.benchmarks.streaming --megabytes 6000 --cache-mb 512 --only stream-s3
 
-All read the same Parquet shards: images of 128 x 128 pixels of two bytes, and make floats of them,
-of which windows of three frames are views. The others read in order without minding borders of
+All read the same Parquet shards, those on the disk and those on S3 as `calsweep ingest` writes them
+there: images of 128 x 128 pixels of two bytes. All make floats of them, of which windows of three
+frames are views. The others read in order without minding borders of
 recordings, which is less work than ours: calsweep shuffles runs of eight windows (so it gives ten
 frames for eight windows), scales, verifies each shard's SHA-256, and keeps trials apart.
 Each arm runs in a process of its own, which tells the most memory it had.
@@ -32,6 +33,8 @@ ADDRESS = "s3://calsweep-bench/images"
 SIZE = 128
 BATCH = 64
 N_READERS = 4
+# Of the shards on S3, beside those on the disk.
+NAMES, BYTES = "s3-names", "s3-bytes"
 ARMS = (
     "get-object",  # one after the other
     "get-object-4",  # over as many connections as calsweep has
@@ -98,24 +101,34 @@ def make(folder: Path, *, megabytes: int, shard_mb: float) -> None:
                 images=Camera(i, n_frames),
             )
 
-    begun = time.monotonic()
-    manifest = write_dataset(recordings(), folder=folder, shard_mb=shard_mb)
-    wall_s = time.monotonic() - begun
-    n_bytes = sum(shard.n_bytes for shard in manifest.image_shards)
-    raw = manifest.n_frames * SIZE * SIZE * 2
-    print(
-        f"{manifest.n_frames} images, {raw / 1e6:.0f} MB, {n_bytes / 1e6:.0f} MB in "
-        f"{len(manifest.image_shards)} shards, written at {raw / 1e6 / wall_s:.0f} MB/s",
-        flush=True,
-    )
+    def write(place: Path, *, is_far: bool) -> None:
+        begun = time.monotonic()
+        manifest = write_dataset(recordings(), folder=place, shard_mb=shard_mb, is_far=is_far)
+        wall_s = time.monotonic() - begun
+        n_bytes = sum(shard.n_bytes for shard in manifest.image_shards)
+        raw = manifest.n_frames * SIZE * SIZE * 2
+        print(
+            f"for {'S3' if is_far else 'the disk'}: {manifest.n_frames} images, {raw / 1e6:.0f} MB,"
+            f" {n_bytes / 1e6:.0f} MB in {len(manifest.image_shards)} shards, written at "
+            f"{raw / 1e6 / wall_s:.0f} MB/s",
+            flush=True,
+        )
+
+    write(folder, is_far=False)
     if os.environ["AWS_ENDPOINT_URL"]:
         client = boto3.client("s3")
         with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou):
             client.create_bucket(Bucket="calsweep-bench")
         copy = folder.with_name("copy")
-        shutil.copytree(folder, copy)
+        write(copy, is_far=True)
+        (folder / NAMES).write_text("\n".join(file.name for file in images_in(copy)))
+        (folder / BYTES).write_text(str(sum(file.stat().st_size for file in images_in(copy))))
         publish(copy, address=ADDRESS, replace=True)
         shutil.rmtree(copy)
+
+
+def images_in(folder: Path) -> list[Path]:
+    return sorted(folder.glob("images-*.parquet"))
 
 
 class Camera:
@@ -152,10 +165,13 @@ def report(arm: str, n: int, got: dict[str, float]) -> None:
 
 
 def measure(arm: str, folder: Path, *, cache_mb: float) -> dict[str, float]:
-    files = sorted(folder.glob("images-*.parquet"))
-    n_bytes = sum(file.stat().st_size for file in files)
-    names = [file.name for file in files]
     how, _, place = arm.rpartition("-")
+    if place == "disk":
+        names = [file.name for file in images_in(folder)]
+        n_bytes = sum(file.stat().st_size for file in images_in(folder))
+    else:
+        names = (folder / NAMES).read_text().split()
+        n_bytes = int((folder / BYTES).read_text())
     if arm.startswith("get-object"):
         n, seconds = get_object(names, n_connections=N_READERS if arm.endswith("4") else 1)
     elif how.startswith("stream"):

@@ -23,7 +23,7 @@ def manifest(tmp_path):
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 1000, (10, 16, 16)).astype(np.uint16) for _ in range(6)]
     recordings = [filmed(f"m1_d{i}", images[i]) for i in range(6)]
-    return write_dataset(recordings, folder=tmp_path / "data")
+    return write_dataset(recordings, folder=tmp_path / "data", compression=Compression.ZSTD)
 
 
 def filmed(name, images):
@@ -87,6 +87,29 @@ def test_what_lies_as_near_is_not_kept_again(tmp_path, compression, n_kept):
         got = images_of_all(manifest, FolderStore(tmp_path / "data"), cache)
         assert np.array_equal(np.concatenate(got), images)
         assert len(list((tmp_path / "cache").glob("images/*.npy"))) == n_kept
+
+
+def test_images_that_are_not_compressed_are_kept_as_their_shard(tmp_path):
+    images = np.arange(10 * 16 * 16).astype(np.uint16).reshape(10, 16, 16)
+    folder = tmp_path / "data"
+    manifest = write_dataset([filmed("m1_d1", images)], folder=folder, compression=Compression.NONE)
+    store = Noting(folder, tmp_path / "notes")
+    cache = Cache(tmp_path / "cache")
+    for _ in range(2):
+        (got,) = images_of_all(manifest, store, cache)
+        assert np.array_equal(got, images)
+        assert not got.flags.writeable
+    (shard,) = manifest.image_shards
+    kept = tmp_path / "cache/images" / f"{shard.sha256}.parquet"
+    assert kept.read_bytes() == (folder / shard.file).read_bytes()
+    assert store.reads() == [shard.file]
+    kept.write_bytes(kept.read_bytes()[:-1] + b"x")  # is never read as data
+    (got,) = images_of_all(manifest, store, cache)
+    assert np.array_equal(got, images)
+    assert store.reads() == [shard.file] * 2
+    (got,) = images_of_all(manifest, store, cache)
+    assert np.array_equal(got, images)
+    assert kept.read_bytes() == (folder / shard.file).read_bytes()
 
 
 def test_damage_of_what_is_used_where_it_lies_is_told(tmp_path):
