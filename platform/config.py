@@ -36,7 +36,7 @@ NESTED_GROUPS = {"datasets/folds": "datasets.folds", "datasets/masks": "datasets
 
 
 OF_SWEEPS = {group: group for group in (*GROUPS, *NESTED_GROUPS)}
-DYNAMICS = {"trainables": "trainables/lfads", "search_spaces": "search_spaces"}
+DYNAMICS = {"trainables": "trainables/lfads", "search_spaces": "search_spaces/lfads"}
 
 
 def compose_settings(overrides: Sequence[str], /) -> SweepSettings:

@@ -77,6 +77,19 @@ def calsweep(capsys, tmp_path, monkeypatch):
     return run
 
 
+@pytest.fixture
+def ask_mlflow(monkeypatch):
+    """Let MLflow look into a home; the variable that it sets must not reach the next sweep."""
+    import mlflow
+
+    def ask(home):
+        uri = f"sqlite:///{home}/mlflow.db"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        mlflow.set_tracking_uri(uri)
+
+    return ask
+
+
 @pytest.fixture(scope="module")
 def image_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("images") / "dataset"

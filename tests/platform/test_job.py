@@ -30,7 +30,8 @@ def free_port():
 def head():
     """Start a Ray head on ports of its own; end it and only it."""
     temp = Path("/tmp") / f"calsweep-ray-{os.getpid()}"  # sockets need a short path
-    port, dashboard = free_port(), free_port()
+    # The agent, which takes jobs, is not there if another Ray of this machine has its port.
+    port, dashboard, agent = free_port(), free_port(), free_port()
     path = f"{RAY.parent}:{os.environ['PATH']}"
     env = {**os.environ, **AUTH, "RAY_USAGE_STATS_ENABLED": "0", "PATH": path}
     head = subprocess.Popen(
@@ -38,7 +39,7 @@ def head():
             RAY, "start", "--head", "--block", "--num-cpus=2",
             "--node-ip-address=127.0.0.1", f"--port={port}",
             "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
-            f"--temp-dir={temp}",
+            f"--dashboard-agent-listen-port={agent}", f"--temp-dir={temp}",
         ],
         env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip

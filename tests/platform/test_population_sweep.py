@@ -114,11 +114,11 @@ class TestSweep:
             path.name for path in (folder / "folds").glob(".*") if "lock" not in path.name
         ] == []
 
-    def test_mlflow_report_and_promotion_work_on_it(self, swept, calsweep):
+    def test_mlflow_report_and_promotion_work_on_it(self, swept, calsweep, ask_mlflow):
         import mlflow
 
         home = swept[0]
-        mlflow.set_tracking_uri(f"sqlite:///{home}/mlflow.db")
+        ask_mlflow(home)
         runs = mlflow.search_runs(experiment_names=["calsweep/pop"], max_results=100)
         assert len(runs) == 5 + 5 * 6
         assert set(runs.status) == {"FINISHED"}

@@ -90,15 +90,6 @@ def small(mice, home, *more):
     ]
 
 
-def ask_mlflow(home, monkeypatch):
-    """Let MLflow look into a home; the variable that it sets must not reach the next sweep."""
-    import mlflow
-
-    uri = f"sqlite:///{home}/mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    mlflow.set_tracking_uri(uri)
-
-
 @pytest.fixture(scope="module")
 def home(mice, tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
@@ -194,10 +185,10 @@ def test_figures_follow_from_the_stored_predictions(swept):
         assert table.groupby("recording", observed=True).frame.apply(lambda f: f.is_unique).all()
 
 
-def test_mlflow_holds_every_trial_and_fold(home, swept, monkeypatch):
+def test_mlflow_holds_every_trial_and_fold(home, swept, ask_mlflow):
     import mlflow
 
-    ask_mlflow(home, monkeypatch)
+    ask_mlflow(home)
     runs = mlflow.search_runs(experiment_names=["calsweep/small"], max_results=1000)
     assert len(runs) == 3 + 3 * 20
     assert set(runs.status) == {"FINISHED"}
@@ -241,7 +232,7 @@ def test_nothing_stored_is_a_pickle(home):
 
 
 def test_promoted_model_is_the_best_fold_by_validation_and_predicts(
-    home, mice, swept, tmp_path, monkeypatch
+    home, mice, swept, tmp_path, ask_mlflow
 ):
     import mlflow
 
@@ -263,7 +254,7 @@ def test_promoted_model_is_the_best_fold_by_validation_and_predicts(
     assert len(joined) == len(stored)
     np.testing.assert_allclose(joined.probability, joined.probability_again, atol=1e-5)
 
-    ask_mlflow(home, monkeypatch)
+    ask_mlflow(home)
     model = mlflow.pyfunc.load_model("models:/runner@champion")
     from calsweep.datasets.shard import read_shard  # frames as they lie in the dataset
 
@@ -321,7 +312,7 @@ def test_other_settings_under_the_same_name_are_refused(home, mice, swept):
 
 
 def test_killed_sweep_goes_on_and_ends_as_one_that_was_not(
-    mice, swept, tmp_path, monkeypatch, local_ray
+    mice, swept, tmp_path, ask_mlflow, local_ray
 ):
     folds = tmp_path / "sweeps/small/folds"
     with running(mice, tmp_path) as process:
@@ -337,7 +328,7 @@ def test_killed_sweep_goes_on_and_ends_as_one_that_was_not(
 
     import mlflow
 
-    ask_mlflow(tmp_path, monkeypatch)
+    ask_mlflow(tmp_path)
     runs = mlflow.search_runs(experiment_names=["calsweep/small"], max_results=1000)
     assert len(runs) == 63
     assert set(runs.status) == {"FINISHED"}
