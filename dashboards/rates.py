@@ -149,7 +149,7 @@ def distance_ratios(
     figure = go.Figure()
     for (name, ratio_BT), mark in zip(ratios.items(), itertools.cycle(_MARKS), strict=False):
         time_T = (np.arange(ratio_BT.shape[1]) * bin_s - zero_s) * 1000
-        figure.add_trace(_line(time_T, _mean(ratio_BT), name=name, mark=mark))
+        figure.add_trace(_line(time_T, mean_over_trials(ratio_BT), name=name, mark=mark))
     figure.add_hline(y=1, line={"color": GRAY, "dash": "dot"})
     figure.update_xaxes(title_text="time (ms)")
     figure.update_yaxes(title_text="distance to other subgroups / to its own")
@@ -379,7 +379,7 @@ def _line(
     )
 
 
-def _mean(values_BT: NDArray[np.floating]) -> NDArray[np.float64]:
+def mean_over_trials(values_BT: NDArray[np.floating], /) -> NDArray[np.float64]:
     """Give the mean over trials of what is finite."""
     finite = np.where(np.isfinite(values_BT), values_BT, np.nan)
     mean_T: NDArray[np.float64] = np.nanmean(finite, axis=0)

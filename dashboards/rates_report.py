@@ -17,6 +17,7 @@ from calsweep.dashboards.rates import (
     coherence_curves,
     condition_mean_scatter,
     distance_ratios,
+    mean_over_trials,
     onset_scatter,
     score_curve,
     state_scores,
@@ -154,7 +155,7 @@ def lines_of(score: RateScores, /) -> tuple[Line, ...]:
     if score.correlations:
         lines.append(_line("r with means of other trials (neurons)", score.correlations))
     if score.ratios:
-        means = {name: ratio_RT.mean(axis=0) for name, ratio_RT in score.ratios.items()}
+        means = {name: mean_over_trials(ratio) for name, ratio in score.ratios.items()}
         lines.append(_line("distance to other subgroups / to own (bins)", means))
     if score.onset_s is not None:
         found = {

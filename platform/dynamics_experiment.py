@@ -6,13 +6,14 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from calsweep.datasets.cache import beside
 from calsweep.datasets.lorenz import Form, Lorenz
 from calsweep.platform.ingestion import simulate
+from calsweep.platform.plain import nearest
 from calsweep.platform.rate_scores import INFERRED, SMOOTHED, Asked, score_rates
 from calsweep.platform.statistics import paired_t
 
@@ -109,12 +110,16 @@ def run_experiment(
     Raises
     ------
     ValueError
-        If a value is not one of the experiment's.
+        If a value is not one of the experiment's, or a setting none of the simulator's.
     """
     unknown = [value for value in only if value not in experiment.values]
     if unknown:
         known = ", ".join(experiment.values)
         raise ValueError(f"{unknown[0]!r} is no value of the experiment. There are: {known}.")
+    settable = [field.name for field in fields(Lorenz) if field.name not in ("form", "seed")]
+    for key in simulation or {}:
+        if key not in settable:
+            raise ValueError(f"`simulation.{key}` is no setting. {nearest(key, settable)}")
     findings: list[Finding] = []
     for value in only or experiment.values:
         settings = {**experiment.values[value], **(simulation or {}), "seed": seed}

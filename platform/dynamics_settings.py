@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -169,6 +170,10 @@ class DynamicsSettings:
     def folder(self) -> Path:
         """Where the population and what it leaves lie."""
         return dynamics_folder(self.home, self.run_name)
+
+    def file_of(self, recording: str, /) -> Path:
+        """Give where what is inferred of a recording lies: in the folder, whatever its name."""
+        return self.folder / f"{quote(recording, safe='')}.parquet"
 
     def views(self, dataset: Dataset, /) -> tuple[TrialView, ...]:
         """Give the trials as the model sees them.

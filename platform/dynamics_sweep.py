@@ -103,7 +103,7 @@ def run_dynamics(settings: DynamicsSettings, /, *, say: Callable[[str], None] = 
                     on_wait=interruption.check,
                 ).run()
         best = best_life(lineage)
-        files = {name: settings.folder / f"{name}.parquet" for name in names}
+        files = {name: settings.file_of(name) for name in names}
         missing = {name: file for name, file in files.items() if not file.exists()}
         if missing:
             say(f"Inferring rates with member {best.member} ...")

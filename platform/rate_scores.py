@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -74,7 +73,8 @@ class RateScores:
     ratios
         Method to distance ratios, shape ``(trial, bin)``; empty without subgroups.
     paths
-        Of inferred rates; ``None`` with a single condition.
+        Of inferred rates; ``None`` with a single condition, and where some are negative, as those
+        of a Gaussian may be, and have no logarithm.
     onset_s, predicted_s
         True onset of each trial and method to predicted ones, seconds from a trial's begin.
     """
@@ -114,13 +114,11 @@ def score_rates(settings: DynamicsSettings, asked: Asked, /) -> tuple[RateScores
     labels = tuple(filter(None, (asked.subgroup, asked.onset)))
     more = (*settings.datasets.measures, *labels)
     views = settings.datasets.with_measures(more).views(dataset, seed=settings.seed)
-    return tuple(
-        _score(view, settings.folder / f"{view.recording}.parquet", settings, asked)
-        for view in views
-    )
+    return tuple(_score(view, settings, asked) for view in views)
 
 
-def _score(view: TrialView, file: Path, settings: DynamicsSettings, asked: Asked) -> RateScores:
+def _score(view: TrialView, settings: DynamicsSettings, asked: Asked) -> RateScores:
+    file = settings.file_of(view.recording)
     if not file.exists():
         raise FileNotFoundError(
             f"{file} is not there yet: give the command that began {settings.run_name} again, and "
@@ -190,8 +188,11 @@ def _conditions(view: TrialView, rates: Mapping[str, NDArray[np.float64]]) -> di
         )
         for name, rates_RTN in rates.items()
     }
-    n_dimensions = min(3, rates[INFERRED].shape[2])
-    paths = trajectories(rates[INFERRED][known_R], of_known, n_dimensions=n_dimensions)
+    inferred_RTN = rates[INFERRED][known_R]
+    paths = None
+    if (inferred_RTN >= 0).all():
+        n_dimensions = min(3, inferred_RTN.shape[2])
+        paths = trajectories(inferred_RTN, of_known, n_dimensions=n_dimensions)
     return {"correlations": correlations, "paths": paths, "condition_R": of_known}
 
 

@@ -169,6 +169,27 @@ def test_population_that_is_stopped_ends_with_its_generation(calsweep, lorenz, t
     assert left.files["lorenz_10hz"].exists()
 
 
+def test_files_stay_in_their_folder_whatever_a_recording_is_called(lorenz, tmp_path):
+    settings = compose(lorenz, tmp_path)
+    for name in ("../../other", "/etc/x", "..", "m1 d1"):
+        assert settings.file_of(name).resolve().parent == settings.folder
+    assert settings.file_of("lorenz_10hz").name == "lorenz_10hz.parquet"
+
+
+def test_rates_of_a_gaussian_are_scored_without_paths(calsweep, lorenz, tmp_path):
+    """They may be negative, and have no logarithm."""
+    more = ["trainables=gaussian", "population.generations=2", "population.generation=1"]
+    left = run_dynamics(compose(lorenz, tmp_path, *more), say=lambda _: None)
+    rates = np.concatenate(list(read_inferred(left.files["lorenz_10hz"], "rates")))
+    assert (rates < 0).any()
+    (score,) = score_rates(read_dynamics(tmp_path, "small"), Asked(subgroup="condition"))
+    assert score.paths is None
+    assert np.isnan(score.ratios[INFERRED]).all()  # a condition is its own only subgroup
+    code, out, err = calsweep("rates", "small", "--home", tmp_path)
+    assert code == 0, err
+    assert "r with means of other trials" in out
+
+
 def test_autolfads_counts_whole_frames(tmp_path):
     simulator = Lorenz(
         speed_hz=10, n_conditions=2, trials_per_condition=5, n_neurons=30, form=Form.FRAMES

@@ -86,3 +86,6 @@ def test_small_experiment_from_the_shell(calsweep, local_ray, tmp_path):
     code, _, err = calsweep(*command[:2], "values=[11]", f"home={tmp_path}", *SMALL)
     assert code == 2
     assert "'11' is no value of the experiment. There are: 4, 7, 10, 13, 15, 20." in err
+    code, _, err = calsweep(*command[:2], "simulation.n_neuron=9", f"home={tmp_path}", *SMALL)
+    assert code == 2
+    assert "`simulation.n_neuron` is no setting. Did you mean `n_neurons`?" in err

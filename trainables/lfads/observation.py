@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,9 +16,10 @@ from torch.nn import functional
 # N neuron, P parameters of all neurons: of one kind after the other
 
 
-class ObservationModule(nn.Module):
+class ObservationModule(nn.Module, ABC):
     """What a neuron does, given a linear map of the factors."""
 
+    @abstractmethod
     def nll(self, outputs: Tensor, activity: Tensor, /) -> Tensor:
         """Give the negative log-likelihood of each value, but for `nll_of_activity`.
 
@@ -28,15 +30,14 @@ class ObservationModule(nn.Module):
         activity
             Shape ``(..., neuron)``.
         """
-        raise NotImplementedError
 
     def nll_of_activity(self, activity: Tensor, /) -> Tensor:
         """Give the part of the negative log-likelihood that the activity alone decides."""
         return torch.zeros_like(activity)
 
+    @abstractmethod
     def rate(self, outputs: Tensor, /) -> Tensor:
         """Give the expected activity of each neuron in a bin, shape ``(..., neuron)``."""
-        raise NotImplementedError
 
     def penalty(self) -> Tensor | float:
         """Give what keeps the module's own weights in bounds."""

@@ -57,7 +57,10 @@ class TestVariant:
         assert inference.rates_TBN.shape == (T, B, 30)
         assert inference.factors_TBF.shape == (T, B, 100)
         assert inference.inputs_TBU.shape == (T, B, 2)
-        assert (inference.rates_TBN > 0).all()
+        assert inference.rates_TBN.isfinite().all()
+        # Events have no negative rates; the mean of fluorescence may have either sign.
+        if path.stem != "gaussian":
+            assert (inference.rates_TBN > 0).all()
         assert from_plain(to_plain(config)) == config
 
     def test_same_seed_gives_same_weights(self, path):
