@@ -15,8 +15,8 @@ from calsweep.dashboards.style import (
     label,
     styled,
 )
-from calsweep.platform.explain import Explained
-from calsweep.platform.importance import ALPHA, UnitImportance
+from calsweep.platform.explanations.explain import Explained
+from calsweep.platform.explanations.importance import ALPHA, UnitImportance
 
 # F folds, C classes, H heads, L steps in a window, N units, Y X cells of a map
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import plotly.graph_objects as go
 
 from calsweep.dashboards.style import BLUE, GRAY, PURPLE, THICK, THIN, VERMILLION, styled
-from calsweep.platform.lineage import Life, Lineage
+from calsweep.platform.population.lineage import Life, Lineage
 from calsweep.platform.record import SweepRecord
 
 _LOG_FROM = 10.0  # range of values, as a factor, from which an axis is logarithmic

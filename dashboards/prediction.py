@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
-from calsweep.platform.probability import from_columns, in_order
+from calsweep.platform.fold.probability import from_columns, in_order
 
 # W windows, C classes, P points of a curve
 

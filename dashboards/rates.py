@@ -20,9 +20,9 @@ from calsweep.dashboards.style import (
     label,
     styled,
 )
-from calsweep.platform.coherence import Coherence
-from calsweep.platform.state_decoding import StateDecoding
-from calsweep.platform.trajectory import Trajectories
+from calsweep.platform.dynamics.coherence import Coherence
+from calsweep.platform.dynamics.state_decoding import StateDecoding
+from calsweep.platform.dynamics.trajectory import Trajectories
 
 # B trial, T bin, N neuron, D dimension, F fold
 

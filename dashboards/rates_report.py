@@ -24,16 +24,16 @@ from calsweep.dashboards.rates import (
     trajectory_paths,
 )
 from calsweep.platform.commands import option
-from calsweep.platform.dynamics_experiment import order_of_methods, read_findings
-from calsweep.platform.dynamics_settings import DynamicsSettings
-from calsweep.platform.population_run import read_dynamics
-from calsweep.platform.rate_scores import (
+from calsweep.platform.dynamics.experiment import order_of_methods, read_findings
+from calsweep.platform.dynamics.rate_scores import (
     INFERRED,
     SMOOTHED,
     Asked,
     RateScores,
     score_rates,
 )
+from calsweep.platform.dynamics.settings import DynamicsSettings
+from calsweep.platform.population.population_run import read_dynamics
 
 
 @dataclass(frozen=True, kw_only=True)

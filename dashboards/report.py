@@ -53,8 +53,8 @@ from calsweep.dashboards.style import held_out
 from calsweep.platform.arm import default_arms, default_reference
 from calsweep.platform.commands import option
 from calsweep.platform.comparison import WHAT_TO_TRUST, Comparison, compare
-from calsweep.platform.explain import Explained, read_explained
-from calsweep.platform.explanation import Kind
+from calsweep.platform.explanations.explain import Explained, read_explained
+from calsweep.platform.explanations.explanation import Kind
 from calsweep.platform.leaderboard import (
     NESTED_DOES_NOT_APPLY,
     Row,

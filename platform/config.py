@@ -23,8 +23,8 @@ from calsweep.search_spaces.space import ARM, Choice
 from calsweep.search_spaces.suggestion import Tuner
 
 if TYPE_CHECKING:
-    from calsweep.platform.dynamics_experiment import Experiment
-    from calsweep.platform.dynamics_settings import DynamicsSettings
+    from calsweep.platform.dynamics.experiment import Experiment
+    from calsweep.platform.dynamics.settings import DynamicsSettings
 
 GROUPS = ("trainables", "datasets", "search_spaces")
 EXPERIMENTS = "search_spaces/experiment"
@@ -99,7 +99,7 @@ def compose_dynamics(overrides: Sequence[str], /) -> DynamicsSettings:
     >>> type(settings.trainables.observation).__name__, settings.seed
     ('Poisson', 3)
     """
-    from calsweep.platform.dynamics_settings import DynamicsSettings
+    from calsweep.platform.dynamics.settings import DynamicsSettings
 
     plain = _composed("dynamics", [_as_hydra(item, groups=DYNAMICS) for item in overrides])
     settings = from_plain({"_target_": _DYNAMICS_TARGET, **plain})
@@ -278,7 +278,7 @@ def variant_target(group: str, variant: str, /) -> str:
 
 _WITH_AND = re.compile(r"[\w ]+(&[\w ]+)+")
 _TARGET = "calsweep.platform.settings.SweepSettings"
-_DYNAMICS_TARGET = "calsweep.platform.dynamics_settings.DynamicsSettings"
+_DYNAMICS_TARGET = "calsweep.platform.dynamics.settings.DynamicsSettings"
 
 
 def _composed(root: str, overrides: list[str]) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from calsweep.datasets.source import Source, StreamSource
 from calsweep.datasets.step import Step
 from calsweep.datasets.trial import split_trials_every
 from calsweep.datasets.truth import Simulator, Truth
-from calsweep.platform.address import StorageRefused, is_remote, local_path
-from calsweep.platform.bucket import Bucket
-from calsweep.platform.storage import publish, workspace
+from calsweep.platform.object_storage.address import StorageRefused, is_remote, local_path
+from calsweep.platform.object_storage.bucket import Bucket
+from calsweep.platform.object_storage.storage import publish, workspace
 
 
 def ingest(

@@ -15,10 +15,10 @@ from calsweep.datasets.cache import beside
 from calsweep.datasets.dataset import Dataset
 from calsweep.datasets.split import FrameArray, FrameStretch
 from calsweep.datasets.view import prepare_images
-from calsweep.platform.address import local_path, nearest_folder
+from calsweep.platform.fold.model import FoldModel
+from calsweep.platform.fold.probability import columns, from_columns, in_order, to_columns
 from calsweep.platform.interval import intervals
-from calsweep.platform.model import FoldModel
-from calsweep.platform.probability import columns, from_columns, in_order, to_columns
+from calsweep.platform.object_storage.address import local_path, nearest_folder
 from calsweep.trainables.metrics import decide
 
 RATE_TOLERANCE = 0.01

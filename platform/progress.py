@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bars
 
-from calsweep.platform.under_way import FoldUnderWay, describe
+from calsweep.platform.fold.under_way import FoldUnderWay, describe
 
 PLAIN_EVERY_S = 10.0
 BAR_EVERY_S = 1.0

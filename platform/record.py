@@ -4,10 +4,10 @@
         sweep.json             what the sweep would do: settings, dataset, fold plan, code
         record.jsonl           append-only: one line for each trial begun, fold done, trial ended
         lineage.jsonl          of a population: one line a member and generation
-                               (`calsweep.platform.lineage`)
+                               (`calsweep.platform.population.lineage`)
         folds/<key>/fold.json  figures and curves of one trained fold
         folds/<key>/predictions.parquet   recording, frame, label, probability of every test window
-        folds/<key>/model/     weights and settings (`calsweep.platform.model`)
+        folds/<key>/model/     weights and settings (`calsweep.platform.fold.model`)
 
 A fold's key is the content hash of all that decides its result, so the same fold is never trained
 twice, and a sweep that is started again goes on where it ended.

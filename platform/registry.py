@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from calsweep.platform.errors import hide_login
+from calsweep.platform.fold.model import FoldModel
 from calsweep.platform.leaderboard import best_fold, best_trial
-from calsweep.platform.model import FoldModel
 from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord
 from calsweep.platform.settings import tracking_uri
-from calsweep.platform.tracked import check_model_name
-from calsweep.platform.tracking import RegisteredModel, Tracker, download_model, refusals
+from calsweep.platform.tracking.tracked import check_model_name
+from calsweep.platform.tracking.tracking import RegisteredModel, Tracker, download_model, refusals
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,14 +18,14 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from calsweep.datasets.fold import FoldPlan
-from calsweep.platform.fold_task import FoldTask, fold_seed
+from calsweep.platform.fold.fold_task import FoldTask, fold_seed
+from calsweep.platform.fold.under_way import folds_under_way, forget_under_way
 from calsweep.platform.interruption import Interruption
 from calsweep.platform.plain import to_plain
 from calsweep.platform.record import BASELINE, FoldRecord, TrialState
 from calsweep.platform.record_writer import Record
 from calsweep.platform.resources import Resources
 from calsweep.platform.trial import cause_of, remove_stops, train_folds
-from calsweep.platform.under_way import folds_under_way, forget_under_way
 
 if TYPE_CHECKING:
     from calsweep.platform.auditor import Auditor

@@ -12,9 +12,9 @@ from typing import Any
 from calsweep.datasets.cache import LIMIT_MB, Cache
 from calsweep.datasets.transform import Scope, ZScore
 from calsweep.datasets.view import Inputs, View
+from calsweep.platform.fold.training import Schedule, Training
 from calsweep.platform.plain import content_hash, overlay, to_plain
 from calsweep.platform.resources import Resources
-from calsweep.platform.training import Schedule, Training
 from calsweep.search_spaces.population import Population
 from calsweep.search_spaces.space import Space
 from calsweep.search_spaces.suggestion import Tuner

@@ -12,27 +12,27 @@ from typing import TYPE_CHECKING, Any
 from calsweep.datasets.dataset import Dataset, open_dataset
 from calsweep.datasets.fold import FoldPlan
 from calsweep.datasets.view import Inputs, View, check_mask, check_windows, plan_folds
-from calsweep.platform.address import is_remote
 from calsweep.platform.auditor import Auditor
 from calsweep.platform.cluster import check_home, cluster
 from calsweep.platform.errors import hide_login
 from calsweep.platform.leaderboard import n_folds
+from calsweep.platform.object_storage.address import is_remote
+from calsweep.platform.object_storage.storage import locate
 from calsweep.platform.plain import to_plain
-from calsweep.platform.population_sweep import check_population, run_population
+from calsweep.platform.population.population_sweep import check_population, run_population
 from calsweep.platform.progress import Progress
 from calsweep.platform.provenance import code_version
 from calsweep.platform.record import SweepRecord, read_sweep, sweeps_folder
 from calsweep.platform.record_writer import Record
 from calsweep.platform.search import TrialPlan, search
 from calsweep.platform.settings import SweepSettings, cache_folder, open_cache, tracking_uri
-from calsweep.platform.storage import locate
 from calsweep.platform.trial import warm_up
 from calsweep.search_spaces.space import ARM
 from calsweep.search_spaces.suggestion import Tuner, suggestions
 from calsweep.trainables.decoder import Problem
 
 if TYPE_CHECKING:
-    from calsweep.platform.tracking_thread import TrackingThread
+    from calsweep.platform.tracking.tracking_thread import TrackingThread
 
 N_TRIALS = 20
 
@@ -299,7 +299,7 @@ def _search(
 
 def _tracking(settings: SweepSettings) -> TrackingThread:
     # MLflow takes seconds to import, in which the processes that train can start.
-    from calsweep.platform.tracking_thread import TrackingThread
+    from calsweep.platform.tracking.tracking_thread import TrackingThread
 
     uri = tracking_uri(settings.home, settings.tracking_uri)
     return TrackingThread(uri, home=settings.home, sweep=settings.sweep_name)

@@ -20,7 +20,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayTaskError
 
-from calsweep.platform.fold_task import FoldTask
+from calsweep.platform.fold.fold_task import FoldTask
 from calsweep.platform.record import FoldRecord
 from calsweep.platform.resources import Resources
 
@@ -131,7 +131,7 @@ def _import_only() -> None:
     """Leave a process that has loaded what training needs."""
     importlib.import_module("ray.train.torch")
     importlib.import_module("torch._dynamo")  # the first optimizer of a process imports it
-    importlib.import_module("calsweep.platform.fold_run")
+    importlib.import_module("calsweep.platform.fold.fold_run")
 
 
 def _submitter(resources: Resources, stop: Path) -> Callable[[FoldTask], Any]:
@@ -187,8 +187,8 @@ def _train_worker(config: Mapping[str, Any]) -> None:
     import ray.train.torch
     import torch
 
-    from calsweep.platform.feed import Shares
-    from calsweep.platform.fold_run import run_fold
+    from calsweep.platform.fold.feed import Shares
+    from calsweep.platform.fold.fold_run import run_fold
 
     task: FoldTask = config["task"]
     resources: Resources = config["resources"]

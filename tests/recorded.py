@@ -6,14 +6,14 @@ from pathlib import Path
 from calsweep.datasets.audit import Verdict
 from calsweep.datasets.dataset import open_dataset
 from calsweep.datasets.view import plan_folds
-from calsweep.platform.fold_run import run_fold
-from calsweep.platform.fold_task import FoldTask, fold_seed
+from calsweep.platform.fold.fold_run import run_fold
+from calsweep.platform.fold.fold_task import FoldTask, fold_seed
+from calsweep.platform.object_storage.storage import locate
 from calsweep.platform.plain import to_plain
 from calsweep.platform.provenance import code_version
 from calsweep.platform.record import SweepRecord, read_sweep, sweeps_folder
 from calsweep.platform.record_writer import Record
 from calsweep.platform.settings import Settings, cache_folder, open_cache
-from calsweep.platform.storage import locate
 
 
 def record_sweep(

@@ -16,8 +16,8 @@ from calsweep.datasets.timeline import Timeline
 from calsweep.datasets.view import View, plan_folds
 from calsweep.datasets.window import Window
 from calsweep.platform.config import variant_target, variants
+from calsweep.platform.object_storage.storage import locate
 from calsweep.platform.plain import from_plain
-from calsweep.platform.storage import locate
 
 
 @click.group()

@@ -18,12 +18,12 @@ from calsweep.platform.commands import option
 from calsweep.platform.commands.leaderboard import print_leaderboard
 from calsweep.platform.config import compose_settings
 from calsweep.platform.ingestion import ingest
+from calsweep.platform.object_storage.storage import locate
 from calsweep.platform.prediction import write_predictions
 from calsweep.platform.provenance import code_version
 from calsweep.platform.record import SweepRecord
 from calsweep.platform.registry import load_model, promote
 from calsweep.platform.settings import cache_folder, open_cache
-from calsweep.platform.storage import locate
 from calsweep.platform.sweep import run_sweep
 
 MODEL = "demo-run-decoder"

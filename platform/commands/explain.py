@@ -12,9 +12,9 @@ from rich.table import Table
 
 from calsweep.platform.arm import BEST, find_trial
 from calsweep.platform.commands import option
-from calsweep.platform.cut_out import find_cut_outs
 from calsweep.platform.errors import hide_login
-from calsweep.platform.explain import (
+from calsweep.platform.explanations.cut_out import find_cut_outs
+from calsweep.platform.explanations.explain import (
     Explained,
     Null,
     explain_attention,
@@ -22,14 +22,14 @@ from calsweep.platform.explain import (
     explain_shap,
     explained_folders,
 )
-from calsweep.platform.explanation import Kind
-from calsweep.platform.importance import ALPHA, UnitImportance
+from calsweep.platform.explanations.explanation import Kind
+from calsweep.platform.explanations.importance import ALPHA, UnitImportance
+from calsweep.platform.explanations.shap import ShapOptions
 from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord, read_sweep
 from calsweep.platform.registry import sweep_tracking_uri
 from calsweep.platform.settings import cache_folder, default_home
-from calsweep.platform.shap import ShapOptions
-from calsweep.platform.tracking import Tracker, refusals
-from calsweep.platform.tracking_errors import TrackingRefused
+from calsweep.platform.tracking.tracking import Tracker, refusals
+from calsweep.platform.tracking.tracking_errors import TrackingRefused
 
 UNITS_SHOWN = 10
 

@@ -14,7 +14,7 @@ from calsweep.datasets.timeline import Timeline
 from calsweep.datasets.view import View, plan_folds
 from calsweep.platform.config import compose_settings, variants
 from calsweep.platform.fold_drawing import fold_table, group_lines, legend
-from calsweep.platform.storage import locate
+from calsweep.platform.object_storage.storage import locate
 
 
 @click.group()

@@ -13,9 +13,9 @@ from calsweep.platform.config import (
     experiment_of,
     variants,
 )
-from calsweep.platform.dynamics_experiment import order_of_methods, run_experiment
-from calsweep.platform.dynamics_settings import DynamicsSettings
-from calsweep.platform.dynamics_sweep import run_dynamics
+from calsweep.platform.dynamics.experiment import order_of_methods, run_experiment
+from calsweep.platform.dynamics.settings import DynamicsSettings
+from calsweep.platform.dynamics.sweep import run_dynamics
 
 
 def _help() -> str:

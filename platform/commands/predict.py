@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 
 from calsweep.datasets.dataset import open_dataset
-from calsweep.platform.address import local_path
 from calsweep.platform.commands import option
+from calsweep.platform.object_storage.address import local_path
+from calsweep.platform.object_storage.storage import locate
 from calsweep.platform.prediction import write_intervals, write_predictions
 from calsweep.platform.registry import load_model
 from calsweep.platform.settings import cache_folder, open_cache
-from calsweep.platform.storage import locate
 
 
 @click.command()

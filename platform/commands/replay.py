@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from calsweep.platform.commands import option
-from calsweep.platform.population_run import find_population
-from calsweep.platform.replay import replay_member
+from calsweep.platform.population.population_run import find_population
+from calsweep.platform.population.replay import replay_member
 
 DIFFERS = 1
 

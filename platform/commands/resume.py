@@ -9,7 +9,7 @@ import click
 from calsweep.platform.commands import option
 from calsweep.platform.commands.sweep import run_and_show
 from calsweep.platform.config import settings_of
-from calsweep.platform.population_run import find_dynamics
+from calsweep.platform.population.population_run import find_dynamics
 from calsweep.platform.record import read_sweep
 
 
@@ -25,7 +25,7 @@ def resume(sweep: str, home: Path) -> None:
     if dynamics is None:
         run_and_show(settings_of(read_sweep(home, sweep), home=home))
         return
-    from calsweep.platform.dynamics_sweep import run_dynamics
+    from calsweep.platform.dynamics.sweep import run_dynamics
 
     inferred = run_dynamics(dynamics, say=click.echo)
     for name, file in inferred.files.items():

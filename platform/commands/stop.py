@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from calsweep.platform.commands import option
-from calsweep.platform.evolution import STOP_FILE
-from calsweep.platform.lineage import Lineage
-from calsweep.platform.population_run import find_population
+from calsweep.platform.population.evolution import STOP_FILE
+from calsweep.platform.population.lineage import Lineage
+from calsweep.platform.population.population_run import find_population
 
 
 @click.command()

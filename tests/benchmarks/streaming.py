@@ -83,7 +83,7 @@ def make(folder: Path, *, megabytes: int, shard_mb: float) -> None:
 
     from calsweep.datasets.recording import Recording
     from calsweep.datasets.shard_writer import write_dataset
-    from calsweep.platform.storage import publish
+    from calsweep.platform.object_storage.storage import publish
 
     n_frames = 2000
     n_recordings = max(1, round(megabytes * 1e6 / (n_frames * SIZE * SIZE * 2)))
@@ -212,10 +212,10 @@ def stream(how: str, folder: Path, place: str, *, cache_mb: float) -> tuple[int,
     from calsweep.datasets.image_frames import ImageFrames
     from calsweep.datasets.split import Part, Scaling
     from calsweep.datasets.window import Window, window_starts
-    from calsweep.platform.batch import epoch_batches
-    from calsweep.platform.feed import Feed, Shares
-    from calsweep.platform.storage import locate
-    from calsweep.platform.training import Training
+    from calsweep.platform.fold.batch import epoch_batches
+    from calsweep.platform.fold.feed import Feed, Shares
+    from calsweep.platform.fold.training import Training
+    from calsweep.platform.object_storage.storage import locate
 
     with tempfile.TemporaryDirectory() as scratch:
         store = locate(ADDRESS if place == "s3" else str(folder))

@@ -23,8 +23,8 @@ from sklearn.metrics import roc_auc_score
 from torch.nn import functional
 
 from calsweep.datasets.split import FoldData, Part, Scaling
-from calsweep.platform.loop import build_module, train_fold
-from calsweep.platform.training import Training
+from calsweep.platform.fold.loop import build_module, train_fold
+from calsweep.platform.fold.training import Training
 from calsweep.trainables.recurrence import Cell
 from calsweep.trainables.recurrent import Recurrent, RecurrentModule
 

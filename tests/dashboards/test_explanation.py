@@ -6,8 +6,8 @@ import pytest
 from calsweep.dashboards import explanation as drawing
 from calsweep.dashboards.report import explanation_plates, render
 from calsweep.dashboards.style import reading
-from calsweep.platform.explain import read_explained
-from calsweep.platform.explanation import Explanation, Kind
+from calsweep.platform.explanations.explain import read_explained
+from calsweep.platform.explanations.explanation import Explanation, Kind
 
 UNITS = [f"region{i}" for i in range(1, 51)]
 FACTS = {

@@ -10,7 +10,7 @@ from calsweep.dashboards.lineage import (
     searched_values,
     value_schedule,
 )
-from calsweep.platform.lineage import Life, Lineage
+from calsweep.platform.population.lineage import Life, Lineage
 
 RATE, SMOOTHING = "training.learning_rate", "training.label_smoothing"
 # generation, member, parent, learning rate, loss

@@ -13,9 +13,9 @@ from calsweep.dashboards.rates import (
     trajectory_paths,
 )
 from calsweep.dashboards.style import reading
-from calsweep.platform.coherence import Coherence
-from calsweep.platform.state_decoding import StateDecoding
-from calsweep.platform.trajectory import trajectories
+from calsweep.platform.dynamics.coherence import Coherence
+from calsweep.platform.dynamics.state_decoding import StateDecoding
+from calsweep.platform.dynamics.trajectory import trajectories
 
 
 def decoding(r2_FD):

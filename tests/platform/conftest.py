@@ -17,7 +17,7 @@ from calsweep.datasets.view import Inputs, View, plan_folds, split_fold
 from calsweep.datasets.widefield_images import WidefieldImages
 from calsweep.datasets.window import Window
 from calsweep.platform.command import main
-from calsweep.platform.fold_task import FoldTask
+from calsweep.platform.fold.fold_task import FoldTask
 from calsweep.platform.plain import to_plain
 from calsweep.platform.provenance import code_version
 from calsweep.platform.settings import Settings

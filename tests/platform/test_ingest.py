@@ -16,9 +16,9 @@ from calsweep.datasets.catalog import sources
 from calsweep.datasets.dataset import read_manifest
 from calsweep.datasets.shard import read_shard
 from calsweep.datasets.store import FolderStore
-from calsweep.platform.bucket import Bucket
 from calsweep.platform.commands.dataclass_option import values_of
 from calsweep.platform.commands.ingest import ingest
+from calsweep.platform.object_storage.bucket import Bucket
 from tests.faults import FaultProxy
 
 RNG = np.random.default_rng(0)

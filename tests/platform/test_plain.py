@@ -6,10 +6,10 @@ import pytest
 
 from calsweep.datasets.view import View
 from calsweep.datasets.window import Window
+from calsweep.platform.fold.training import Training
 from calsweep.platform.plain import content_hash, from_plain, overlay, to_plain
 from calsweep.platform.resources import Resources
 from calsweep.platform.settings import Settings
-from calsweep.platform.training import Training
 from calsweep.trainables.linear import Linear
 from calsweep.trainables.recurrent import Cell, Recurrent
 

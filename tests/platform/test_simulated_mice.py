@@ -12,8 +12,8 @@ from calsweep.datasets.simulation import Simulation
 from calsweep.datasets.store import FolderStore
 from calsweep.datasets.view import Labels, split_fold
 from calsweep.platform.config import compose_settings
-from calsweep.platform.fold_task import fold_seed
-from calsweep.platform.loop import train_fold
+from calsweep.platform.fold.fold_task import fold_seed
+from calsweep.platform.fold.loop import train_fold
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

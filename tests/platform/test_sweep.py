@@ -21,8 +21,8 @@ from calsweep.platform.command import main
 from calsweep.platform.comparison import Method, compare
 from calsweep.platform.independence import frames_ratio
 from calsweep.platform.leaderboard import leaderboard, nested_choice
+from calsweep.platform.object_storage.storage import publish
 from calsweep.platform.record import TrialState, read_sweep
-from calsweep.platform.storage import publish
 
 ROOT = Path(__file__).parent.parent.parent
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -7,13 +7,13 @@ import ray
 
 from calsweep.datasets.fold import WindowDraw, animal_folds
 from calsweep.datasets.mask import UnitMask
-from calsweep.platform.fold_task import FoldTask, fold_seed
+from calsweep.platform.fold.fold_task import FoldTask, fold_seed
+from calsweep.platform.fold.training import Training
 from calsweep.platform.plain import to_plain
 from calsweep.platform.provenance import code_version
 from calsweep.platform.record import FoldRecord
 from calsweep.platform.resources import Resources
 from calsweep.platform.settings import Settings
-from calsweep.platform.training import Training
 from calsweep.platform.trial import FoldsOverdue, train_folds
 from calsweep.trainables.recurrent import Cell, Recurrent
 

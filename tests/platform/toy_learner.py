@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from calsweep.platform.member import member_seed
+from calsweep.platform.population.member import member_seed
 
 RATE = "training.learning_rate"
 

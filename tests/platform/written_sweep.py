@@ -13,7 +13,7 @@ from calsweep.datasets.fold import Fold, FoldPlan, HeldOut, PartName, Stretch
 from calsweep.datasets.split import Scaling
 from calsweep.datasets.view import View
 from calsweep.datasets.window import Window
-from calsweep.platform.model import FoldModel
+from calsweep.platform.fold.model import FoldModel
 from calsweep.platform.plain import to_plain
 from calsweep.platform.record import FoldRecord, SweepRecord, read_sweep
 from calsweep.platform.record_writer import Record

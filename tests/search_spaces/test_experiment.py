@@ -23,12 +23,12 @@ from calsweep.datasets.window import Window
 from calsweep.platform.auditor import Auditor
 from calsweep.platform.commands.sweep import sweep
 from calsweep.platform.config import compose_settings, experiments
-from calsweep.platform.fold_run import run_fold
-from calsweep.platform.fold_task import FoldTask
+from calsweep.platform.fold.fold_run import run_fold
+from calsweep.platform.fold.fold_task import FoldTask
+from calsweep.platform.fold.training import ClassWeights, Precision, Schedule
 from calsweep.platform.plain import to_plain
 from calsweep.platform.provenance import code_version
 from calsweep.platform.record import FoldRecord, TrialState, read_sweep
-from calsweep.platform.training import ClassWeights, Precision, Schedule
 from calsweep.trainables.normalization import Normalization
 from calsweep.trainables.recurrence import Cell
 

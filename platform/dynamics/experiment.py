@@ -1,0 +1,220 @@
+"""Experiments of R: methods side by side over simulated Lorenz systems that differ in one thing."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from calsweep.datasets.cache import beside
+from calsweep.datasets.lorenz import Form, Lorenz
+from calsweep.platform.dynamics.rate_scores import INFERRED, SMOOTHED, Asked, score_rates
+from calsweep.platform.ingestion import simulate
+from calsweep.platform.plain import nearest
+from calsweep.platform.statistics import paired_t
+
+MEASURES = ("x", "y", "z")
+SMOOTHING = "smoothing"
+# R, "Mapping to ground truth Lorenz states".
+_ASKED = Asked(lag_ms=30.0, smooth_ms=6.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """What differs, and the methods that are compared.
+
+    Attributes
+    ----------
+    along
+        Name of what differs, with its unit.
+    values
+        Each value to the simulator's settings (`calsweep.datasets.lorenz.Lorenz`).
+    methods
+        Each method to the ``form`` of the recording it sees, and ``overrides`` of
+        `calsweep lfads`. Events smoothed in time, in the form of the first, stand beside them.
+    """
+
+    along: str
+    values: Mapping[str, Mapping[str, Any]]
+    methods: Mapping[str, Mapping[str, Any]]
+
+    def __post_init__(self) -> None:
+        for value, settings in self.values.items():
+            float(value)
+            Lorenz(**settings)
+        for name, method in self.methods.items():
+            if set(method) != {"form", "overrides"} or name == SMOOTHING:
+                raise ValueError(
+                    "a method must give `form` and `overrides`, and smoothing stands beside all, "
+                    f"but got {name!r}: {dict(method)}."
+                )
+            Form(method["form"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """How well a method told the state at one value.
+
+    Attributes
+    ----------
+    value, method
+        Which.
+    r2
+        Dimension of the state to the coefficient of determination of each fold of trials.
+    """
+
+    value: str
+    method: str
+    r2: Mapping[str, tuple[float, ...]]
+
+
+def run_experiment(
+    experiment: Experiment,
+    /,
+    *,
+    name: str,
+    folder: Path,
+    run: Callable[[Sequence[str]], Any],
+    only: Sequence[str] = (),
+    seed: int = 0,
+    simulation: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] = print,
+) -> tuple[Finding, ...]:
+    """Simulate, train every method on every value, and score them.
+
+    What is there is not done again: an experiment that was interrupted goes on.
+
+    Parameters
+    ----------
+    experiment
+        What to do.
+    name
+        Begins the names of populations.
+    folder
+        For the recordings and `findings.json`.
+    run
+        Trains a population with overrides of `calsweep lfads` and gives its settings.
+    only
+        Some of the values; by default all.
+    seed
+        Of the simulator.
+    simulation
+        What else differs from the simulator's settings, as fewer trials.
+    say
+        Told of progress.
+
+    Raises
+    ------
+    ValueError
+        If a value is not one of the experiment's, or a setting none of the simulator's.
+    """
+    unknown = [value for value in only if value not in experiment.values]
+    if unknown:
+        known = ", ".join(experiment.values)
+        raise ValueError(f"{unknown[0]!r} is no value of the experiment. There are: {known}.")
+    settable = [field.name for field in fields(Lorenz) if field.name not in ("form", "seed")]
+    for key in simulation or {}:
+        if key not in settable:
+            raise ValueError(f"`simulation.{key}` is no setting. {nearest(key, settable)}")
+    findings: list[Finding] = []
+    for value in only or experiment.values:
+        settings = {**experiment.values[value], **(simulation or {}), "seed": seed}
+        for method, how in experiment.methods.items():
+            form = Form(how["form"])
+            address = folder / f"{value}-{form.value}"
+            if not (address / "manifest.json").exists():
+                simulate(Lorenz(**settings, form=form), address=str(address), replace=True)
+            say(f"{experiment.along} {value}, {method}")
+            score = _scored(run, how, address, name=f"{name}-{value}-{_plain(method)}")
+            new = [_finding(value, method, score, INFERRED)]
+            if not any((one.value, one.method) == (value, SMOOTHING) for one in findings):
+                new.append(_finding(value, SMOOTHING, score, SMOOTHED))
+            findings += new
+            for one in new:
+                say(f"  {one.method}: R² of z {_mean(one.r2['z']):.3f}")
+    _write(folder / "findings.json", experiment, findings)
+    return tuple(findings)
+
+
+def order_of_methods(findings: Sequence[Finding], /, *, measure: str = "z") -> list[str]:
+    """Say for each value whether each method is above the next, in the order of their means."""
+    said = []
+    for value in dict.fromkeys(one.value for one in findings):
+        here = sorted(
+            (one for one in findings if one.value == value),
+            key=lambda one: -_mean(one.r2[measure]),
+        )
+        for better, worse in itertools.pairwise(here):
+            test = paired_t(better.r2[measure], worse.r2[measure])
+            said.append(
+                f"{value}: {better.method} {_mean(better.r2[measure]):.3f} above {worse.method} "
+                f"{_mean(worse.r2[measure]):.3f}, paired t over folds, one-sided p = {test.p:.2g}"
+            )
+    return said
+
+
+def _scored(
+    run: Callable[[Sequence[str]], Any], how: Mapping[str, Any], address: Path, *, name: str
+) -> Any:
+    settings = run(
+        [
+            f"datasets.address={address}",
+            "datasets.condition=condition",
+            f"datasets.measures=[{','.join(MEASURES)}]",
+            f"name={name}",
+            *how["overrides"],
+        ]
+    )
+    (score,) = score_rates(settings, _ASKED)
+    return score
+
+
+def _finding(value: str, method: str, score: Any, which: str) -> Finding:
+    r2_FD = score.states[which].r2_FD
+    return Finding(
+        value=value,
+        method=method,
+        r2={name: tuple(r2_FD[:, d].tolist()) for d, name in enumerate(MEASURES)},
+    )
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\W+", "-", text.lower())
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _write(path: Path, experiment: Experiment, findings: Sequence[Finding]) -> None:
+    with beside(path) as partial:
+        partial.write_text(
+            json.dumps(
+                {
+                    "along": experiment.along,
+                    "findings": [
+                        {"value": one.value, "method": one.method, "r2": dict(one.r2)}
+                        for one in findings
+                    ],
+                },
+                indent=1,
+            )
+        )
+
+
+def read_findings(path: Path, /) -> tuple[str, tuple[Finding, ...]]:
+    """Read what an experiment left: what differs in it, and what was found."""
+    plain = json.loads(path.read_text())
+    findings = tuple(
+        Finding(
+            value=one["value"],
+            method=one["method"],
+            r2={name: tuple(values) for name, values in one["r2"].items()},
+        )
+        for one in plain["findings"]
+    )
+    return plain["along"], findings

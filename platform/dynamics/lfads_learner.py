@@ -1,0 +1,382 @@
+"""LFADS in training, as a population trains it or a person by hand."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from calsweep.datasets.trial_view import TrialView
+from calsweep.platform.plain import nearest
+from calsweep.platform.population.learner import Learner
+from calsweep.trainables.lfads.alignment import align, begin_aligned
+from calsweep.trainables.lfads.model import Inference, Lfads
+from calsweep.trainables.lfads.observation import GammaModule
+from calsweep.trainables.lfads.readout import Readout
+from calsweep.trainables.lfads.regularization import Regularization
+from calsweep.trainables.smoothing import smooth
+
+# R trial, T bin, B trials of a batch, N neuron, E external input, C condition
+
+LEARNING_RATE = "learning_rate"
+SIG_PRIOR = "sig_prior"
+REGULARIZATION = (
+    "dropout",
+    "coordinated_dropout",
+    "l2_generator",
+    "l2_controller",
+    "l2_initial_encoder",
+    "kl_initial",
+    "kl_inputs",
+)
+_ALIGNED_SD_MS = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LfadsTraining:
+    """How LFADS is trained; the defaults are those of R, where it says.
+
+    Attributes
+    ----------
+    learning_rate
+        Of Adam.
+    regularization
+        Dropouts and penalties to begin with.
+    batch_size
+        Trials in a batch, all of one recording.
+    ramp_epochs
+        Epochs over which penalties grow to their full size.
+    loss_scale
+        What the loss is multiplied with before gradients are found.
+    gradient_norm
+        Bound of the norm of the gradient of that.
+    beta1, beta2, epsilon
+        Of Adam.
+    external
+        Measures that drive the generator from outside.
+    """
+
+    learning_rate: float = 1e-3
+    regularization: Regularization = field(default_factory=Regularization)
+    batch_size: int = 128
+    ramp_epochs: int = 80
+    loss_scale: float = 1e4
+    gradient_norm: float = 300.0
+    beta1: float = 0.9
+    beta2: float = 0.99
+    epsilon: float = 1e-8
+    external: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        positive = (self.learning_rate, self.loss_scale, self.gradient_norm, self.epsilon)
+        if not min(positive) > 0 or self.batch_size < 1 or self.ramp_epochs < 0:
+            raise ValueError(
+                "rate, scale, norm and epsilon must be positive, `batch_size >= 1` and "
+                f"`ramp_epochs >= 0`, but got {self!r}."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LfadsLearners:
+    """What builds the members of a population of LFADS.
+
+    Attributes
+    ----------
+    config, training, views, device
+        As `LfadsLearner` takes them.
+    """
+
+    config: Lfads
+    training: LfadsTraining
+    views: tuple[TrialView, ...]
+    device: str = "cpu"
+
+    def build(self, *, seed: int) -> LfadsLearner:
+        """Build a fresh member."""
+        return LfadsLearner(
+            self.config, training=self.training, views=self.views, seed=seed, device=self.device
+        )
+
+
+class LfadsLearner:
+    """LFADS of one or several recordings, with its optimizer.
+
+    Each epoch's batches, dropout and samples are drawn by the seed and the epoch's number.
+
+    Parameters
+    ----------
+    config
+        The model.
+    training
+        How it is trained.
+    views
+        The trials of each recording.
+    seed
+        Of weights and of all that is drawn.
+    device
+        Where.
+
+    Raises
+    ------
+    ValueError
+        If activity is not of the kind that the model observes, recordings differ in rate or bins,
+        or a measure that should drive the generator is not there or not known everywhere.
+    """
+
+    def __init__(
+        self,
+        config: Lfads,
+        /,
+        *,
+        training: LfadsTraining,
+        views: Sequence[TrialView],
+        seed: int,
+        device: str = "cpu",
+    ) -> None:
+        _check(config, views)
+        self.views, self.training, self.device = tuple(views), training, device
+        self._seed, self._n_epochs, self._is_diverged = seed, 0, False
+        n_neurons = [len(view.units) for view in views]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.module = config.build(n_neurons, n_external=len(training.external))
+        if len(views) > 1:
+            averages = [_averages(view) for view in views]
+            begin_aligned(self.module, align(averages, n_aligned=config.n_aligned))
+        self.module.to(device)
+        self.module.regularization = training.regularization
+        self.optimizer = torch.optim.Adam(
+            self.module.parameters(),
+            lr=training.learning_rate,
+            betas=(training.beta1, training.beta2),
+            eps=training.epsilon,
+            fused=True,
+        )
+        # Time first, so that the trials of a batch are gathered as the model reads them.
+        self._activity = [_time_first(view.activity_RTN, device) for view in views]
+        self._external = [_external_of(view, training.external, device) for view in views]
+        self._valid_of_activity = [self._of_activity_alone(i) for i in range(len(views))]
+
+    @property
+    def n_epochs(self) -> int:
+        """Epochs done."""
+        return self._n_epochs
+
+    def train(self, n: int, /) -> None:
+        """Train on for so many epochs; nothing is done once the loss was not finite."""
+        self.module.train()
+        for _ in range(n):
+            if not self._is_diverged:
+                self._train_epoch(self._n_epochs + 1)
+            self._n_epochs += 1
+
+    def validate(self) -> float:
+        """Give the negative log-likelihood of validation trials in nats a sampled value.
+
+        Posteriors are sampled, each time alike. The mean is over recordings; NaN after divergence.
+        """
+        if self._is_diverged:
+            return math.nan
+        self.module.eval()
+        nlls = [self._valid_nll(i) for i in range(len(self.views))]
+        return sum(nlls) / len(nlls)
+
+    def change(self, values: Mapping[str, float], /) -> None:
+        """Set searched values, in the live optimizer and modules.
+
+        Raises
+        ------
+        ValueError
+            If a name is not known, or a value cannot be.
+        """
+        known = tuple(self.values())
+        for name in values:
+            if name not in known:
+                raise ValueError(f"`{name}` cannot be changed. {nearest(name, known)}")
+        if not values.get(LEARNING_RATE, 1.0) > 0 or not values.get(SIG_PRIOR, 1.0) > 0:
+            raise ValueError(f"rates and priors must be positive, but got {dict(values)}.")
+        regularization = {name: float(values[name]) for name in REGULARIZATION if name in values}
+        self.module.regularization = replace(self.module.regularization, **regularization)
+        for group in self.optimizer.param_groups:
+            group["lr"] = float(values.get(LEARNING_RATE, group["lr"]))
+        for gamma in self._gammas():
+            gamma.sig_prior = float(values.get(SIG_PRIOR, gamma.sig_prior))
+
+    def values(self) -> Mapping[str, float]:
+        """Read every value that can be searched back from the live optimizer and modules."""
+        live = {name: getattr(self.module.regularization, name) for name in REGULARIZATION}
+        values = {LEARNING_RATE: self.optimizer.param_groups[0]["lr"], **live}
+        gammas = self._gammas()
+        return {**values, SIG_PRIOR: gammas[0].sig_prior} if gammas else values
+
+    def state(self) -> dict[str, Any]:
+        """Give what training goes on from, as tensors and plain values."""
+        return copy.deepcopy(
+            {
+                "module": dict(self.module.state_dict()),
+                "optimizer": self.optimizer.state_dict(),
+                "n_epochs": self._n_epochs,
+                "is_diverged": self._is_diverged,
+                "values": dict(self.values()),
+            }
+        )
+
+    def load_state(self, state: dict[str, Any], /) -> None:
+        """Go on from a state, with the values that it was trained with."""
+        self.module.load_state_dict(state["module"])
+        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+        self._n_epochs, self._is_diverged = state["n_epochs"], state["is_diverged"]
+        self.change(state["values"])
+
+    @torch.no_grad()
+    def infer(self, i: int, trials_B: NDArray[np.int64], /, *, n_samples: int) -> Inference:
+        """Infer rates, factors and inputs of some trials, their mean over samples of posteriors.
+
+        Parameters
+        ----------
+        i
+            Which recording.
+        trials_B
+            Which of its trials, of either part.
+        n_samples
+            Samples, drawn by the seed and the first trial; 0 takes the means of posteriors.
+        """
+        self.module.eval()
+        at = torch.from_numpy(trials_B).to(self.device)
+        given = {"external_TBE": self._external_at(i, at), "recording": i}
+        activity_TBN = self._activity[i].index_select(1, at)
+        if not n_samples:
+            inference: Inference = self.module(activity_TBN, **given)
+            return inference
+        draws = self._draws(0, int(trials_B[0]))
+        total = [*self.module(activity_TBN, draws=draws, **given)]
+        for _ in range(n_samples - 1):
+            for part, of_sample in zip(
+                total, self.module(activity_TBN, draws=draws, **given), strict=True
+            ):
+                part += of_sample
+        return Inference(*(part / n_samples for part in total))
+
+    def _train_epoch(self, epoch: int) -> None:
+        order = np.random.default_rng([self._seed, epoch])
+        draws = self._draws(epoch)
+        ramp = min(epoch / (self.training.ramp_epochs + 1), 1.0)
+        losses = [self._step(i, at_B, ramp, draws) for i, at_B in self._batches(order)]
+        self._is_diverged = not bool(torch.stack(losses).isfinite().all())
+
+    def _step(self, i: int, at_B: Tensor, ramp: float, draws: torch.Generator) -> Tensor:
+        losses = self.module.loss(
+            self._activity[i].index_select(1, at_B),
+            external_TBE=self._external_at(i, at_B),
+            recording=i,
+            ramp=ramp,
+            draws=draws,
+        )
+        self.optimizer.zero_grad()
+        scaled = self.training.loss_scale * losses.total
+        scaled.backward()  # type: ignore[no-untyped-call]
+        parameters = self.module.parameters()
+        torch.nn.utils.clip_grad_norm_(parameters, self.training.gradient_norm)
+        self.optimizer.step()
+        return losses.total.detach()
+
+    def _batches(self, order: np.random.Generator) -> Iterator[tuple[int, Tensor]]:
+        """Draw the batches of an epoch: a recording and some of its trials."""
+        batches = [
+            (i, torch.from_numpy(at_B).to(self.device))
+            for i, view in enumerate(self.views)
+            for at_B in _cut(order.permutation(view.train_R), self.training.batch_size)
+        ]
+        yield from (batches[i] for i in order.permutation(len(batches)))
+
+    @torch.no_grad()
+    def _valid_nll(self, i: int) -> float:
+        draws, total, n_sampled = self._draws(0), 0.0, 0
+        for at_B in _cut(self.views[i].valid_R, self.training.batch_size):
+            at = torch.from_numpy(at_B).to(self.device)
+            activity_TBN = self._activity[i].index_select(1, at)
+            losses = self.module.loss(
+                activity_TBN, external_TBE=self._external_at(i, at), recording=i, draws=draws
+            )
+            n_of_batch = int(torch.count_nonzero(activity_TBN.isnan().logical_not_()))
+            total += float(losses.nll) * n_of_batch
+            n_sampled += n_of_batch
+        return total / n_sampled + self._valid_of_activity[i]
+
+    def _of_activity_alone(self, i: int) -> float:
+        """Give the part of the validation figure that no model changes."""
+        valid = torch.from_numpy(self.views[i].activity_RTN[self.views[i].valid_R])
+        valid = valid[~valid.isnan()]
+        if not valid.numel():
+            raise ValueError(f"{self.views[i].recording}: nothing was sampled to validate with.")
+        readout = self.module.readouts[i]
+        assert isinstance(readout, Readout)  # noqa: S101 - the module made it
+        return float(readout.observation.nll_of_activity(valid).double().mean())
+
+    def _external_at(self, i: int, at_B: Tensor) -> Tensor | None:
+        external = self._external[i]
+        return None if external is None else external.index_select(1, at_B)
+
+    def _draws(self, epoch: int, *more: int) -> torch.Generator:
+        """Give the random numbers of an epoch; 0 is of what does not train."""
+        entropy = [self._seed, 1, epoch, *more]
+        seed = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
+        return torch.Generator(self.device).manual_seed(int(seed >> np.uint64(1)))
+
+    def _gammas(self) -> list[GammaModule]:
+        return [module for module in self.module.modules() if isinstance(module, GammaModule)]
+
+
+def _check(config: Lfads, views: Sequence[TrialView]) -> None:
+    if len({(view.rate_hz, view.activity_RTN.shape[1]) for view in views}) != 1:
+        made = ", ".join(f"{v.recording} {v.activity_RTN.shape[1]} of {v.rate_hz:g}" for v in views)
+        raise ValueError(f"recordings must have bins of one number and rate (Hz), but have {made}.")
+    for view in views:
+        try:
+            config.observation.check(view.activity_RTN)
+        except ValueError as error:
+            raise ValueError(f"{view.recording}: {error}") from error
+
+
+def _time_first(values_RTX: NDArray[np.floating], device: str) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values_RTX.swapaxes(0, 1), np.float32)).to(device)
+
+
+def _external_of(view: TrialView, names: Sequence[str], device: str) -> Tensor | None:
+    if not names:
+        return None
+    for name in names:
+        if name not in view.measures:
+            hint = nearest(name, view.measures)
+            raise ValueError(f"{view.recording}: the view has no measure `{name}`. {hint}")
+        if np.isnan(view.measures[name]).any():
+            raise ValueError(
+                f"{view.recording}: `{name}` must be known in every bin to drive the generator, "
+                f"but is not in {np.count_nonzero(np.isnan(view.measures[name]))}."
+            )
+    return _time_first(np.stack([view.measures[name] for name in names], axis=2), device)
+
+
+def _cut(trials_R: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
+    return [trials_R[i : i + batch_size] for i in range(0, len(trials_R), batch_size)]
+
+
+def _averages(view: TrialView) -> NDArray[np.float64]:
+    """Give the mean of smoothed training trials of each condition; gaps are at neurons' means."""
+    smoothed_RTN = smooth(
+        view.activity_RTN[view.train_R], rate_hz=view.rate_hz, sd_ms=_ALIGNED_SD_MS
+    )
+    mean_N = np.nanmean(smoothed_RTN, axis=(0, 1))
+    filled_RTN = np.where(np.isnan(smoothed_RTN), mean_N, smoothed_RTN)
+    condition_R = view.condition_R[view.train_R]
+    return np.stack([filled_RTN[condition_R == c].mean(axis=0) for c in np.unique(condition_R)])
+
+
+_: type[Learner] = LfadsLearner

@@ -1,0 +1,231 @@
+"""How good the rates of a population of models of dynamics are, beside events smoothed in time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calsweep.datasets.trial_view import TrialView
+from calsweep.platform.dynamics.coherence import WINDOW_BINS, Coherence, coherence
+from calsweep.platform.dynamics.condition_mean import (
+    condition_mean_correlation,
+    subgroup_distance_ratio,
+)
+from calsweep.platform.dynamics.inferred import read_inferred
+from calsweep.platform.dynamics.reaction_time import predict_onsets
+from calsweep.platform.dynamics.settings import DynamicsSettings, dataset_of
+from calsweep.platform.dynamics.state_decoding import StateDecoding, decode_states
+from calsweep.platform.dynamics.trajectory import Trajectories, trajectories
+from calsweep.platform.statistics import PairedT, paired_t
+from calsweep.trainables.smoothing import smooth
+
+# R trial, T bin, N neuron, D dimension
+
+INFERRED = "inferred"
+SMOOTHED = "smoothed events"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What rates are compared with, where the dataset has it.
+
+    Attributes
+    ----------
+    lag_ms
+        By how much rates come later than the state; R takes 30 in simulations.
+    smooth_ms
+        Standard deviation of the Gaussian of the baseline; R takes 6 in simulations, 40 otherwise.
+    subgroup
+        Label that divides a condition, by a trial's first bin.
+    onset
+        Label that is 1 from the begin of the movement on.
+    """
+
+    lag_ms: float = 0.0
+    smooth_ms: float = 40.0
+    subgroup: str = ""
+    onset: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RateScores:
+    """Scores of one recording, each method's beside the other's.
+
+    Attributes
+    ----------
+    recording
+        Its name.
+    measures
+        Dimensions of the state that was read from rates.
+    bin_s
+        Duration of a bin, seconds.
+    condition_R
+        Condition of each trial.
+    states
+        Method to how well its rates tell the state; empty without measures.
+    better
+        Whether inferred rates tell the state better, paired over folds; ``None`` without measures.
+    coherences
+        Method to the coherence of true and read measures, where trials are long enough.
+    correlations
+        Method to the correlation of each neuron with the mean of its condition's other trials.
+    ratios
+        Method to distance ratios, shape ``(trial, bin)``; empty without subgroups.
+    paths
+        Of inferred rates; ``None`` with a single condition, and where some are negative, as those
+        of a Gaussian may be, and have no logarithm.
+    onset_s, predicted_s
+        True onset of each trial and method to predicted ones, seconds from a trial's begin.
+    """
+
+    recording: str
+    measures: tuple[str, ...]
+    bin_s: float
+    condition_R: NDArray[np.int64]
+    states: Mapping[str, StateDecoding] = field(default_factory=dict)
+    better: PairedT | None = None
+    coherences: Mapping[str, Coherence] = field(default_factory=dict)
+    correlations: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    ratios: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    paths: Trajectories | None = None
+    onset_s: NDArray[np.float64] | None = None
+    predicted_s: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+
+def score_rates(settings: DynamicsSettings, asked: Asked, /) -> tuple[RateScores, ...]:
+    """Score what a population inferred, recording by recording.
+
+    Parameters
+    ----------
+    settings
+        It was run with.
+    asked
+        What rates are compared with.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing was inferred yet.
+    ValueError
+        If a label is not there, or trials are too few.
+    """
+    dataset = dataset_of(settings)
+    labels = tuple(filter(None, (asked.subgroup, asked.onset)))
+    more = (*settings.datasets.measures, *labels)
+    views = settings.datasets.with_measures(more).views(dataset, seed=settings.seed)
+    return tuple(_score(view, settings, asked) for view in views)
+
+
+def _score(view: TrialView, settings: DynamicsSettings, asked: Asked) -> RateScores:
+    file = settings.file_of(view.recording)
+    if not file.exists():
+        raise FileNotFoundError(
+            f"{file} is not there yet: give the command that began {settings.run_name} again, and "
+            "it goes on."
+        )
+    smoothed_RTN = smooth(view.activity_RTN, rate_hz=view.rate_hz, sd_ms=asked.smooth_ms)
+    rates = {
+        INFERRED: np.concatenate(list(read_inferred(file, "rates"))).astype(np.float64),
+        # Where a neuron was not sampled for long nothing is known of it: its mean stands there.
+        SMOOTHED: np.where(
+            np.isnan(smoothed_RTN), np.nanmean(smoothed_RTN, axis=(0, 1)), smoothed_RTN
+        ),
+    }
+    found = RateScores(
+        recording=view.recording,
+        measures=settings.datasets.measures,
+        bin_s=1 / view.rate_hz,
+        condition_R=view.condition_R,
+    )
+    parts = (
+        _states(view, rates, settings.datasets.measures, lag_ms=asked.lag_ms),
+        _conditions(view, rates),
+        _subgroups(view, rates, asked.subgroup),
+        _onsets(view, rates, asked.onset),
+    )
+    values = {key: value for part in parts for key, value in part.items()}
+    return replace(found, **values)
+
+
+def _states(
+    view: TrialView,
+    rates: Mapping[str, NDArray[np.float64]],
+    measures: tuple[str, ...],
+    *,
+    lag_ms: float,
+) -> dict[str, Any]:
+    if not measures:
+        return {}
+    states_RTD = np.stack([view.measures[name] for name in measures], axis=2)
+    lag_bins = round(lag_ms / 1000 * view.rate_hz)
+    states = {
+        name: decode_states(rates_RTN, states_RTD, lag_bins=lag_bins)
+        for name, rates_RTN in rates.items()
+    }
+    n_bins = states_RTD.shape[1] - lag_bins
+    coherences = {}
+    for name, decoding in states.items():
+        read_RTD = decoding.predicted_BTD[:, :n_bins]
+        whole_R = np.isfinite(read_RTD).all(axis=(1, 2))
+        if n_bins >= WINDOW_BINS and whole_R.any():
+            coherences[name] = coherence(
+                states_RTD[whole_R, :n_bins], read_RTD[whole_R], rate_hz=view.rate_hz
+            )
+    better = paired_t(states[INFERRED].by_fold, states[SMOOTHED].by_fold)
+    return {"states": states, "better": better, "coherences": coherences}
+
+
+def _conditions(view: TrialView, rates: Mapping[str, NDArray[np.float64]]) -> dict[str, Any]:
+    known_R = view.condition_R >= 0
+    of_known = view.condition_R[known_R]
+    if len(np.unique(of_known)) < 2:
+        return {}
+    events_N = (view.activity_RTN[known_R] > 0).sum(axis=(0, 1))
+    correlations = {
+        name: condition_mean_correlation(
+            rates_RTN[known_R], rates[SMOOTHED][known_R], of_known, events_N=events_N
+        )
+        for name, rates_RTN in rates.items()
+    }
+    inferred_RTN = rates[INFERRED][known_R]
+    paths = None
+    if (inferred_RTN >= 0).all():
+        n_dimensions = min(3, inferred_RTN.shape[2])
+        paths = trajectories(inferred_RTN, of_known, n_dimensions=n_dimensions)
+    return {"correlations": correlations, "paths": paths, "condition_R": of_known}
+
+
+def _subgroups(
+    view: TrialView, rates: Mapping[str, NDArray[np.float64]], label: str
+) -> dict[str, Any]:
+    if not label:
+        return {}
+    subgroup_R = view.measures[label][:, 0]
+    known_R = np.isfinite(subgroup_R)
+    ratios = {
+        name: subgroup_distance_ratio(
+            rates_RTN[known_R], view.condition_R[known_R], subgroup_R[known_R]
+        )
+        for name, rates_RTN in rates.items()
+    }
+    return {"ratios": ratios}
+
+
+def _onsets(
+    view: TrialView, rates: Mapping[str, NDArray[np.float64]], label: str
+) -> dict[str, Any]:
+    if not label:
+        return {}
+    moves_RT = view.measures[label] >= 1
+    has_R = moves_RT.any(axis=1)
+    onset_R = moves_RT[has_R].argmax(axis=1)
+    bin_s = 1 / view.rate_hz
+    predicted = {
+        name: predict_onsets(rates_RTN[has_R], onset_R, bin_s=bin_s) * bin_s
+        for name, rates_RTN in rates.items()
+    }
+    return {"onset_s": onset_R * bin_s, "predicted_s": predicted}

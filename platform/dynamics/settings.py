@@ -1,0 +1,209 @@
+"""The typed settings of a population of models of dynamics (LFADS, RADICaL)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from calsweep.datasets.dataset import Dataset, open_dataset
+from calsweep.datasets.sub_frame import in_sub_frame_bins
+from calsweep.datasets.trial_view import TrialView, UnequalTrials, view_trials
+from calsweep.platform.dynamics.lfads_learner import LfadsTraining
+from calsweep.platform.object_storage.storage import locate
+from calsweep.platform.plain import content_hash, to_plain
+from calsweep.platform.resources import Resources
+from calsweep.platform.settings import cache_folder, default_home, open_cache
+from calsweep.search_spaces.population import Population
+from calsweep.search_spaces.space import Space
+from calsweep.trainables.lfads.model import Lfads
+from calsweep.trainables.lfads.observation import Poisson
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trials:
+    """Which trials of a dataset a model of dynamics sees, and how.
+
+    Attributes
+    ----------
+    address
+        Of the dataset.
+    recordings
+        Names of those to model together; by default all.
+    condition
+        Label that says of which condition a trial is.
+    measures
+        Behaviors, as latent states or kinematics, to compare rates with.
+    bins_per_frame
+        Above 1, frames are divided, and each neuron lies in the bin in which it was scanned.
+    valid_share
+        Share of trials that validates.
+    unequal
+        What becomes of trials of unequal length.
+    """
+
+    address: str
+    recordings: tuple[str, ...] = ()
+    condition: str = ""
+    measures: tuple[str, ...] = ()
+    bins_per_frame: int = 1
+    valid_share: float = 0.2
+    unequal: UnequalTrials = UnequalTrials.REFUSE
+
+    def __post_init__(self) -> None:
+        if self.bins_per_frame < 1:
+            raise ValueError(f"`bins_per_frame >= 1` must hold, but got {self.bins_per_frame=}.")
+
+    def views(self, dataset: Dataset, /, *, seed: int) -> tuple[TrialView, ...]:
+        """Lay the trials of each recording side by side.
+
+        Parameters
+        ----------
+        dataset
+            Opened from `address`.
+        seed
+            Of the trials that validate.
+
+        Raises
+        ------
+        ValueError
+            If the dataset has not what is named, trials do not suit, or phases are missing where
+            frames are to be divided.
+        """
+        return tuple(
+            self._view(dataset, name, seed=seed) for name in self.recordings or dataset.spans
+        )
+
+    def with_measures(self, names: Sequence[str], /) -> Trials:
+        """Give the same trials with other measures; each stands once."""
+        return dataclasses.replace(self, measures=tuple(dict.fromkeys(names)))
+
+    def _view(self, dataset: Dataset, name: str, *, seed: int) -> TrialView:
+        view = view_trials(
+            dataset,
+            recording=name,
+            condition=self.condition,
+            measures=self.measures,
+            valid_share=self.valid_share,
+            seed=seed,
+            unequal=self.unequal,
+        )
+        if self.bins_per_frame == 1:
+            return view
+        phases = next(entry.phases for entry in dataset.manifest.recordings if entry.name == name)
+        if not phases:
+            raise ValueError(
+                f"frames of {name} cannot be divided: the dataset does not say when in a frame "
+                "each unit is sampled. Take datasets.bins_per_frame=1, or ingest with phases."
+            )
+        return in_sub_frame_bins(view, phase_N=np.array(phases), bins_per_frame=self.bins_per_frame)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DynamicsSettings:
+    """A population of models of dynamics, and what it leaves.
+
+    Attributes
+    ----------
+    trainables
+        The model.
+    datasets
+        What it sees. For Poisson, events are cast to counts.
+    search_spaces
+        What the population varies.
+    training
+        How members are trained.
+    population
+        Its size, generations and exploits.
+    n_samples
+        Posterior samples of a trial that rates are the mean of.
+    seed
+        Of trials that validate, of the search and of members.
+    resources
+        What one member takes.
+    name, home, overrides
+        As of `calsweep.platform.settings.SweepSettings`.
+    """
+
+    trainables: Lfads
+    datasets: Trials
+    search_spaces: Space
+    training: LfadsTraining = field(default_factory=LfadsTraining)
+    population: Population = field(
+        default_factory=lambda: Population(
+            size=20, generation=50, generations=150, patience=25, min_improvement=0.0
+        )
+    )
+    n_samples: int = 50
+    seed: int = 0
+    resources: Resources = field(default_factory=Resources)
+    name: str = ""
+    home: Path = field(default_factory=default_home)
+    overrides: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.n_samples < 1:
+            raise ValueError(f"`n_samples >= 1` must hold, but got {self.n_samples=}.")
+        if not 0 <= self.seed < 2**31:
+            raise ValueError(f"`0 <= seed < 2**31` must hold, but got {self.seed=}.")
+        if self.name != Path(self.name).name or self.name.startswith("."):
+            raise ValueError(f"`name` must be a plain name of a folder, but got {self.name!r}.")
+
+    @property
+    def intent(self) -> dict[str, Any]:
+        """What would be done, wherever and under whatever name, as plain data."""
+        plain = to_plain(self)
+        return {key: plain[key] for key in plain if key not in _ELSEWHERE}
+
+    @property
+    def run_name(self) -> str:
+        """As given, or from what would be done."""
+        kind = type(self.trainables.observation).__name__.lower()
+        return self.name or f"lfads-{kind}-{content_hash(self.intent)[:8]}"
+
+    @property
+    def folder(self) -> Path:
+        """Where the population and what it leaves lie."""
+        return dynamics_folder(self.home, self.run_name)
+
+    def file_of(self, recording: str, /) -> Path:
+        """Give where what is inferred of a recording lies: in the folder, whatever its name."""
+        return self.folder / f"{quote(recording, safe='')}.parquet"
+
+    def views(self, dataset: Dataset, /) -> tuple[TrialView, ...]:
+        """Give the trials as the model sees them.
+
+        Raises
+        ------
+        ValueError
+            As `Trials.views`, or if there are negative events where counts are wanted.
+        """
+        views = self.datasets.views(dataset, seed=self.seed)
+        if isinstance(self.trainables.observation, Poisson):
+            return tuple(view.counts() for view in views)
+        return views
+
+    def with_address(self, address: str, /) -> DynamicsSettings:
+        """Give the same settings for a dataset that lies elsewhere."""
+        return dataclasses.replace(
+            self, datasets=dataclasses.replace(self.datasets, address=address)
+        )
+
+
+def dynamics_folder(home: Path, name: str, /) -> Path:
+    """Give the folder of a population of models of dynamics."""
+    return home.expanduser().resolve() / "dynamics" / name
+
+
+def dataset_of(settings: DynamicsSettings, /) -> Dataset:
+    """Open the dataset that a population is asked to model."""
+    cache = open_cache(cache_folder(settings.home))
+    return open_dataset(locate(settings.datasets.address), cache=cache)
+
+
+_ELSEWHERE = {"name", "home", "resources", "overrides"}

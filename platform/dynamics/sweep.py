@@ -1,0 +1,169 @@
+"""A population of models of dynamics from its settings to the rates that its best member infers.
+
+    <home>/dynamics/<name>/sweep.json        settings, dataset, code
+    <home>/dynamics/<name>/lineage.jsonl     who trained from whom, with which values, to which loss
+    <home>/dynamics/<name>/members/          states that the population goes on from
+    <home>/dynamics/<name>/best.json         the best member of the last generation
+    <home>/dynamics/<name>/RECORDING.parquet rates, factors and inferred inputs of that member
+
+What is there is done: a run that was killed goes on at the generation it was in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from calsweep.datasets.cache import beside
+from calsweep.datasets.dataset import Dataset
+from calsweep.platform.cluster import check_home, cluster
+from calsweep.platform.dynamics.learners import DynamicsLearners, check_searched
+from calsweep.platform.dynamics.settings import DynamicsSettings, dataset_of
+from calsweep.platform.interruption import Interruption
+from calsweep.platform.object_storage.address import is_remote
+from calsweep.platform.population.evolution import Evolution
+from calsweep.platform.population.lineage import Life, Lineage
+from calsweep.platform.population.member import member_seed, read_member
+from calsweep.platform.provenance import code_version
+from calsweep.platform.record_writer import Record
+from calsweep.platform.settings import cache_folder
+
+_BEST = "best.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inferred:
+    """What a population came to.
+
+    Attributes
+    ----------
+    folder
+        Where it lies.
+    best
+        The best member of the last generation.
+    files
+        Name of each recording to the Parquet file of what was inferred of it.
+    """
+
+    folder: Path
+    best: Life
+    files: dict[str, Path]
+
+
+def run_dynamics(settings: DynamicsSettings, /, *, say: Callable[[str], None] = print) -> Inferred:
+    """Train a population of models of dynamics and write what its best member infers.
+
+    Parameters
+    ----------
+    settings
+        What to do.
+    say
+        Told of progress.
+
+    Raises
+    ------
+    ValueError
+        If settings, dataset or cluster do not allow it; nothing is begun.
+    SweepTaken
+        If the name belongs to other settings, or another process runs it.
+    NoMemberLeft
+        If more members died than may be replaced.
+    """
+    from calsweep.platform.dynamics.inferred import write_inferred
+
+    check_home(settings.home)
+    check_searched(settings)
+    settings = _with_whole_address(settings)
+    dataset = dataset_of(settings)
+    names = settings.datasets.recordings or tuple(dataset.spans)
+    learners = learners_of(settings, dataset_hash=dataset.manifest.content_hash)
+    learners.build(seed=0)  # what does not suit is told before anything begins
+    with Record(settings.folder) as record, Interruption() as interruption:
+        record.begin(_description(settings, dataset))
+        record.append({"event": "begin"})
+        lineage = Lineage(settings.folder)
+        if not lineage.end:
+            with cluster(settings.resources) as n_parallel:
+                say(
+                    f"{settings.run_name}: {settings.population.size} members, "
+                    f"{n_parallel} at a time, in generations of {settings.population.generation} "
+                    "epochs."
+                )
+                lineage = Evolution(
+                    learners=learners,
+                    space=settings.search_spaces,
+                    population=settings.population,
+                    seed=settings.seed,
+                    folder=settings.folder,
+                    resources=settings.resources,
+                    say=say,
+                    on_wait=interruption.check,
+                ).run()
+        best = best_life(lineage)
+        files = {name: settings.file_of(name) for name in names}
+        missing = {name: file for name, file in files.items() if not file.exists()}
+        if missing:
+            say(f"Inferring rates with member {best.member} ...")
+            model = learners.model(seed=member_seed(settings.seed, best.member))
+            place = lineage.place(generation=best.generation, member=best.member)
+            model.load_state(read_member(place)["state"])
+            for name, file in missing.items():
+                write_inferred(model, file, recording=name, n_samples=settings.n_samples)
+        with beside(settings.folder / _BEST) as partial:
+            partial.write_text(json.dumps(_plain(best), indent=1))
+    return Inferred(folder=settings.folder, best=best, files=files)
+
+
+def learners_of(settings: DynamicsSettings, /, *, dataset_hash: str) -> DynamicsLearners:
+    """Give what builds the members of a population.
+
+    Parameters
+    ----------
+    settings
+        Of the population.
+    dataset_hash
+        Content hash of the dataset that it began with.
+    """
+    return DynamicsLearners(
+        settings=settings, dataset_hash=dataset_hash, cache=cache_folder(settings.home)
+    )
+
+
+def best_life(lineage: Lineage, /) -> Life:
+    """Give the member of the last generation with the lowest loss; of equals, the first."""
+    alive = [
+        life for life in lineage.generation(lineage.n_generations).values() if life.result.is_alive
+    ]
+    return min(alive, key=lambda life: life.score)
+
+
+def _with_whole_address(settings: DynamicsSettings) -> DynamicsSettings:
+    """Name a folder from its root: members may be trained in another folder than this one."""
+    address = settings.datasets.address
+    if is_remote(address):
+        return settings
+    return settings.with_address(str(Path(address).expanduser().resolve()))
+
+
+def _description(settings: DynamicsSettings, dataset: Dataset) -> dict[str, Any]:
+    return {
+        "settings": settings.intent,
+        "overrides": list(settings.overrides),
+        "dataset": {
+            "address": settings.datasets.address,
+            "content_hash": dataset.manifest.content_hash,
+        },
+        "code_version": code_version(),
+    }
+
+
+def _plain(best: Life) -> dict[str, Any]:
+    return {
+        "member": best.member,
+        "generation": best.generation,
+        "loss": best.score,
+        "values": dict(best.values),
+    }
