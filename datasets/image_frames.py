@@ -23,7 +23,7 @@ from calsweep.datasets.store import Store
 # T time, H height, W width, S shard
 
 _OPEN_BYTES = 0.5e9
-_AHEAD_BYTES = 128e6
+_AHEAD_BYTES = 224e6  # less, and readers wait whenever one shard is late
 
 
 class ImageFrames:

@@ -6,9 +6,11 @@
 
 All read the same Parquet shards, those on the disk and those on S3 as `calsweep ingest` writes them
 there: images of 128 x 128 pixels of two bytes. All make floats of them, of which windows of three
-frames are views. The others read in order without minding borders of
-recordings, which is less work than ours: calsweep shuffles runs of eight windows (so it gives ten
-frames for eight windows), scales, verifies each shard's SHA-256, and keeps trials apart.
+frames are views. calsweep gives what training needs: runs of eight windows (ten frames) in shuffled
+order. So do the arms `hf-shuffled-`: Hugging Face reads, NumPy keeps a pool of runs, and a random
+one leaves it for each that comes, which is much quicker than the `shuffle` of `datasets` for images.
+The arms `hf-` and `ray-` read in order, which is less work. None of these verifies shards, keeps
+them for the next epoch, or minds borders of recordings, as calsweep does.
 Each arm runs in a process of its own, which tells the most memory it had.
 """
 
@@ -32,6 +34,8 @@ import numpy as np
 ADDRESS = "s3://calsweep-bench/images"
 SIZE = 128
 BATCH = 64
+RUN, LENGTH = 8, 3  # windows, frames in each
+POOL = 512  # runs: 170 MB
 N_READERS = 4
 # Of the shards on S3, beside those on the disk.
 NAMES, BYTES = "s3-names", "s3-bytes"
@@ -42,6 +46,8 @@ ARMS = (
     "stream-disk",
     "stream-again-disk",  # the second epoch, from the cache
     "stream-later-disk",  # the third
+    "hf-shuffled-s3",
+    "hf-shuffled-disk",
     "hf-s3",
     "hf-disk",
     "ray-s3",
@@ -179,7 +185,7 @@ def measure(arm: str, folder: Path, *, cache_mb: float) -> dict[str, float]:
     elif how == "ray":
         n, seconds = ray_data(folder, place, names)
     else:
-        n, seconds = hugging_face(folder, place, names)
+        n, seconds = hugging_face(folder, place, names, is_shuffled="shuffled" in how)
     return {"windows": n, "seconds": seconds, "bytes": n_bytes, "peak_mb": peak_mb()}
 
 
@@ -223,11 +229,11 @@ def stream(how: str, folder: Path, place: str, *, cache_mb: float) -> tuple[int,
         cache = Cache(Path(scratch) / "cache", limit_mb=cache_mb)
         starts_W = np.concatenate(
             [
-                span.start + window_starts(dataset.trial_T[span], window=Window(length=3))
+                span.start + window_starts(dataset.trial_T[span], window=Window(length=LENGTH))
                 for span in dataset.spans.values()
             ]
         )
-        training = Training(batch_size=BATCH, run_length=8)
+        training = Training(batch_size=BATCH, run_length=RUN)
         frames = ImageFrames(dataset.manifest, store=store, cache=cache, n_readers=N_READERS)
         part = Part(
             frames=frames,
@@ -241,7 +247,7 @@ def stream(how: str, folder: Path, place: str, *, cache_mb: float) -> tuple[int,
                 offset_N=np.zeros((SIZE, SIZE), np.float32),
                 scale_N=np.ones((SIZE, SIZE), np.float32),
             ),
-            window_length=3,
+            window_length=LENGTH,
             training=training,
             device=torch.device("cpu"),
             shares=Shares(),
@@ -289,7 +295,9 @@ def ray_data(folder: Path, place: str, names: list[str]) -> tuple[int, float]:
     return n, time.monotonic() - begun
 
 
-def hugging_face(folder: Path, place: str, names: list[str]) -> tuple[int, float]:
+def hugging_face(
+    folder: Path, place: str, names: list[str], *, is_shuffled: bool
+) -> tuple[int, float]:
     # The folder `datasets` of a checkout would hide it.
     sys.path = [path for path in sys.path if path not in {"", str(Path.cwd())}]
     import datasets
@@ -308,13 +316,59 @@ def hugging_face(folder: Path, place: str, names: list[str]) -> tuple[int, float
         columns=["image"],
         **options,
     ).with_format("arrow")
+
+    def read() -> Iterator[np.ndarray]:
+        for batch in data.iter(batch_size=BATCH):
+            column = batch.column("image").combine_chunks()
+            flat = np.frombuffer(column.buffers()[1], np.uint16)
+            yield flat.reshape(-1, SIZE, SIZE)[column.offset : column.offset + len(column)]
+
     n = 0
-    for batch in data.iter(batch_size=BATCH):
-        column = batch.column("image").combine_chunks()
-        flat = np.frombuffer(column.buffers()[1], np.uint16)
-        images = flat.reshape(-1, SIZE, SIZE)[column.offset : column.offset + len(column)]
-        n += len(windows(images))
+    if is_shuffled:
+        for floats_RFHX in shuffled_runs(read()):
+            n += len(floats_RFHX) * RUN
+    else:
+        for images in read():
+            n += len(windows(images))
     return n, time.monotonic() - begun
+
+
+def shuffled_runs(batches: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Give batches of floats: runs of eight windows, each drawn from a pool of those read."""
+    rng = np.random.default_rng(0)
+    pool: list[np.ndarray] = []
+    drawn: list[np.ndarray] = []
+    last = np.empty((0, SIZE, SIZE), np.uint16)
+    for batch in batches:
+        images = np.concatenate([last, batch]) if len(last) else batch
+        n_runs = (len(images) - LENGTH + 1) // RUN
+        last = images[n_runs * RUN :]
+        for i in range(n_runs):
+            run = images[i * RUN : (i + 1) * RUN + LENGTH - 1]
+            if len(pool) < POOL:
+                pool.append(run)
+                continue
+            place = int(rng.integers(POOL))
+            drawn.append(pool[place])
+            pool[place] = run
+            if len(drawn) * RUN == BATCH:
+                yield floats_of(drawn)
+                drawn = []
+    for place in rng.permutation(len(pool)):
+        drawn.append(pool[place])
+        if len(drawn) * RUN == BATCH:
+            yield floats_of(drawn)
+            drawn = []
+    if drawn:
+        yield floats_of(drawn)
+
+
+def floats_of(runs: list[np.ndarray]) -> np.ndarray:
+    """Convert each run as it is put into the batch."""
+    floats_RFHX = np.empty((len(runs), *runs[0].shape), np.float32)
+    for place, run in zip(floats_RFHX, runs, strict=True):
+        np.copyto(place, run, casting="unsafe")
+    return floats_RFHX
 
 
 if __name__ == "__main__":
