@@ -220,11 +220,18 @@ search_spaces.arms.LSTM.training.epochs=20
             )
         for arm in space.arms:
             own = space.settings({ARM: arm})
-            if any(name == setting or name.startswith(f"{setting}.") for setting in own):
+            is_own = any(name == setting or name.startswith(f"{setting}.") for setting in own)
+            if is_own and not _reaches(arm, override, overrides=overrides, own=own):
                 yield (
                     f"`{name}` is set by the arm {arm} itself: to change it there, "
                     f"{ARMS}{arm}.{name}={value}"
                 )
+
+
+def _reaches(arm: str, override: str, *, overrides: Sequence[str], own: Mapping[str, Any]) -> bool:
+    """Say whether what an arm sets is another without an override, to which it may refer."""
+    without = compose_settings([other for other in overrides if other != override])
+    return without.search_spaces.settings({ARM: arm}) != own
 
 
 def experiments() -> dict[str, str]:

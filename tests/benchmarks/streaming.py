@@ -8,7 +8,7 @@ All read the same Parquet shards, those on the disk and those on S3 as `calsweep
 there: images of 128 x 128 pixels of two bytes. All make floats of them, of which windows of three
 frames are views. calsweep gives what training needs: runs of eight windows (ten frames) in shuffled
 order. So do the arms `hf-shuffled-`: Hugging Face reads, NumPy keeps a pool of runs, and a random
-one leaves it for each that comes, which is much quicker than the `shuffle` of `datasets` for images.
+one leaves it for each that comes, which is quicker than the `shuffle` of `datasets` for images.
 The arms `hf-` and `ray-` read in order, which is less work. None of these verifies shards, keeps
 them for the next epoch, or minds borders of recordings, as calsweep does.
 Each arm runs in a process of its own, which tells the most memory it had.

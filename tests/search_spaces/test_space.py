@@ -198,6 +198,16 @@ class TestArmsOnTheCommandLine:
             "search_spaces.arms.lstm.training.epochs=3"
         ]
 
+    def test_override_that_reaches_an_arm_by_reference_is_not_told(self):
+        overrides = ["+experiment=widefield_cnn_rnn", "datasets.address=m1"]
+        reached = [*overrides, "trainables.cnn.width=0.25", "first_training.epochs=1"]
+        assert list(unheard(reached, compose_settings(reached))) == []
+        unreached = [*overrides, "datasets.window.length=5"]
+        assert list(unheard(unreached, compose_settings(unreached))) == [
+            "`datasets.window.length` is set by the arm CNN itself: to change it there, "
+            "search_spaces.arms.CNN.datasets.window.length=5"
+        ]
+
     def test_override_of_what_is_varied_is_told(self):
         overrides = ["+experiment=widefield_rnns", "datasets.address=m1", "trainables.cell=gru"]
         assert list(unheard(overrides, compose_settings(overrides))) == [
