@@ -14,6 +14,7 @@ from calsweep.datasets.fold import FoldPlan
 from calsweep.datasets.view import Inputs, View, check_mask, check_windows, plan_folds
 from calsweep.platform.auditor import Auditor
 from calsweep.platform.cluster import check_home, cluster
+from calsweep.platform.doctor.machine import check_folder
 from calsweep.platform.errors import hide_login
 from calsweep.platform.leaderboard import n_folds
 from calsweep.platform.object_storage.address import is_remote
@@ -74,6 +75,8 @@ def run_sweep(settings: SweepSettings, /) -> SweepRecord:
         If no trial came to its end.
     """
     check_home(settings.home)
+    check_folder(settings.home, setting="home=FOLDER")
+    check_folder(cache_folder(settings.home), setting="CALSWEEP_CACHE")
     settings = _with_whole_address(settings)
     dataset = _open(settings)
     if settings.tuner is Tuner.POPULATION:
