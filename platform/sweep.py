@@ -15,7 +15,7 @@ from calsweep.datasets.view import Inputs, View, check_mask, check_windows, plan
 from calsweep.platform.auditor import Auditor
 from calsweep.platform.cluster import check_home, cluster
 from calsweep.platform.doctor.machine import check_folder
-from calsweep.platform.errors import hide_login
+from calsweep.platform.errors import hide_login, without_logins
 from calsweep.platform.leaderboard import n_folds
 from calsweep.platform.object_storage.address import is_remote
 from calsweep.platform.object_storage.storage import locate
@@ -108,7 +108,8 @@ def run_sweep(settings: SweepSettings, /) -> SweepRecord:
                 values = {trial.number: trial.values for trial in known.trials}
                 with _tracking(settings) as tracking:
                     _search(
-                        settings,
+                        # Ray Tune keeps what it is given: an address may hold a password.
+                        replace(settings, tracking_uri="", overrides=()),
                         plan,
                         record,
                         progress,
@@ -226,7 +227,7 @@ def _description(
     manifest = dataset.manifest
     return {
         "settings": settings.intent,
-        "overrides": list(settings.overrides),
+        "overrides": without_logins(settings.overrides),
         "dataset": {
             "address": settings.datasets.address,
             "content_hash": plan.dataset_hash,
