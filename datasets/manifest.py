@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -298,11 +299,24 @@ def _check_recordings(recordings: tuple[RecordingEntry, ...]) -> None:
         raise ValueError(f"recordings must have names of their own, but {twice[0]!r} stands twice.")
 
 
+# What a manifest says may come from anybody, and must not lead out of a folder.
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,191}\.parquet")
+_SHA256 = re.compile("[0-9a-f]{64}")
+_XXH3 = re.compile("[0-9a-f]{32}")
+
+
 def _check_files(shards: tuple[ShardEntry, ...]) -> None:
     for shard in shards:
-        if "/" in shard.file or "\\" in shard.file or not shard.file.endswith(".parquet"):
+        if not _PLAIN_NAME.fullmatch(shard.file):
             raise ValueError(
-                f"a shard must be a Parquet file in the dataset's folder, but got {shard.file!r}."
+                "a shard must be a Parquet file in the dataset's folder, with a plain name of at "
+                f"most 200 letters, digits, . - and _, but got {shard.file[:100]!r}."
+            )
+        # Caches name files by them.
+        if not _SHA256.fullmatch(shard.sha256) or not _XXH3.fullmatch(shard.xxh3 or "0" * 32):
+            raise ValueError(
+                f"{shard.file}: its SHA-256 must be 64 and its XXH3 32 hexadecimal digits, but "
+                f"{shard.sha256[:100]!r} and {(shard.xxh3 or '')[:100]!r} are given."
             )
         if sum(span.n_frames for span in shard.spans) != shard.n_rows:
             raise ValueError(f"{shard.file}: its spans and its {shard.n_rows} rows do not agree.")

@@ -6,7 +6,8 @@ import contextlib
 import logging
 import os
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 # Ray reads these when it is imported: no usage reports, no change of folder, no files of its own.
@@ -18,6 +19,8 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new one prints tables at
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
+from ray.autoscaler.sdk import request_resources
+from ray.exceptions import AuthenticationError
 
 from calsweep.platform.errors import first_line
 from calsweep.platform.resources import Resources
@@ -32,6 +35,18 @@ class NeverStarts(ValueError):
 
     def __str__(self) -> str:
         return f"The sweep would never start, because {self.reason}"
+
+
+class ClusterNotReached(ConnectionError):
+    """The cluster that ``RAY_ADDRESS`` names cannot be used."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(address, reason)
+        self.address = address
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"The Ray cluster at {self.address} cannot be used: {self.reason}"
 
 
 class RayNotStarted(RuntimeError):
@@ -75,22 +90,31 @@ def cluster(resources: Resources, /) -> Iterator[int]:
     Raises
     ------
     NeverStarts
-        If the cluster is too small for one fold.
+        If no fold fits, nor does within ``resources.nodes_within_s``.
+    ClusterNotReached
+        If the one that is named cannot be used.
     RayNotStarted
         If one of our own does not come up.
     """
     is_ours = not ray.is_initialized()
     if is_ours:
-        _start()
+        start()
     try:
-        yield n_parallel(resources, available=dict(ray.cluster_resources()))  # type: ignore[no-untyped-call]
+        yield _wait_for_nodes(resources)
     finally:
         if is_ours:
             ray.shutdown()
 
 
-def n_parallel(resources: Resources, /, *, available: dict[str, float]) -> int:
+def n_parallel(resources: Resources, /, *, nodes: Sequence[Mapping[str, float]]) -> int:
     """Count the folds that fit into a cluster at the same time.
+
+    Parameters
+    ----------
+    resources
+        What one fold takes; each of its workers has to fit onto one node.
+    nodes
+        What each node has, as Ray names it.
 
     Raises
     ------
@@ -99,29 +123,45 @@ def n_parallel(resources: Resources, /, *, available: dict[str, float]) -> int:
 
     Examples
     --------
-    >>> n_parallel(Resources(cpus=2), available={"CPU": 5.0})
-    2
+    >>> n_parallel(Resources(cpus=2), nodes=[{"CPU": 5.0}, {"CPU": 3.0}, {"GPU": 1.0}])
+    3
     """
-    wanted: dict[str, float] = {"CPU": resources.cpus * resources.num_workers}
-    if resources.gpus:
-        wanted["GPU"] = resources.gpus * resources.num_workers
-    fits = min(int(available.get(kind, 0.0) / n) for kind, n in wanted.items())
-    if fits < 1:
-        has = {kind: available.get(kind, 0.0) for kind in wanted}
-        raise NeverStarts(
-            f"a fold asks for {wanted} and the cluster has {has}: "
-            "ask for less with resources.num_workers, resources.cpus or resources.gpus."
-        )
-    return fits
+    worker = _worker(resources)
+    n_workers = sum(
+        min(int(node.get(kind, 0.0) / n) for kind, n in worker.items()) for node in nodes
+    )
+    if n_workers >= resources.num_workers:
+        return n_workers // resources.num_workers
+    way_out = "ask for less with resources.num_workers, resources.cpus or resources.gpus."
+    wanted = {kind: n * resources.num_workers for kind, n in worker.items()}
+    has = {kind: sum(node.get(kind, 0.0) for node in nodes) for kind in wanted}
+    if any(has[kind] < wanted[kind] for kind in wanted):
+        raise NeverStarts(f"a fold asks for {wanted} and the cluster has {has}: {way_out}")
+    offers = [{kind: node.get(kind, 0.0) for kind in worker} for node in nodes]
+    raise NeverStarts(
+        f"{resources.num_workers} x {worker} are asked for, each on one node, and room for "
+        f"{n_workers} is on the nodes, which have {offers}: {way_out}"
+    )
 
 
-_JOB_FOLDERS = "working_dir_files"  # where Ray unpacks the working directories of jobs
+def nodes() -> list[dict[str, float]]:
+    """Give what each node of the cluster has that this process is attached to."""
+    return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
-def _start() -> None:
+def start() -> None:
+    """Attach this process to the cluster that ``RAY_ADDRESS`` names, or start one.
+
+    Raises
+    ------
+    ClusterNotReached
+        If the one that is named cannot be used.
+    RayNotStarted
+        If one of our own does not come up.
+    """
     address = os.environ.get("RAY_ADDRESS")
     if address:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        _attach(address)
         return
     # Ray would write a token into the user's home, where it changes what `ray start` does later.
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
@@ -134,6 +174,57 @@ def _start() -> None:
         except Exception as error:
             ray.shutdown()
             raise RayNotStarted(first_line(error)) from error
+
+
+_JOB_FOLDERS = "working_dir_files"  # where Ray unpacks the working directories of jobs
+_POLL_S = 1.0
+
+
+def _worker(resources: Resources) -> dict[str, float]:
+    """Give what one of a fold's processes takes of a node."""
+    gpus = {"GPU": resources.gpus} if resources.gpus else {}
+    return {"CPU": resources.cpus} | gpus
+
+
+def _wait_for_nodes(resources: Resources) -> int:
+    """Count the folds that fit; if none does, ask for nodes and wait for them."""
+    give_up = time.monotonic() + resources.nodes_within_s
+    is_asked = False
+    try:
+        while True:
+            try:
+                return n_parallel(resources, nodes=nodes())
+            except NeverStarts:
+                if time.monotonic() >= give_up:
+                    raise
+            if not is_asked:
+                request_resources(bundles=[_worker(resources)] * resources.num_workers)
+                is_asked = True
+            time.sleep(_POLL_S)
+    finally:
+        if is_asked:
+            request_resources(bundles=[])  # folds ask for themselves; idle nodes may go again
+
+
+def _attach(address: str) -> None:
+    if address.startswith(("http://", "https://")):
+        raise ClusterNotReached(
+            address, "it is that of a dashboard, which takes jobs: name HOST:6379, or submit a job."
+        )
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, AuthenticationError, RuntimeError) as error:
+        ray.shutdown()
+        raise ClusterNotReached(address, _why(error)) from error
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, AuthenticationError) or "Unauthenticated" in str(error):
+        return (
+            "it asks for another token than this process has: set RAY_AUTH_MODE=token, and "
+            "RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the token that its head was started with."
+        )
+    return f"{first_line(error).rstrip('.')}. Is it up, and RAY_ADDRESS that of its head?"
 
 
 def _start_here() -> None:

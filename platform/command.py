@@ -24,6 +24,9 @@ class Entry:
 
 _HERE = "calsweep.platform.commands"
 COMMANDS = {
+    "doctor": Entry(
+        target=f"{_HERE}.doctor:doctor", summary="Whether a sweep could run here, and why not."
+    ),
     "demo": Entry(target=f"{_HERE}.demo:demo", summary="The whole way on simulated mice."),
     "ingest": Entry(target=f"{_HERE}.ingest:ingest", summary="Recordings to a checked dataset."),
     "simulate": Entry(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 def first_line(error: BaseException, /) -> str:
     r"""Give the first line of an error's text, or the name of its type if it has none.
@@ -13,6 +15,17 @@ def first_line(error: BaseException, /) -> str:
     """
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def without_logins(overrides: Iterable[str], /) -> list[str]:
+    """Leave users and passwords of addresses out of overrides, which are kept and shown.
+
+    Examples
+    --------
+    >>> without_logins(["seed=1", "tracking_uri=https://me:secret@lab.org"])
+    ['seed=1', 'tracking_uri=https://lab.org']
+    """
+    return [hide_login(item, uri=item.partition("=")[2]) for item in overrides]
 
 
 def hide_login(text: str, /, *, uri: str) -> str:

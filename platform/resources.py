@@ -22,6 +22,8 @@ class Resources:
     checkpoint_s
         Seconds of training after which a fold keeps where it stands, to go on there if its process
         dies.
+    nodes_within_s
+        Seconds to wait for nodes where none has what a fold takes: an autoscaler's take minutes.
     """
 
     num_workers: int = 1
@@ -30,6 +32,7 @@ class Resources:
     retries: int = 2
     deadline_s: float = 6 * 3600.0
     checkpoint_s: float = 30.0
+    nodes_within_s: float = 0.0
 
     def __post_init__(self) -> None:
         if self.num_workers < 1 or self.cpus < 1:
@@ -37,8 +40,10 @@ class Resources:
                 f"at least one worker and one CPU are needed, "
                 f"but got {self.num_workers=}, {self.cpus=}."
             )
-        if min(self.gpus, self.retries, self.checkpoint_s) < 0 or self.deadline_s <= 0:
+        not_negative = (self.gpus, self.retries, self.checkpoint_s, self.nodes_within_s)
+        if min(not_negative) < 0 or self.deadline_s <= 0:
             raise ValueError(
-                "`gpus >= 0`, `retries >= 0`, `checkpoint_s >= 0` and `deadline_s > 0` must hold, "
-                f"but got {self.gpus=}, {self.retries=}, {self.checkpoint_s=}, {self.deadline_s=}."
+                "`gpus >= 0`, `retries >= 0`, `checkpoint_s >= 0`, `nodes_within_s >= 0` and "
+                f"`deadline_s > 0` must hold, but got {self.gpus=}, {self.retries=}, "
+                f"{self.checkpoint_s=}, {self.nodes_within_s=}, {self.deadline_s=}."
             )

@@ -59,6 +59,22 @@ class Settings:
         return Settings(trainables=decoder.first, datasets=view, training=training)
 
 
+def check_name(name: str, /) -> None:
+    """Check that a name may be that of a folder; an empty one is given later.
+
+    Raises
+    ------
+    ValueError
+        If it could lead elsewhere.
+    """
+    plain = name == Path(name).name and not name.startswith(".")
+    if not plain or not name.isprintable() or len(name.encode()) > _LONGEST_NAME:
+        raise ValueError(
+            f"`name` must be a plain name of a folder, of at most {_LONGEST_NAME} bytes, but got "
+            f"{name[:100]!r}."
+        )
+
+
 def default_home() -> Path:
     """Give the home where none is named: ``CALSWEEP_HOME``, or ``.calsweep`` in this folder."""
     return Path(os.environ.get("CALSWEEP_HOME", ".calsweep"))
@@ -130,8 +146,7 @@ class SweepSettings:
             raise ValueError("a population has as many trials as members: give population.size.")
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"`0 <= seed < 2**31` must hold, but got {self.seed=}.")
-        if self.name != Path(self.name).name or self.name.startswith("."):
-            raise ValueError(f"`name` must be a plain name of a folder, but got {self.name!r}.")
+        check_name(self.name)
 
     @property
     def start(self) -> Settings:
@@ -188,6 +203,7 @@ class SweepSettings:
         return settings
 
 
+_LONGEST_NAME = 200  # file systems take 255, and a name may be put before others
 _ELSEWHERE = {"name", "home", "tracking_uri", "resources", "overrides"}
 
 

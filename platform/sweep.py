@@ -14,7 +14,8 @@ from calsweep.datasets.fold import FoldPlan
 from calsweep.datasets.view import Inputs, View, check_mask, check_windows, plan_folds
 from calsweep.platform.auditor import Auditor
 from calsweep.platform.cluster import check_home, cluster
-from calsweep.platform.errors import hide_login
+from calsweep.platform.doctor.machine import check_folder
+from calsweep.platform.errors import hide_login, without_logins
 from calsweep.platform.leaderboard import n_folds
 from calsweep.platform.object_storage.address import is_remote
 from calsweep.platform.object_storage.storage import locate
@@ -74,6 +75,8 @@ def run_sweep(settings: SweepSettings, /) -> SweepRecord:
         If no trial came to its end.
     """
     check_home(settings.home)
+    check_folder(settings.home, setting="home=FOLDER")
+    check_folder(cache_folder(settings.home), setting="CALSWEEP_CACHE")
     settings = _with_whole_address(settings)
     dataset = _open(settings)
     if settings.tuner is Tuner.POPULATION:
@@ -105,7 +108,8 @@ def run_sweep(settings: SweepSettings, /) -> SweepRecord:
                 values = {trial.number: trial.values for trial in known.trials}
                 with _tracking(settings) as tracking:
                     _search(
-                        settings,
+                        # Ray Tune keeps what it is given: an address may hold a password.
+                        replace(settings, tracking_uri="", overrides=()),
                         plan,
                         record,
                         progress,
@@ -223,7 +227,7 @@ def _description(
     manifest = dataset.manifest
     return {
         "settings": settings.intent,
-        "overrides": list(settings.overrides),
+        "overrides": without_logins(settings.overrides),
         "dataset": {
             "address": settings.datasets.address,
             "content_hash": plan.dataset_hash,

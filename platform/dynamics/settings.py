@@ -18,7 +18,7 @@ from calsweep.platform.dynamics.lfads_learner import LfadsTraining
 from calsweep.platform.object_storage.storage import locate
 from calsweep.platform.plain import content_hash, to_plain
 from calsweep.platform.resources import Resources
-from calsweep.platform.settings import cache_folder, default_home, open_cache
+from calsweep.platform.settings import cache_folder, check_name, default_home, open_cache
 from calsweep.search_spaces.population import Population
 from calsweep.search_spaces.space import Space
 from calsweep.trainables.lfads.model import Lfads
@@ -151,8 +151,7 @@ class DynamicsSettings:
             raise ValueError(f"`n_samples >= 1` must hold, but got {self.n_samples=}.")
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"`0 <= seed < 2**31` must hold, but got {self.seed=}.")
-        if self.name != Path(self.name).name or self.name.startswith("."):
-            raise ValueError(f"`name` must be a plain name of a folder, but got {self.name!r}.")
+        check_name(self.name)
 
     @property
     def intent(self) -> dict[str, Any]:

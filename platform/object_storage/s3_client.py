@@ -26,10 +26,16 @@ def require_credentials(address: str, /) -> None:
     StorageRefused
         If none are found.
     """
+    if find_credentials() is None:
+        raise StorageRefused(address, NO_CREDENTIALS)
+
+
+def find_credentials() -> str | None:
+    """Say where credentials come from, as boto3 names it; ``None`` if there are none."""
     import boto3
 
-    if boto3.Session().get_credentials() is None:
-        raise StorageRefused(address, NO_CREDENTIALS)
+    found = boto3.Session().get_credentials()
+    return found.method if found else None
 
 
 def new_client(

@@ -29,7 +29,7 @@ def manifest(counts, *, behaviors=("run",)):
     )
     spans = tuple(Span(recording=e.name, start_frame=0, n_frames=e.n_frames) for e in entries)
     n_rows = sum(span.n_frames for span in spans)
-    shard = ShardEntry(file="a.parquet", sha256="0", n_bytes=1, n_rows=n_rows, spans=spans)
+    shard = ShardEntry(file="a.parquet", sha256="0" * 64, n_bytes=1, n_rows=n_rows, spans=spans)
     return Manifest(
         rate_hz=30.0,
         units=("region1",),

@@ -58,4 +58,26 @@ def test_start_that_fails_twice_is_told(monkeypatch):
 
 def test_fold_that_never_fits_is_told():
     with pytest.raises(NeverStarts, match=r"\{'CPU': 4\} and the cluster has \{'CPU': 2.0\}"):
-        n_parallel(Resources(num_workers=2, cpus=2), available={"CPU": 2.0})
+        n_parallel(Resources(num_workers=2, cpus=2), nodes=[{"CPU": 2.0}])
+
+
+def test_gpu_that_no_node_has_is_told():
+    with pytest.raises(NeverStarts) as told:
+        n_parallel(Resources(gpus=1), nodes=[{"CPU": 2.0}])
+    assert str(told.value) == (
+        "The sweep would never start, because a fold asks for {'CPU': 1, 'GPU': 1} and the cluster "
+        "has {'CPU': 2.0, 'GPU': 0.0}: ask for less with resources.num_workers, resources.cpus or "
+        "resources.gpus."
+    )
+
+
+def test_worker_that_fits_onto_no_single_node_is_told():
+    """Four CPUs are there, but no node has three."""
+    with pytest.raises(NeverStarts, match=r"have \[\{'CPU': 2.0\}, \{'CPU': 2.0\}\]"):
+        n_parallel(Resources(cpus=3), nodes=[{"CPU": 2.0}, {"CPU": 2.0}])
+
+
+def test_workers_of_a_fold_may_lie_on_several_nodes():
+    nodes = [{"CPU": 2.0, "GPU": 1.0}, {"CPU": 2.0, "GPU": 1.0}, {"CPU": 64.0}]
+    assert n_parallel(Resources(num_workers=2, gpus=1), nodes=nodes) == 1
+    assert n_parallel(Resources(gpus=0.5), nodes=nodes) == 4
