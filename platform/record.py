@@ -209,6 +209,12 @@ class SweepRecord:
         In the order they began.
     overrides
         What its settings were composed from; empty if it was not begun from a command.
+    identity
+        Hash of what it would do (`calsweep.platform.ownership.change.identity`).
+    changes
+        Sentences on what is not as it was when the sweep began, and was accepted.
+    earlier_code
+        Versions of the code that it ran with before.
     """
 
     name: str
@@ -222,12 +228,15 @@ class SweepRecord:
     n_planned: int
     trials: tuple[TrialRecord, ...]
     overrides: tuple[str, ...] = ()
+    identity: str = ""
+    changes: tuple[str, ...] = ()
+    earlier_code: tuple[str, ...] = ()
 
     @property
     def is_over(self) -> bool:
         """Whether every trial came to an end that running the sweep again would not change."""
         ended = [t for t in self.trials if t.state is not TrialState.RUNNING and not t.may_pass]
-        return len(ended) == self.n_planned
+        return len(ended) >= self.n_planned
 
     @property
     def finished(self) -> tuple[TrialRecord, ...]:
@@ -285,6 +294,11 @@ def read_sweep(home: Path, name: str, /) -> SweepRecord:
         verdict=verdict,
         n_planned=plain["n_planned"],
         trials=trials,
+        identity=plain.get("identity", ""),
+        changes=tuple(change["sentence"] for change in plain.get("changes", ())),
+        earlier_code=tuple(
+            change["then"] for change in plain.get("changes", ()) if change["what"] == "code"
+        ),
     )
 
 
@@ -302,13 +316,31 @@ def read_lines(path: Path, /) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
+def record_events(folder: Path, /) -> Iterator[dict[str, Any]]:
+    """Give the lines of a sweep's record, without those of an owner whose successor had begun.
+
+    A process that was paused in the middle of a write, and wakes after another took over, may still
+    add that one line (`calsweep.platform.ownership.lease`).
+    """
+    newest = 0
+    for line in read_lines(folder / "record.jsonl"):
+        token = line.get("token", 0)
+        if token >= newest:
+            newest = token
+            yield line
+
+
 _BEGUN: dict[str, Any] = {"state": TrialState.RUNNING, "error": "", "may_pass": False}
 
 
 def _read_trials(folder: Path) -> tuple[TrialRecord, ...]:
     """Replay the lines; of a sweep that was started again, the last run of a trial counts."""
     trials: dict[int, dict[str, Any]] = {}
-    for event in read_lines(folder / "record.jsonl"):
+    for event in record_events(folder):
+        if event["event"] == "anew":  # with other data or folds
+            trials.clear()
+        if "trial" not in event:
+            continue
         number = event["trial"]
         if event["event"] == "trial":
             trials[number] = {**event, **_BEGUN, "folds": []}

@@ -10,7 +10,7 @@ import math
 import statistics
 import traceback
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,8 @@ class TrialPlan:
         Of the sweep.
     dataset_hash, code
         Of the dataset, and the version of the code.
+    earlier_code
+        Versions that the sweep ran with before: what they have trained stays.
     folder
         Of the sweep's record.
     cache
@@ -63,9 +65,17 @@ class TrialPlan:
     folder: Path
     cache: Path
     resources: Resources
+    earlier_code: tuple[str, ...] = ()
 
     def tasks(self, settings: Mapping[str, Any], /) -> tuple[FoldTask, ...]:
         """Give the folds to train for one configuration, given as plain data."""
+        return tuple(map(self._as_trained, self._tasks(settings)))
+
+    def _as_trained(self, task: FoldTask) -> FoldTask:
+        before = (replace(task, code=code) for code in self.earlier_code)
+        return next((other for other in before if other.place.exists()), task)
+
+    def _tasks(self, settings: Mapping[str, Any]) -> tuple[FoldTask, ...]:
         return tuple(
             FoldTask(
                 settings=settings,
@@ -128,7 +138,8 @@ def search(
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(
-                name="tune",
+                # Of this process alone: one that was paused and wakes must not write there.
+                name=f"tune-{record.token}",
                 storage_path=str(plan.folder),
                 verbose=0,
                 # What a trial has reached lies in the sweep's record.
@@ -136,8 +147,13 @@ def search(
                 callbacks=[RecordKeeper(record, progress, interruption)],
             ),
         )
-        tuner.fit()
+        try:
+            tuner.fit()
+        except Exception:
+            record.check()  # a sweep that was taken over ends for that, whatever it led to
+            raise
         interruption.check()
+        record.check()
 
 
 def _trainable(plan: TrialPlan) -> Any:
@@ -317,6 +333,7 @@ class RecordKeeper(tune.Callback):
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Show how far folds are; end if Ctrl-C was pressed and Ray did not let it through."""
         self._interruption.check()
+        self._record.check()
         self._progress.look(lambda: folds_under_way(self._record.folder / "folds"))
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -338,7 +355,9 @@ class RecordKeeper(tune.Callback):
             self._progress.trial_failed(n_missing=result["n_missing"])
             self._fail(trial, error=result["error"], may_pass=result["may_pass"])
             return
-        self._record.add_fold(trial.config["number"], key=result["fold_key"])
+        self._record.add_fold(
+            trial.config["number"], key=result["fold_key"], is_stored=result["is_stored"]
+        )
         if result["done"]:
             self._end(trial, TrialState.DONE)
         self._progress.fold_done(

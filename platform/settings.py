@@ -13,6 +13,7 @@ from calsweep.datasets.cache import LIMIT_MB, Cache
 from calsweep.datasets.transform import Scope, ZScore
 from calsweep.datasets.view import Inputs, View
 from calsweep.platform.fold.training import Schedule, Training
+from calsweep.platform.ownership.change import Change, without_budget
 from calsweep.platform.plain import content_hash, overlay, to_plain
 from calsweep.platform.resources import Resources
 from calsweep.search_spaces.population import Population
@@ -96,6 +97,9 @@ class SweepSettings:
         Folder of sweeps, models and cache; by default ``CALSWEEP_HOME``, or ``.calsweep``.
     tracking_uri
         MLflow's address; by default SQLite under ``home``.
+    accept_changes
+        What may be other than when the sweep began, where it goes on: ``code`` (what is done
+        stays), ``data``, ``folds`` (every configuration is trained again).
     overrides
         What these settings were composed from, to be composed again.
     """
@@ -121,6 +125,7 @@ class SweepSettings:
     name: str = ""
     home: Path = field(default_factory=default_home)
     tracking_uri: str = ""
+    accept_changes: tuple[Change, ...] = ()
     overrides: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -130,6 +135,10 @@ class SweepSettings:
             raise ValueError("a population has as many trials as members: give population.size.")
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"`0 <= seed < 2**31` must hold, but got {self.seed=}.")
+        if self.accept_changes and self.tuner is Tuner.POPULATION:
+            raise ValueError(
+                "a population goes on with what it began with: leave out accept_changes."
+            )
         if self.name != Path(self.name).name or self.name.startswith("."):
             raise ValueError(f"`name` must be a plain name of a folder, but got {self.name!r}.")
 
@@ -153,7 +162,7 @@ class SweepSettings:
     def sweep_name(self) -> str:
         """The sweep's name: as given, or from what it would do."""
         kind = type(self.trainables).__name__.lower()
-        return self.name or f"{kind}-{content_hash(self.intent)[:8]}"
+        return self.name or f"{kind}-{content_hash(without_budget(self.intent))[:8]}"
 
     @property
     def linear(self) -> Settings:
@@ -188,7 +197,7 @@ class SweepSettings:
         return settings
 
 
-_ELSEWHERE = {"name", "home", "tracking_uri", "resources", "overrides"}
+_ELSEWHERE = {"name", "home", "tracking_uri", "resources", "accept_changes", "overrides"}
 
 
 def tracking_uri(home: Path, given: str = "", /) -> str:

@@ -43,6 +43,8 @@ def print_leaderboard(sweep: SweepRecord, /) -> None:
         console.print(f"Leak: {leak.sentence}.", highlight=False, markup=False)
     for note in sweep.verdict.notes:
         console.print(f"Note: {note}.", highlight=False, markup=False)
+    for change in sweep.changes:
+        console.print(f"Changed on the way: {change}.", highlight=False, markup=False)
     for trial in sweep.trials:
         if trial.state is TrialState.FAILED:
             console.print(f"{trial.name} failed: {trial.error}", highlight=False, markup=False)

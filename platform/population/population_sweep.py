@@ -99,8 +99,13 @@ def run_population(
         if 0 not in done:
             _train_baseline(settings, plan, record, auditor=auditor)
             say("The linear baseline is trained.")
+
+        def check() -> None:
+            interruption.check()
+            record.check()
+
         evolution = evolution_of(settings, plan)
-        lineage = replace(evolution, say=say, on_wait=interruption.check).run()
+        lineage = replace(evolution, say=say, on_wait=check, writing=record.writing).run()
         _finish(settings, plan, record, lineage, auditor=auditor, done=done, check=interruption)
         interruption.check()
 
