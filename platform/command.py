@@ -39,7 +39,7 @@ COMMANDS = {
     "status": Entry(
         target=f"{_HERE}.status:status", summary="How far sweeps are, and who runs them."
     ),
-    "stop": Entry(target=f"{_HERE}.stop:stop", summary="End a population before its time."),
+    "stop": Entry(target=f"{_HERE}.stop:stop", summary="End a sweep before its time."),
     "replay": Entry(
         target=f"{_HERE}.replay:replay", summary="Train a member of a population again."
     ),

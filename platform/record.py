@@ -18,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import json
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from functools import lru_cache
@@ -27,7 +27,9 @@ from typing import Any
 
 from calsweep.datasets.audit import Verdict
 from calsweep.datasets.fold import FoldPlan
+from calsweep.platform.compute import Compute
 from calsweep.platform.plain import from_plain, nearest
+from calsweep.platform.pruning import Pruned
 from calsweep.platform.score import Epoch, Score
 from calsweep.search_spaces.space import ARM
 
@@ -39,6 +41,7 @@ class TrialState(Enum):
 
     RUNNING = "running"
     DONE = "done"
+    PRUNED = "pruned"
     FAILED = "failed"
 
 
@@ -70,6 +73,8 @@ class FoldRecord:
         Host and process that trained.
     notes
         What a reader must know of how it was trained.
+    compute
+        What the attempt took that ended with it; ``None`` in records of a version that did not ask.
     """
 
     key: str
@@ -85,6 +90,7 @@ class FoldRecord:
     train_seconds: float
     process: str
     notes: tuple[str, ...] = ()
+    compute: Compute | None = None
 
     @classmethod
     def read(cls, folder: Path, /) -> FoldRecord:
@@ -100,7 +106,15 @@ class FoldRecord:
         )
         validation, test = Score(**plain.pop("validation")), Score(**plain.pop("test"))
         notes = tuple(plain.pop("notes", ()))
-        return cls(curve=curve, validation=validation, test=test, notes=notes, **plain)
+        took = plain.pop("compute", None)
+        return cls(
+            curve=curve,
+            validation=validation,
+            test=test,
+            notes=notes,
+            compute=Compute(**took) if took else None,
+            **plain,
+        )
 
     def write(self, folder: Path, /) -> None:
         """Write the figures into the fold's folder."""
@@ -131,6 +145,8 @@ class TrialRecord:
         Whether what made it fail may pass (a full disk, a lost node), so that it is tried again.
     verdict
         What the audit of its own windows, steps and masks came to.
+    pruned
+        Why it was ended before its last fold; ``None`` if it was not.
     """
 
     number: int
@@ -142,6 +158,7 @@ class TrialRecord:
     error: str = ""
     may_pass: bool = False
     verdict: Verdict = field(default_factory=Verdict)
+    pruned: Pruned | None = None
 
     def fold(self, number: int, /) -> FoldRecord:
         """Give a fold by its number in the plan; a finished trial has them all."""
@@ -215,6 +232,8 @@ class SweepRecord:
         Sentences on what is not as it was when the sweep began, and was accepted.
     earlier_code
         Versions of the code that it ran with before.
+    stopped
+        Why its search was ended before its time; empty if it was not, or went on since.
     """
 
     name: str
@@ -231,6 +250,7 @@ class SweepRecord:
     identity: str = ""
     changes: tuple[str, ...] = ()
     earlier_code: tuple[str, ...] = ()
+    stopped: str = ""
 
     @property
     def is_over(self) -> bool:
@@ -280,7 +300,8 @@ def read_sweep(home: Path, name: str, /) -> SweepRecord:
         known = sorted(path.parent.name for path in sweeps_folder(home).glob("*/sweep.json"))
         raise SweepNotFound(name, tuple(known))
     plain = json.loads((folder / "sweep.json").read_text())
-    trials = _read_trials(folder)
+    events = tuple(record_events(folder))
+    trials = _read_trials(folder, events)
     verdict = sum((trial.verdict for trial in trials), start=from_plain(plain["verdict"]))
     return SweepRecord(
         name=name,
@@ -299,6 +320,7 @@ def read_sweep(home: Path, name: str, /) -> SweepRecord:
         earlier_code=tuple(
             change["then"] for change in plain.get("changes", ()) if change["what"] == "code"
         ),
+        stopped=str(events[-1]["why"]) if events and events[-1]["event"] == "stopped" else "",
     )
 
 
@@ -330,13 +352,18 @@ def record_events(folder: Path, /) -> Iterator[dict[str, Any]]:
             yield line
 
 
-_BEGUN: dict[str, Any] = {"state": TrialState.RUNNING, "error": "", "may_pass": False}
+_BEGUN: dict[str, Any] = {
+    "state": TrialState.RUNNING,
+    "error": "",
+    "may_pass": False,
+    "pruned": None,
+}
 
 
-def _read_trials(folder: Path) -> tuple[TrialRecord, ...]:
+def _read_trials(folder: Path, events: Sequence[Mapping[str, Any]]) -> tuple[TrialRecord, ...]:
     """Replay the lines; of a sweep that was started again, the last run of a trial counts."""
     trials: dict[int, dict[str, Any]] = {}
-    for event in record_events(folder):
+    for event in events:
         if event["event"] == "anew":  # with other data or folds
             trials.clear()
         if "trial" not in event:
@@ -348,6 +375,7 @@ def _read_trials(folder: Path) -> tuple[TrialRecord, ...]:
             trials[number]["folds"].append(event["key"])
         elif number in trials:
             kept = {key: event[key] for key in ("error", "may_pass")}
+            kept["pruned"] = event.get("pruned")
             trials[number].update(state=TrialState(event["state"]), **kept)
     return tuple(_trial(folder, trials[number]) for number in sorted(trials))
 
@@ -365,6 +393,7 @@ def _trial(folder: Path, event: Mapping[str, Any]) -> TrialRecord:
         error=event["error"],
         may_pass=event["may_pass"],
         verdict=from_plain(event["verdict"]),
+        pruned=Pruned(**event["pruned"]) if event["pruned"] else None,
     )
 
 

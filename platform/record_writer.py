@@ -28,6 +28,7 @@ from calsweep.platform.record import TrialState, read_lines
 
 DONE = "done"
 INTERRUPTED = "interrupted"
+STOPPED = "stopped"
 _DESCRIPTION = "sweep.json"
 _LINES = "record.jsonl"
 
@@ -52,6 +53,7 @@ class Record:
         self._lease = Lease(folder, renew_s=renew_s, lease_s=lease_s)
         self._is_new = False
         self._begun = time.monotonic()
+        self._ending = DONE
 
     @property
     def token(self) -> int:
@@ -169,9 +171,16 @@ class Record:
         self.append({"event": "fold", "trial": number, "key": key, **stored})
 
     def end_trial(
-        self, number: int, state: TrialState, /, *, error: str = "", may_pass: bool = False
+        self,
+        number: int,
+        state: TrialState,
+        /,
+        *,
+        error: str = "",
+        may_pass: bool = False,
+        pruned: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write that a trial is over."""
+        """Write that a trial is over; `pruned` says why before its last fold."""
         self.append(
             {
                 "event": "end",
@@ -179,12 +188,18 @@ class Record:
                 "state": state.value,
                 "error": error,
                 "may_pass": may_pass,
+                **({"pruned": dict(pruned)} if pruned else {}),
             }
         )
 
-    def close(self, ending: str = DONE, /) -> None:
+    def stop(self, why: str, /) -> None:
+        """Write that the search is ended before its time."""
+        self.append({"event": "stopped", "why": why})
+        self._ending = f"{STOPPED}: {why}"
+
+    def close(self, ending: str = "", /) -> None:
         """Let go of the sweep, and say how the work ended; if no trial began, leave nothing."""
-        self._lease.release(ending)
+        self._lease.release(ending or self._ending)
         if self._is_new:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -192,7 +207,7 @@ class Record:
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        self.close(DONE if error is None else _ending(error))
+        self.close("" if error is None else _ending(error))
 
     def _describe(self, description: Mapping[str, Any]) -> None:
         text = json.dumps(description, indent=1, sort_keys=True)

@@ -12,9 +12,11 @@ from typing import Any
 from calsweep.datasets.cache import LIMIT_MB, Cache
 from calsweep.datasets.transform import Scope, ZScore
 from calsweep.datasets.view import Inputs, View
+from calsweep.platform.budget import Budget
 from calsweep.platform.fold.training import Schedule, Training
 from calsweep.platform.ownership.change import Change, without_budget
 from calsweep.platform.plain import content_hash, overlay, to_plain
+from calsweep.platform.pruning import Pruning, PruningMethod
 from calsweep.platform.resources import Resources
 from calsweep.search_spaces.population import Population
 from calsweep.search_spaces.space import Space
@@ -87,6 +89,10 @@ class SweepSettings:
         Where `tuner` is ``population``: how members train side by side and take over.
     n_trials
         Configurations to try, the baseline not counted; by default 20, or the whole grid.
+    budget
+        What the search may use at most, beside ``n_trials``.
+    pruning
+        Whether configurations may be ended before their last fold; by default none is.
     seed
         Seed of the search, of weights and of sample order.
     resources
@@ -120,6 +126,8 @@ class SweepSettings:
     tuner: Tuner = Tuner.OPTUNA
     population: Population = field(default_factory=Population)
     n_trials: int | None = None
+    budget: Budget = field(default_factory=Budget)
+    pruning: Pruning = field(default_factory=Pruning)
     seed: int = 0
     resources: Resources = field(default_factory=Resources)
     name: str = ""
@@ -135,6 +143,11 @@ class SweepSettings:
             raise ValueError("a population has as many trials as members: give population.size.")
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"`0 <= seed < 2**31` must hold, but got {self.seed=}.")
+        is_population = self.tuner is Tuner.POPULATION
+        if is_population and self.budget != Budget():
+            raise ValueError("a population ends by population.hours: leave out budget.")
+        if is_population and self.pruning.method is not PruningMethod.NONE:
+            raise ValueError("members of a population are not pruned: leave out pruning.method.")
         if self.accept_changes and self.tuner is Tuner.POPULATION:
             raise ValueError(
                 "a population goes on with what it began with: leave out accept_changes."

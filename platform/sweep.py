@@ -26,9 +26,10 @@ from calsweep.platform.progress import Progress
 from calsweep.platform.provenance import code_version
 from calsweep.platform.record import SweepRecord, read_sweep, sweeps_folder
 from calsweep.platform.record_writer import DONE, Record
-from calsweep.platform.search import TrialPlan, search
+from calsweep.platform.search import search
 from calsweep.platform.settings import SweepSettings, cache_folder, open_cache, tracking_uri
 from calsweep.platform.trial import warm_up
+from calsweep.platform.trial_plan import TrialPlan
 from calsweep.search_spaces.space import ARM
 from calsweep.search_spaces.suggestion import Tuner, suggestions
 from calsweep.trainables.decoder import Problem
@@ -103,7 +104,7 @@ def run_sweep(settings: SweepSettings, /) -> SweepRecord:
         except LeaseHeld as held:
             _look_on(settings, plan.folder, held.owner)
     sweep = read_sweep(settings.home, settings.sweep_name)
-    if not sweep.finished:
+    if not sweep.finished and not sweep.stopped:
         errors = (trial.error for trial in sweep.trials if trial.error)
         raise EverythingFailed(sweep.name, next(errors, "none came to its end"))
     return sweep
@@ -223,6 +224,7 @@ def _plan(settings: SweepSettings, dataset: Dataset, folds: FoldPlan) -> TrialPl
         folder=sweeps_folder(home) / settings.sweep_name,
         cache=cache_folder(settings.home),
         resources=settings.resources,
+        pruning=settings.pruning,
     )
 
 
@@ -330,7 +332,7 @@ def _search(
     source = suggestions(
         settings.search_spaces, tuner=settings.tuner, seed=settings.seed, known=values
     )
-    search(
+    why = search(
         settings,
         source,
         plan,
@@ -340,6 +342,8 @@ def _search(
         n_trials=n_trials,
         n_parallel=n_parallel,
     )
+    if why:
+        record.stop(why)
 
 
 def _tracking(settings: SweepSettings) -> TrackingThread:

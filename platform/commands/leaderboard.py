@@ -43,11 +43,19 @@ def print_leaderboard(sweep: SweepRecord, /) -> None:
         console.print(f"Leak: {leak.sentence}.", highlight=False, markup=False)
     for note in sweep.verdict.notes:
         console.print(f"Note: {note}.", highlight=False, markup=False)
+    if sweep.stopped:
+        n_done = f"{len(sweep.finished)} of {sweep.n_planned} configurations are done"
+        way_on = f"`calsweep resume {sweep.name}` with a larger budget goes on"
+        said = f"The search was ended before its time: {sweep.stopped}; {n_done}; {way_on}."
+        console.print(said, highlight=False, markup=False)
     for change in sweep.changes:
         console.print(f"Changed on the way: {change}.", highlight=False, markup=False)
     for trial in sweep.trials:
         if trial.state is TrialState.FAILED:
             console.print(f"{trial.name} failed: {trial.error}", highlight=False, markup=False)
+        elif trial.pruned:
+            why = trial.pruned.sentence(n_planned=len(sweep.plan.folds))
+            console.print(f"{trial.name} was {why}", highlight=False, markup=False)
 
 
 def _table(sweep: SweepRecord, rows: tuple[Row, ...]) -> Table:

@@ -12,7 +12,7 @@ from typing import Any
 from calsweep.platform.ownership.lease import Owner, read_owner
 from calsweep.platform.progress import minutes
 from calsweep.platform.record import record_events
-from calsweep.platform.record_writer import DONE, INTERRUPTED
+from calsweep.platform.record_writer import DONE, INTERRUPTED, STOPPED
 
 
 class State(Enum):
@@ -22,6 +22,7 @@ class State(Enum):
     SILENT = "no sign of life"
     GONE = "its process is gone"
     INTERRUPTED = "interrupted"
+    STOPPED = "stopped"
     FAILED = "ended by an error"
     OVER = "over"
 
@@ -47,7 +48,7 @@ class Standing:
     left_s
         Seconds that the rest may take at the rate of its present owner; ``None`` if not known.
     error
-        What failed last; empty if nothing did.
+        What failed last, or why it was stopped; empty if nothing did.
     """
 
     name: str
@@ -106,7 +107,7 @@ def read_standing(folder: Path, /, *, is_alive: bool | None = None) -> Standing:
             if state is State.RUNNING and counted.n_trained
             else None
         ),
-        error=ending if state is State.FAILED else counted.error,
+        error=ending if state in {State.FAILED, State.STOPPED} else counted.error,
     )
 
 
@@ -175,4 +176,6 @@ def _state(owner: Owner | None, *, is_alive: bool | None, is_over: bool) -> Stat
     if is_over:
         return State.OVER
     ending = owner.ending if owner else ""
+    if ending.startswith(STOPPED):
+        return State.STOPPED
     return State.INTERRUPTED if ending in {"", DONE, INTERRUPTED} else State.FAILED

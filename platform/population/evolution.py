@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from calsweep.platform.budget import STOP_FILE
 from calsweep.platform.population.generation import train_generation
 from calsweep.platform.population.lineage import Life, Lineage, Writing
 from calsweep.platform.population.member import Learners, MemberTask, Outcome, member_seed
@@ -31,9 +32,6 @@ from calsweep.search_spaces.population import (
     why_over,
 )
 from calsweep.search_spaces.space import Space
-
-STOP_FILE = "stop"
-"""A file of this name in a sweep's folder ends its population with the generation under way."""
 
 
 def _nothing() -> None:

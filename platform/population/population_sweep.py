@@ -20,9 +20,9 @@ from calsweep.platform.population.generation import work_on
 from calsweep.platform.population.lineage import Life, Lineage
 from calsweep.platform.population.member import member_seed
 from calsweep.platform.record import BASELINE, SweepRecord, TrialState, read_sweep
-from calsweep.platform.search import TrialPlan
 from calsweep.platform.settings import Settings, SweepSettings, cache_folder
 from calsweep.platform.trial import cause_of, train_folds
+from calsweep.platform.trial_plan import TrialPlan
 from calsweep.search_spaces.mutation import Bounds
 from calsweep.search_spaces.population import Unit
 from calsweep.trainables.decoder import Problem, TwoStep
