@@ -11,7 +11,7 @@ import json
 import resource
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -113,11 +113,13 @@ class ComputeSpent:
     ----------
     folder
         Of the sweep.
+    known
+        Key of a fold to what it took, of those that are known already.
     """
 
-    def __init__(self, folder: Path, /) -> None:
+    def __init__(self, folder: Path, /, *, known: Mapping[str, Compute] | None = None) -> None:
         self._folder = folder / "folds"
-        self._trained: dict[str, Compute] = {}
+        self._trained = dict(known or {})
 
     def trained(self) -> dict[str, Compute]:
         """Give what each trained fold took, by key, whether a trial counts it or not."""

@@ -31,6 +31,7 @@ from calsweep.platform.compute import Compute
 from calsweep.platform.plain import from_plain, nearest
 from calsweep.platform.pruning import Pruned
 from calsweep.platform.score import Epoch, Score
+from calsweep.platform.stored_curve import StoredCurve, epochs
 from calsweep.search_spaces.space import ARM
 
 BASELINE = "baseline"
@@ -83,7 +84,7 @@ class FoldRecord:
     validation_group: int | None
     seed: int
     best_epoch: int
-    curve: tuple[Epoch, ...]
+    curve: Sequence[Epoch]
     validation: Score
     test: Score
     n_windows: int
@@ -96,25 +97,19 @@ class FoldRecord:
     def read(cls, folder: Path, /) -> FoldRecord:
         """Read a fold's figures from its folder."""
         plain = json.loads((folder / "fold.json").read_text())
-        curve = tuple(
-            Epoch(
-                epoch=row["epoch"],
-                train_loss=row["train_loss"],
-                validation=Score(**row["validation"]),
-            )
-            for row in plain.pop("curve")
-        )
-        validation, test = Score(**plain.pop("validation")), Score(**plain.pop("test"))
-        notes = tuple(plain.pop("notes", ()))
-        took = plain.pop("compute", None)
-        return cls(
-            curve=curve,
-            validation=validation,
-            test=test,
-            notes=notes,
-            compute=Compute(**took) if took else None,
-            **plain,
-        )
+        return cls.from_figures(plain, curve=epochs(plain.pop("curve")))
+
+    @classmethod
+    def from_figures(cls, plain: Mapping[str, Any], /, *, curve: Sequence[Epoch]) -> FoldRecord:
+        """Build it from plain data without a curve, as a line of the record holds them."""
+        took = plain.get("compute")
+        made = {
+            "validation": Score(**plain["validation"]),
+            "test": Score(**plain["test"]),
+            "notes": tuple(plain.get("notes", ())),
+            "compute": Compute(**took) if took else None,
+        }
+        return cls(curve=curve, **{**plain, **made})
 
     def write(self, folder: Path, /) -> None:
         """Write the figures into the fold's folder."""
@@ -370,9 +365,9 @@ def _read_trials(folder: Path, events: Sequence[Mapping[str, Any]]) -> tuple[Tri
             continue
         number = event["trial"]
         if event["event"] == "trial":
-            trials[number] = {**event, **_BEGUN, "folds": []}
+            trials[number] = {**event, **_BEGUN, "folds": {}}
         elif number in trials and event["event"] == "fold":
-            trials[number]["folds"].append(event["key"])
+            trials[number]["folds"][event["key"]] = event.get("figures")
         elif number in trials:
             kept = {key: event[key] for key in ("error", "may_pass")}
             kept["pruned"] = event.get("pruned")
@@ -381,8 +376,7 @@ def _read_trials(folder: Path, events: Sequence[Mapping[str, Any]]) -> tuple[Tri
 
 
 def _trial(folder: Path, event: Mapping[str, Any]) -> TrialRecord:
-    keys = dict.fromkeys(event["folds"])
-    folds = [FoldRecord.read(folder / "folds" / key) for key in keys]
+    folds = [_fold(folder / "folds" / key, figures) for key, figures in event["folds"].items()]
     return TrialRecord(
         number=event["trial"],
         name=event["name"],
@@ -395,6 +389,13 @@ def _trial(folder: Path, event: Mapping[str, Any]) -> TrialRecord:
         verdict=from_plain(event["verdict"]),
         pruned=Pruned(**event["pruned"]) if event["pruned"] else None,
     )
+
+
+def _fold(folder: Path, figures: Mapping[str, Any] | None) -> FoldRecord:
+    """Give a fold from its line; one of an older version has no figures there."""
+    if figures is None:
+        return FoldRecord.read(folder)
+    return FoldRecord.from_figures(figures, curve=StoredCurve(folder / "fold.json"))
 
 
 def _short(value: Any) -> str:

@@ -166,9 +166,15 @@ class Record:
         )
 
     def add_fold(self, number: int, /, *, key: str, is_stored: bool = False) -> None:
-        """Write that a fold of a trial is done, or was by an earlier run."""
+        """Write that a fold of a trial is done, or was by an earlier run, with its figures.
+
+        They lie with the fold as well; here they are read with one look, however many there are.
+        """
         stored = {"stored": True} if is_stored else {}
-        self.append({"event": "fold", "trial": number, "key": key, **stored})
+        figures = json.loads((self.folder / "folds" / key / "fold.json").read_text())
+        del figures["curve"]
+        line = {"event": "fold", "trial": number, "key": key, "figures": figures}
+        self.append({**line, **stored})
 
     def end_trial(
         self,
