@@ -117,7 +117,7 @@ def swept(home):
 
 
 def fold_table(sweep):
-    drop = {"process", "train_seconds"}
+    drop = {"process", "train_seconds", "compute"}  # how long it took, and on what
     return [
         (trial.name, dict(trial.values))
         + tuple(
