@@ -203,12 +203,16 @@ def facts(sweep: SweepRecord, /) -> tuple[tuple[str, str], ...]:
 def state(sweep: SweepRecord, /) -> str:
     """Say in a sentence how far the sweep is."""
     n_failed = sum(trial.state is TrialState.FAILED for trial in sweep.trials)
+    n_pruned = sum(trial.state is TrialState.PRUNED for trial in sweep.trials)
     failed = f", {n_failed} failed" if n_failed else ""
+    failed += f", {n_pruned} pruned" if n_pruned else ""
     n_folds = sum(len(trial.folds) for trial in sweep.trials)
     counts = (
         f"{len(sweep.finished)} of {sweep.n_planned} configurations are done{failed}; "
         f"{n_folds} folds are trained."
     )
+    if sweep.stopped:
+        return f"Ended before its time ({sweep.stopped}): {counts}"
     if sweep.is_over:
         return f"Finished: {counts}"
     return f"Not finished: {counts} Every figure below may still change."
@@ -310,11 +314,13 @@ def _ranked(row: Row, *, is_best: bool) -> Place:
 
 def _unranked(sweep: SweepRecord, trial: TrialRecord) -> Place:
     has_failed = trial.state is TrialState.FAILED
-    n_folds = f"{len(trial.folds)} of {len(sweep.plan.folds)} folds done"
+    n_planned = len(sweep.plan.folds)
+    n_folds = f"{len(trial.folds)} of {n_planned} folds done"
+    note = f"failed, {n_folds}: {trial.error}" if has_failed else f"not finished, {n_folds}"
     return Place(
         name=trial.name,
         decoder=trial.decoder,
-        note=f"failed, {n_folds}: {trial.error}" if has_failed else f"not finished, {n_folds}",
+        note=trial.pruned.sentence(n_planned=n_planned) if trial.pruned else note,
         is_baseline=trial.is_baseline,
         has_failed=has_failed,
         mask=trial.mask,

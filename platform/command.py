@@ -39,7 +39,10 @@ COMMANDS = {
     "resume": Entry(
         target=f"{_HERE}.resume:resume", summary="Go on with a sweep that was interrupted."
     ),
-    "stop": Entry(target=f"{_HERE}.stop:stop", summary="End a population before its time."),
+    "status": Entry(
+        target=f"{_HERE}.status:status", summary="How far sweeps are, and who runs them."
+    ),
+    "stop": Entry(target=f"{_HERE}.stop:stop", summary="End a sweep before its time."),
     "replay": Entry(
         target=f"{_HERE}.replay:replay", summary="Train a member of a population again."
     ),

@@ -5,10 +5,14 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from calsweep.datasets.fold import FoldPlan
+from calsweep.platform.compute import Compute
+from calsweep.platform.independence import Units, independent_units
 from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord
+from calsweep.platform.sign_flip import sign_flip
+from calsweep.platform.spending import merit_per_hour, trial_compute
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +31,10 @@ class Row:
         The same of the test part, not used for the rank.
     test_accuracy
         Mean accuracy at probability 0.5 of the test part.
+    interval
+        Of the mean test AUC over animals; ``None`` where none test by themselves.
+    compute
+        What its folds took.
     """
 
     rank: int
@@ -36,6 +44,45 @@ class Row:
     test_auc: float
     test_auc_sd: float
     test_accuracy: float
+    interval: MeanInterval | None = None
+    compute: Compute = field(default_factory=Compute)
+
+    @property
+    def merit_per_hour(self) -> float:
+        """Test AUC above chance for each hour of devices."""
+        return merit_per_hour(self.test_auc, self.compute)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanInterval:
+    """Between what a mean lies that is true for animals, not for folds.
+
+    Attributes
+    ----------
+    low, high
+        The ends, by turning the sign-flip test round.
+    level
+        How often such an interval holds the truth.
+    n, unit
+        How many animals, or groups of them.
+    """
+
+    low: float
+    high: float
+    level: float
+    n: int
+    unit: str
+
+    @property
+    def sentence(self) -> str:
+        """What it is of, for a person.
+
+        Examples
+        --------
+        >>> MeanInterval(low=0.8, high=0.9, level=0.9375, n=5, unit="animals").sentence
+        '93.8 % interval over 5 animals'
+        """
+        return f"{100 * self.level:.1f} % interval over {self.n} {self.unit}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +113,12 @@ def leaderboard(sweep: SweepRecord, /) -> tuple[Row, ...]:
         Best first; the linear baseline has its place among them.
     """
     ranked = sorted(sweep.finished, key=lambda t: (-t.mean_validation_auc(), t.number))
-    return tuple(summarize(trial, rank=rank) for rank, trial in enumerate(ranked, start=1))
+    units = independent_units(sweep.plan)
+    rows = (summarize(trial, rank=rank) for rank, trial in enumerate(ranked, start=1))
+    return tuple(
+        replace(row, interval=_over(units, sweep.plan, row.trial) if units else None)
+        for row in rows
+    )
 
 
 def nested_choice(sweep: SweepRecord, /) -> tuple[NestedChoice, ...]:
@@ -88,6 +140,13 @@ def nested_choice(sweep: SweepRecord, /) -> tuple[NestedChoice, ...]:
     folds = {trial.number: _by_test_group(trial.folds) for trial in trials}
     groups = {fold.test_group for fold in sweep.plan.folds if fold.test_group is not None}
     return tuple(_choose(trials, folds, group) for group in sorted(groups))
+
+
+def nested_interval(choices: Sequence[NestedChoice], /) -> MeanInterval | None:
+    """Give the interval of the nested choice's mean test AUC; ``None`` for fewer than two."""
+    if len(choices) < 2:
+        return None
+    return _interval([choice.test_auc for choice in choices], unit="test groups")
 
 
 def has_nested_choice(plan: FoldPlan, /) -> bool:
@@ -137,7 +196,18 @@ def summarize(trial: TrialRecord, /, *, rank: int) -> Row:
         test_auc=statistics.fmean(test),
         test_auc_sd=_sd(test),
         test_accuracy=statistics.fmean(fold.test.accuracy for fold in trial.folds),
+        compute=trial_compute(trial),
     )
+
+
+def _over(units: Units, plan: FoldPlan, trial: TrialRecord) -> MeanInterval:
+    means = units.means(plan, [fold.test.auc for fold in trial.folds])
+    return _interval(means, unit=units.name)
+
+
+def _interval(values: Sequence[float], *, unit: str) -> MeanInterval:
+    flip = sign_flip(values)
+    return MeanInterval(low=flip.low, high=flip.high, level=flip.level, n=flip.n, unit=unit)
 
 
 def _by_test_group(folds: Sequence[FoldRecord]) -> dict[int, list[FoldRecord]]:

@@ -80,8 +80,8 @@ class Progress:
         self._under_way = under_way()
         self._show()
 
-    def trial_failed(self, *, n_missing: int) -> None:
-        """Leave the folds that a failed trial will not train out of the count."""
+    def leave_out(self, n_missing: int, /) -> None:
+        """Leave the folds that a failed or pruned trial will not train out of the count."""
         self._n_folds_all -= n_missing
         if self._bars is not None:
             self._bars.update(self._task, total=self._n_folds_all)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import json
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from functools import lru_cache
@@ -27,8 +27,11 @@ from typing import Any
 
 from calsweep.datasets.audit import Verdict
 from calsweep.datasets.fold import FoldPlan
+from calsweep.platform.compute import Compute
 from calsweep.platform.plain import from_plain, nearest
+from calsweep.platform.pruning import Pruned
 from calsweep.platform.score import Epoch, Score
+from calsweep.platform.stored_curve import StoredCurve, epochs
 from calsweep.search_spaces.space import ARM
 
 BASELINE = "baseline"
@@ -39,6 +42,7 @@ class TrialState(Enum):
 
     RUNNING = "running"
     DONE = "done"
+    PRUNED = "pruned"
     FAILED = "failed"
 
 
@@ -70,6 +74,8 @@ class FoldRecord:
         Host and process that trained.
     notes
         What a reader must know of how it was trained.
+    compute
+        What the attempt took that ended with it; ``None`` in records of a version that did not ask.
     """
 
     key: str
@@ -78,29 +84,32 @@ class FoldRecord:
     validation_group: int | None
     seed: int
     best_epoch: int
-    curve: tuple[Epoch, ...]
+    curve: Sequence[Epoch]
     validation: Score
     test: Score
     n_windows: int
     train_seconds: float
     process: str
     notes: tuple[str, ...] = ()
+    compute: Compute | None = None
 
     @classmethod
     def read(cls, folder: Path, /) -> FoldRecord:
         """Read a fold's figures from its folder."""
         plain = json.loads((folder / "fold.json").read_text())
-        curve = tuple(
-            Epoch(
-                epoch=row["epoch"],
-                train_loss=row["train_loss"],
-                validation=Score(**row["validation"]),
-            )
-            for row in plain.pop("curve")
-        )
-        validation, test = Score(**plain.pop("validation")), Score(**plain.pop("test"))
-        notes = tuple(plain.pop("notes", ()))
-        return cls(curve=curve, validation=validation, test=test, notes=notes, **plain)
+        return cls.from_figures(plain, curve=epochs(plain.pop("curve")))
+
+    @classmethod
+    def from_figures(cls, plain: Mapping[str, Any], /, *, curve: Sequence[Epoch]) -> FoldRecord:
+        """Build it from plain data without a curve, as a line of the record holds them."""
+        took = plain.get("compute")
+        made = {
+            "validation": Score(**plain["validation"]),
+            "test": Score(**plain["test"]),
+            "notes": tuple(plain.get("notes", ())),
+            "compute": Compute(**took) if took else None,
+        }
+        return cls(curve=curve, **{**plain, **made})
 
     def write(self, folder: Path, /) -> None:
         """Write the figures into the fold's folder."""
@@ -131,6 +140,8 @@ class TrialRecord:
         Whether what made it fail may pass (a full disk, a lost node), so that it is tried again.
     verdict
         What the audit of its own windows, steps and masks came to.
+    pruned
+        Why it was ended before its last fold; ``None`` if it was not.
     """
 
     number: int
@@ -142,6 +153,7 @@ class TrialRecord:
     error: str = ""
     may_pass: bool = False
     verdict: Verdict = field(default_factory=Verdict)
+    pruned: Pruned | None = None
 
     def fold(self, number: int, /) -> FoldRecord:
         """Give a fold by its number in the plan; a finished trial has them all."""
@@ -209,6 +221,14 @@ class SweepRecord:
         In the order they began.
     overrides
         What its settings were composed from; empty if it was not begun from a command.
+    identity
+        Hash of what it would do (`calsweep.platform.ownership.change.identity`).
+    changes
+        Sentences on what is not as it was when the sweep began, and was accepted.
+    earlier_code
+        Versions of the code that it ran with before.
+    stopped
+        Why its search was ended before its time; empty if it was not, or went on since.
     """
 
     name: str
@@ -222,12 +242,16 @@ class SweepRecord:
     n_planned: int
     trials: tuple[TrialRecord, ...]
     overrides: tuple[str, ...] = ()
+    identity: str = ""
+    changes: tuple[str, ...] = ()
+    earlier_code: tuple[str, ...] = ()
+    stopped: str = ""
 
     @property
     def is_over(self) -> bool:
         """Whether every trial came to an end that running the sweep again would not change."""
         ended = [t for t in self.trials if t.state is not TrialState.RUNNING and not t.may_pass]
-        return len(ended) == self.n_planned
+        return len(ended) >= self.n_planned
 
     @property
     def finished(self) -> tuple[TrialRecord, ...]:
@@ -271,7 +295,8 @@ def read_sweep(home: Path, name: str, /) -> SweepRecord:
         known = sorted(path.parent.name for path in sweeps_folder(home).glob("*/sweep.json"))
         raise SweepNotFound(name, tuple(known))
     plain = json.loads((folder / "sweep.json").read_text())
-    trials = _read_trials(folder)
+    events = tuple(record_events(folder))
+    trials = _read_trials(folder, events)
     verdict = sum((trial.verdict for trial in trials), start=from_plain(plain["verdict"]))
     return SweepRecord(
         name=name,
@@ -285,6 +310,12 @@ def read_sweep(home: Path, name: str, /) -> SweepRecord:
         verdict=verdict,
         n_planned=plain["n_planned"],
         trials=trials,
+        identity=plain.get("identity", ""),
+        changes=tuple(change["sentence"] for change in plain.get("changes", ())),
+        earlier_code=tuple(
+            change["then"] for change in plain.get("changes", ()) if change["what"] == "code"
+        ),
+        stopped=str(events[-1]["why"]) if events and events[-1]["event"] == "stopped" else "",
     )
 
 
@@ -302,27 +333,50 @@ def read_lines(path: Path, /) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-_BEGUN: dict[str, Any] = {"state": TrialState.RUNNING, "error": "", "may_pass": False}
+def record_events(folder: Path, /) -> Iterator[dict[str, Any]]:
+    """Give the lines of a sweep's record, without those of an owner whose successor had begun.
+
+    A process that was paused in the middle of a write, and wakes after another took over, may still
+    add that one line (`calsweep.platform.ownership.lease`).
+    """
+    newest = 0
+    for line in read_lines(folder / "record.jsonl"):
+        token = line.get("token", 0)
+        if token >= newest:
+            newest = token
+            yield line
 
 
-def _read_trials(folder: Path) -> tuple[TrialRecord, ...]:
+_BEGUN: dict[str, Any] = {
+    "state": TrialState.RUNNING,
+    "error": "",
+    "may_pass": False,
+    "pruned": None,
+}
+
+
+def _read_trials(folder: Path, events: Sequence[Mapping[str, Any]]) -> tuple[TrialRecord, ...]:
     """Replay the lines; of a sweep that was started again, the last run of a trial counts."""
     trials: dict[int, dict[str, Any]] = {}
-    for event in read_lines(folder / "record.jsonl"):
+    for event in events:
+        if event["event"] == "anew":  # with other data or folds
+            trials.clear()
+        if "trial" not in event:
+            continue
         number = event["trial"]
         if event["event"] == "trial":
-            trials[number] = {**event, **_BEGUN, "folds": []}
+            trials[number] = {**event, **_BEGUN, "folds": {}}
         elif number in trials and event["event"] == "fold":
-            trials[number]["folds"].append(event["key"])
+            trials[number]["folds"][event["key"]] = event.get("figures")
         elif number in trials:
             kept = {key: event[key] for key in ("error", "may_pass")}
+            kept["pruned"] = event.get("pruned")
             trials[number].update(state=TrialState(event["state"]), **kept)
     return tuple(_trial(folder, trials[number]) for number in sorted(trials))
 
 
 def _trial(folder: Path, event: Mapping[str, Any]) -> TrialRecord:
-    keys = dict.fromkeys(event["folds"])
-    folds = [FoldRecord.read(folder / "folds" / key) for key in keys]
+    folds = [_fold(folder / "folds" / key, figures) for key, figures in event["folds"].items()]
     return TrialRecord(
         number=event["trial"],
         name=event["name"],
@@ -333,7 +387,15 @@ def _trial(folder: Path, event: Mapping[str, Any]) -> TrialRecord:
         error=event["error"],
         may_pass=event["may_pass"],
         verdict=from_plain(event["verdict"]),
+        pruned=Pruned(**event["pruned"]) if event["pruned"] else None,
     )
+
+
+def _fold(folder: Path, figures: Mapping[str, Any] | None) -> FoldRecord:
+    """Give a fold from its line; one of an older version has no figures there."""
+    if figures is None:
+        return FoldRecord.read(folder)
+    return FoldRecord.from_figures(figures, curve=StoredCurve(folder / "fold.json"))
 
 
 def _short(value: Any) -> str:

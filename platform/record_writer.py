@@ -1,53 +1,75 @@
-"""Writing of a sweep's record: one process holds its name and adds a line for all that happens."""
+"""Writing of a sweep's record: one process holds its lease and adds a line for all that happens."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from calsweep.datasets.cache import beside
-from calsweep.platform.plain import TARGET
+from calsweep.platform.errors import first_line
+from calsweep.platform.ownership.change import (
+    Change,
+    Changed,
+    changed,
+    differing_settings,
+    identity,
+    without_budget,
+)
+from calsweep.platform.ownership.lease import LEASE_S, RENEW_S, Lease, SweepTaken
+from calsweep.platform.plain import TARGET, to_plain
 from calsweep.platform.provenance import process_name
-from calsweep.platform.record import TrialState
+from calsweep.platform.record import TrialState, read_lines
 
-
-class SweepTaken(FileExistsError):
-    """Another sweep owns this name."""
-
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(name, reason)
-        self.name = name
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"The sweep {self.name!r} {self.reason}"
+DONE = "done"
+INTERRUPTED = "interrupted"
+STOPPED = "stopped"
+_DESCRIPTION = "sweep.json"
+_LINES = "record.jsonl"
 
 
 class Record:
-    """Writer of a sweep's record; one process at a time holds it.
+    """Writer of a sweep's record; one process at a time holds its lease.
 
-    Use as a context: at its end the name is free, and a sweep that never began leaves nothing.
+    Use as a context: at its end the lease is free, and a sweep that never began leaves nothing.
+
+    Parameters
+    ----------
+    folder
+        Of the sweep; is made.
+    renew_s, lease_s
+        Of the lease (`calsweep.platform.ownership.lease.Lease`).
     """
 
-    def __init__(self, folder: Path, /) -> None:
+    def __init__(
+        self, folder: Path, /, *, renew_s: float = RENEW_S, lease_s: float = LEASE_S
+    ) -> None:
         self.folder = folder
-        self._lock = contextlib.ExitStack()
+        self._lease = Lease(folder, renew_s=renew_s, lease_s=lease_s)
         self._is_new = False
+        self._begun = time.monotonic()
+        self._ending = DONE
 
-    def begin(self, description: Mapping[str, Any], /) -> bool:
+    @property
+    def token(self) -> int:
+        """The token of this process's lease."""
+        return self._lease.token
+
+    def begin(self, description: Mapping[str, Any], /, *, accept: Collection[Change] = ()) -> bool:
         """Take the name, or attach to what the same sweep has done already.
 
         Parameters
         ----------
         description
             What `sweep.json` holds.
+        accept
+            What may be other than when the sweep began. With other code, what is done stays; with
+            other data or folds, every trial is begun again.
 
         Returns
         -------
@@ -57,25 +79,69 @@ class Record:
         Raises
         ------
         SweepTaken
-            If another process runs it, or another sweep has the name; nothing is changed.
+            If another sweep has the name, or this one has changed; nothing is changed.
+        LeaseHeld
+            If another process runs this very sweep.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock.enter_context(_lease(self.folder))
-        path = self.folder / "sweep.json"
-        text = json.dumps(description, indent=1, sort_keys=True)
+        path = self.folder / _DESCRIPTION
+        here = json.loads(json.dumps({**description, "identity": identity(description)}))
         if path.exists():
-            _check_same(self.folder.name, json.loads(path.read_text()), json.loads(text))
-            return True
-        self._is_new = True
-        (self.folder / "folds").mkdir(exist_ok=True)
-        with beside(path) as partial:
-            partial.write_text(text)
-        return False
+            self._check_same(json.loads(path.read_text()), here, accept=accept)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lease.take(least_token=1 + last_token(self.folder))
+        self._begun = time.monotonic()
+        if not path.exists():
+            self._is_new = True
+            (self.folder / "folds").mkdir(exist_ok=True)
+            self._describe(here)
+            return False
+        there = json.loads(path.read_text())  # with the lease, as it stays
+        differences = self._check_same(there, here, accept=accept)
+        self.append({"event": "owner", "process": process_name()})
+        if any(each.what is not Change.CODE for each in differences):
+            self.append({"event": "anew"})
+        history = [*there.get("changes", ()), *(to_plain(each) for each in differences)]
+        if {**there, "overrides": ()} != {**here, "changes": history, "overrides": ()}:
+            self._describe({**here, "changes": history})
+        return True
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the lease's lock for one write into the sweep's folder.
+
+        Raises
+        ------
+        LeaseLost
+            If another process took the sweep over; nothing must be written then.
+        """
+        with self._lease.writing():
+            yield
+
+    def check(self) -> None:
+        """Look whether another process took the sweep over, as far as this one knows.
+
+        Raises
+        ------
+        LeaseLost
+            If one did.
+        """
+        self._lease.check()
 
     def append(self, line: Mapping[str, Any], /) -> None:
-        """Add one line, with the time in seconds since 1970, and see it onto the disk."""
+        """Add one line and see it onto the disk.
+
+        With it go the time in seconds since 1970, the lease's token, and for how many seconds this
+        process has been at work.
+
+        Raises
+        ------
+        LeaseLost
+            If another process took the sweep over; nothing is written then.
+        """
+        whose = {"token": self.token, "worked_s": round(time.monotonic() - self._begun, 3)}
+        with self._lease.writing():
+            append_line(self.folder / _LINES, {**line, **whose})
         self._is_new = False
-        append_line(self.folder / "record.jsonl", line)
 
     def begin_trial(
         self,
@@ -99,14 +165,28 @@ class Record:
             }
         )
 
-    def add_fold(self, number: int, /, *, key: str) -> None:
-        """Write that a fold of a trial is done."""
-        self.append({"event": "fold", "trial": number, "key": key})
+    def add_fold(self, number: int, /, *, key: str, is_stored: bool = False) -> None:
+        """Write that a fold of a trial is done, or was by an earlier run, with its figures.
+
+        They lie with the fold as well; here they are read with one look, however many there are.
+        """
+        stored = {"stored": True} if is_stored else {}
+        figures = json.loads((self.folder / "folds" / key / "fold.json").read_text())
+        del figures["curve"]
+        line = {"event": "fold", "trial": number, "key": key, "figures": figures}
+        self.append({**line, **stored})
 
     def end_trial(
-        self, number: int, state: TrialState, /, *, error: str = "", may_pass: bool = False
+        self,
+        number: int,
+        state: TrialState,
+        /,
+        *,
+        error: str = "",
+        may_pass: bool = False,
+        pruned: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write that a trial is over."""
+        """Write that a trial is over; `pruned` says why before its last fold."""
         self.append(
             {
                 "event": "end",
@@ -114,20 +194,74 @@ class Record:
                 "state": state.value,
                 "error": error,
                 "may_pass": may_pass,
+                **({"pruned": dict(pruned)} if pruned else {}),
             }
         )
 
-    def close(self) -> None:
-        """Free the sweep's name; remove what was made if no trial began."""
+    def stop(self, why: str, /) -> None:
+        """Write that the search is ended before its time."""
+        self.append({"event": "stopped", "why": why})
+        self._ending = f"{STOPPED}: {why}"
+
+    def close(self, ending: str = "", /) -> None:
+        """Let go of the sweep, and say how the work ended; if no trial began, leave nothing."""
+        self._lease.release(ending or self._ending)
         if self._is_new:
             shutil.rmtree(self.folder, ignore_errors=True)
-        self._lock.close()
 
     def __enter__(self) -> Record:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self.close("" if error is None else _ending(error))
+
+    def _describe(self, description: Mapping[str, Any]) -> None:
+        text = json.dumps(description, indent=1, sort_keys=True)
+        with self._lease.writing(), beside(self.folder / _DESCRIPTION) as partial:
+            partial.write_text(text)
+
+    def _check_same(
+        self, there: Mapping[str, Any], here: Mapping[str, Any], *, accept: Collection[Change]
+    ) -> tuple[Changed, ...]:
+        """Give what differs and was accepted; raise for all else."""
+        names = differing_settings(
+            without_budget(there["settings"]), without_budget(here["settings"])
+        )
+        if names:
+            what = f"has other settings ({', '.join(names[:4])})"
+            reason = f"is there already and {what}; it is left as it is: give another `name=`."
+            raise SweepTaken(self.folder.name, reason)
+        differences = changed(there, here)
+        refused = [each for each in differences if each.what not in accept]
+        if refused:
+            raise SweepTaken(self.folder.name, _refusal(refused))
+        return differences
+
+
+def last_token(folder: Path, /) -> int:
+    """Give the highest token that a line of a sweep's record carries; 0 if none does."""
+    return max((line.get("token", 0) for line in read_lines(folder / _LINES)), default=0)
+
+
+def _refusal(refused: Sequence[Changed]) -> str:
+    """Say what changed and what can be done about it."""
+    words = ",".join(each.what.value for each in refused)
+    does = (
+        "goes on with this code, and what is done stays"
+        if words == Change.CODE.value
+        else "trains every configuration again"
+    )
+    return (
+        f"is there already and has other {words.replace(',', ' and ')} than now "
+        f"({'; '.join(each.sentence for each in refused)}); it is left as it is: give another "
+        f"`name=`, or accept_changes=[{words}], which {does}."
+    )
+
+
+def _ending(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    return f"{type(error).__name__}: {first_line(error)}"
 
 
 def append_line(path: Path, line: Mapping[str, Any], /) -> None:
@@ -145,46 +279,3 @@ def _ends_whole(file: BinaryIO) -> bool:
         return True
     file.seek(-1, os.SEEK_END)
     return file.read(1) == b"\n"
-
-
-@contextlib.contextmanager
-def _lease(folder: Path) -> Iterator[None]:
-    with (folder / "owner.lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            owner = file.read() or "another process"
-            reason = f"is being run by {owner} just now: wait for it, or give another `name=`."
-            raise SweepTaken(folder.name, reason) from None
-        file.truncate(0)
-        file.write(process_name())
-        file.flush()
-        yield
-
-
-def _check_same(name: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
-    said = {"overrides"}  # the same settings may be said in other words
-    differing = sorted(key for key in here if there.get(key) != here[key] and key not in said)
-    if not differing:
-        return
-    if "settings" in differing:
-        names = _differing_names(there["settings"], here["settings"])
-        what = f"has other settings ({', '.join(names[:4])})"
-    else:
-        what = f"differs in {', '.join(differing).replace('_', ' ')}"
-        if "code_version" in differing:
-            then, now = there.get("code_version"), here["code_version"]
-            what += f" (it was begun with calsweep {then}, and this is {now})"
-    reason = f"is there already and {what}; it is left as it is: give another `name=`."
-    raise SweepTaken(name, reason)
-
-
-def _differing_names(there: Any, here: Any, at: str = "") -> list[str]:
-    if isinstance(there, Mapping) and isinstance(here, Mapping):
-        return [
-            name
-            for key in sorted({*there, *here})
-            for name in _differing_names(there.get(key), here.get(key), f"{at}.{key}".strip("."))
-        ]
-    return [] if there == here else [at]

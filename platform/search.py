@@ -6,79 +6,40 @@ no CPU, and its process loads neither torch nor MLflow.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import statistics
 import traceback
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray import tune
 from ray.tune.search import Searcher
 
-from calsweep.datasets.fold import FoldPlan
-from calsweep.platform.fold.fold_task import FoldTask, fold_seed
+from calsweep.platform.budget import BudgetWatch
+from calsweep.platform.chooser import METRIC, Chooser
+from calsweep.platform.fold.fold_task import FoldTask
 from calsweep.platform.fold.under_way import folds_under_way, forget_under_way
 from calsweep.platform.interruption import Interruption
-from calsweep.platform.plain import to_plain
-from calsweep.platform.record import BASELINE, FoldRecord, TrialState
+from calsweep.platform.pruning import Pruned, Rival, lost
+from calsweep.platform.record import FoldRecord, TrialState
 from calsweep.platform.record_writer import Record
-from calsweep.platform.resources import Resources
 from calsweep.platform.trial import cause_of, remove_stops, train_folds
+from calsweep.platform.trial_plan import TrialPlan
 
 if TYPE_CHECKING:
     from calsweep.platform.auditor import Auditor
     from calsweep.platform.progress import Progress
-    from calsweep.platform.settings import Settings, SweepSettings
+    from calsweep.platform.settings import SweepSettings
     from calsweep.search_spaces.suggestion import Suggestions
 
-METRIC = "validation_auc"
+_END = ".end"  # among the folds, tells trials that the search is over
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrialPlan:
-    """What every trial of a sweep shares.
-
-    Attributes
-    ----------
-    folds
-        The fold plan.
-    seed
-        Of the sweep.
-    dataset_hash, code
-        Of the dataset, and the version of the code.
-    folder
-        Of the sweep's record.
-    cache
-        On each node, for decoded frames.
-    resources
-        What one fold's training takes.
-    """
-
-    folds: FoldPlan
-    seed: int
-    dataset_hash: str
-    code: str
-    folder: Path
-    cache: Path
-    resources: Resources
-
-    def tasks(self, settings: Mapping[str, Any], /) -> tuple[FoldTask, ...]:
-        """Give the folds to train for one configuration, given as plain data."""
-        return tuple(
-            FoldTask(
-                settings=settings,
-                fold=fold,
-                seed=fold_seed(self.seed, fold.index),
-                dataset_hash=self.dataset_hash,
-                plan_hash=self.folds.content_hash,
-                code=self.code,
-                folder=self.folder / "folds",
-                cache=self.cache,
-            )
-            for fold in self.folds.folds
-        )
+class SearchEnded(Exception):
+    """The search is over before this trial is."""
 
 
 def search(
@@ -92,7 +53,7 @@ def search(
     auditor: Auditor,
     n_trials: int,
     n_parallel: int,
-) -> None:
+) -> str:
     """Run every trial of a sweep and write each event into its record.
 
     Parameters
@@ -113,31 +74,47 @@ def search(
         Trials in all, the baseline among them.
     n_parallel
         Folds that the cluster trains at the same time.
+
+    Returns
+    -------
+    why
+        The search was ended before its time; empty if it was not.
     """
     remove_stops(plan.folder / "folds")
+    (plan.folder / "folds" / _END).unlink(missing_ok=True)
     forget_under_way(plan.folder / "folds")
     # As many trials as keep every device busy, and one more to take over where one ends.
     n_side_by_side = 1 + math.ceil(n_parallel / len(plan.folds.folds))
+    chooser = Chooser(settings, source, auditor, lag=n_side_by_side)
+    watch = BudgetWatch(settings.budget, plan.folder)
     with Interruption() as interruption:
+        keeper = RecordKeeper(record, progress, interruption, watch=watch)
         tuner = tune.Tuner(
             _trainable(plan),
             tune_config=tune.TuneConfig(
-                search_alg=Suggester(settings, source, auditor, lag=n_side_by_side),
+                search_alg=Suggester(chooser, watch),
                 num_samples=n_trials,
                 max_concurrent_trials=n_side_by_side,
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(
-                name="tune",
+                # Of this process alone: one that was paused and wakes must not write there.
+                name=f"tune-{record.token}",
                 storage_path=str(plan.folder),
                 verbose=0,
                 # What a trial has reached lies in the sweep's record.
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                callbacks=[RecordKeeper(record, progress, interruption)],
+                callbacks=[keeper],
             ),
         )
-        tuner.fit()
+        try:
+            tuner.fit()
+        except Exception:
+            record.check()  # a sweep that was taken over ends for that, whatever it led to
+            raise
         interruption.check()
+        record.check()
+    return keeper.why_ended
 
 
 def _trainable(plan: TrialPlan) -> Any:
@@ -165,25 +142,51 @@ class TrialRun(tune.Trainable):
         """Give the next fold that is done; an error ends this trial and no other."""
         try:
             fold = next(self._folds)
+        except SearchEnded:
+            n_missing = len(self._plan.folds.folds) - len(self._done)
+            return {"done": True, METRIC: math.nan, "is_cut": True, "n_missing": n_missing}
         except Exception as error:  # noqa: BLE001 - it is recorded with the trial, the rest go on
             return {"done": True, METRIC: math.nan, **self._failed(error)}
         self._done.append(fold)
         # In the order of the plan: a sum of floats in another order is another sum.
-        by_fold = sorted(self._done, key=lambda done: done.fold)
-        return {
-            METRIC: statistics.fmean(done.validation.auc for done in by_fold),
+        auc = {done.fold: done.validation.auc for done in sorted(self._done, key=_number)}
+        is_last = len(auc) == len(self._plan.folds.folds)
+        result = {
+            METRIC: statistics.fmean(auc.values()),
             "fold_key": fold.key,
             "is_stored": fold.key in self._stored,
-            "done": len(self._done) == len(self._plan.folds.folds),
+            "auc": list(auc.items()),
+            "done": is_last,
+        }
+        rival = None if is_last else self._rival
+        pruned = lost(auc, rival, self._plan.pruning) if rival else None
+        if rival is None or pruned is None:
+            return result
+        self._folds.close()
+        # Its own mean is of other folds than the means of others: told is what it would have come
+        # to, were all its folds as far from its rival's.
+        told = rival.mean + pruned.mean_difference
+        n_missing = len(self._plan.folds.folds) - len(auc)
+        return result | {
+            METRIC: told,
+            "done": True,
+            "pruned": asdict(pruned),
+            "n_missing": n_missing,
         }
 
     def cleanup(self) -> None:
         """Stop what still runs."""
         self._folds.close()
 
+    def _check(self) -> None:
+        if (self._plan.folder / "folds" / _END).exists():
+            raise SearchEnded
+
     def _begin(self, config: Mapping[str, Any]) -> None:
         self._config = dict(config)
         self._done: list[FoldRecord] = []
+        rival = self._config["rival"]
+        self._rival = Rival(name=rival["name"], auc=dict(rival["auc"])) if rival else None
         self._folds = self._train()
 
     def _failed(self, error: Exception) -> dict[str, Any]:
@@ -203,99 +206,65 @@ class TrialRun(tune.Trainable):
             raise ValueError(self._config["error"])
         tasks = self._plan.tasks(self._config["settings"])
         self._stored = {task.key for task in tasks if task.place.exists()}
-        yield from train_folds(tasks, resources=self._plan.resources)
+        folds = train_folds(tasks, resources=self._plan.resources, on_wait=self._check)
+        with contextlib.closing(folds):
+            yield from folds if self._rival is None else in_order(folds, tasks)
+
+
+def in_order(folds: Iterator[FoldRecord], tasks: Sequence[FoldTask], /) -> Iterator[FoldRecord]:
+    """Give folds in the order of their tasks, each as soon as those before it are done.
+
+    Which of two folds comes back first is chance; whether a trial is pruned must not be.
+    """
+    waiting = [task.key for task in tasks]
+    back: dict[str, FoldRecord] = {}
+    for fold in folds:
+        back[fold.key] = fold
+        while waiting and waiting[0] in back:
+            yield back[waiting.pop(0)]
+
+
+def _number(fold: FoldRecord) -> int:
+    return fold.fold
 
 
 class Suggester(Searcher):
-    """The linear baseline, then the configurations that the search suggests.
-
-    A suggestion is made from the results of those at least ``lag`` before it, told in their order:
-    so the same seed gives the same search however fast single folds come back, and a sweep that is
-    started again takes the same way.
+    """A chooser of configurations as Ray Tune asks it.
 
     Parameters
     ----------
-    settings
-        Of the sweep.
-    source
-        Where values come from.
-    auditor
-        Says of each configuration whether its folds leak.
-    lag
-        Trials that may run side by side.
+    chooser
+        Says which configuration is next.
+    watch
+        Says whether there is to be one.
     """
 
-    def __init__(
-        self, settings: SweepSettings, source: Suggestions, auditor: Auditor, /, *, lag: int
-    ) -> None:
+    def __init__(self, chooser: Chooser, watch: BudgetWatch, /) -> None:
         super().__init__(metric=METRIC, mode="max")
-        self._settings = settings
-        self._source = source
-        self._auditor = auditor
-        self._lag = lag
-        self._ids: list[str] = []
-        self._results: dict[str, float | None] = {}
-        self._n_told = 1  # there is nothing to tell of the baseline
+        self._chooser = chooser
+        self._watch = watch
+        self._numbers: dict[str, int] = {}
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
         """Give the next configuration, or nothing while one before it has to end first."""
-        number = len(self._ids)
-        if not self._tell(up_to=number - self._lag):
-            return None
-        self._ids.append(trial_id)
-        if number == 0:
-            return self._config(0, BASELINE, {}, settings=self._settings.linear)
-        values = self._source.suggest(number)
-        name = f"trial {number}"
-        try:
-            settings = self._settings.configuration(values)
-        except ValueError as error:  # values that suit one by one, but not together
-            start = self._settings.start
-            return self._config(number, name, values, settings=start, error=str(error))
-        return self._config(number, name, values, settings=settings)
+        if self._watch.why_over():
+            return str(Searcher.FINISHED)
+        config = self._chooser.next()
+        if config is not None:
+            self._numbers[trial_id] = config["number"]
+        return config
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Keep a result until its turn to be told."""
-        value = math.nan if error or result is None else result.get(METRIC, math.nan)
-        self._results[trial_id] = None if math.isnan(value) else value
+        self._chooser.keep(self._numbers[trial_id], {} if error else result or {})
 
     def save(self, checkpoint_path: str) -> None:
         """Write nothing: a sweep that goes on takes the same way again, folds from its record."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Read nothing, see `save`."""
-
-    def _tell(self, *, up_to: int) -> bool:
-        """Tell results in order; say whether all up to a number are there."""
-        while self._n_told <= up_to:
-            trial_id = self._ids[self._n_told]
-            if trial_id not in self._results:
-                return False
-            self._source.tell(self._n_told, self._results[trial_id])
-            self._n_told += 1
-        return True
-
-    def _config(
-        self,
-        number: int,
-        name: str,
-        values: Mapping[str, Any],
-        *,
-        settings: Settings,
-        error: str = "",
-    ) -> dict[str, Any]:
-        """Describe a trial to Ray Tune; one that leaks unasked is not trained."""
-        verdict = self._auditor.verdict(settings.datasets)
-        return {
-            "number": number,
-            "name": name,
-            "values": dict(values),
-            "settings": to_plain(settings),
-            "verdict": to_plain(verdict),
-            "error": error or (self._auditor.refusal(verdict) if verdict.is_refused else ""),
-        }
 
 
 class RecordKeeper(tune.Callback):
@@ -304,8 +273,18 @@ class RecordKeeper(tune.Callback):
     It must be quick: Ray Tune waits for it. MLflow is fed from the record elsewhere.
     """
 
-    def __init__(self, record: Record, progress: Progress, interruption: Interruption) -> None:
+    def __init__(
+        self,
+        record: Record,
+        progress: Progress,
+        interruption: Interruption,
+        *,
+        watch: BudgetWatch | None = None,
+    ) -> None:
         self._record = record
+        self._watch = watch
+        self.why_ended = ""
+        """Why the search was ended before its time; empty if it was not."""
         self._progress = progress
         self._interruption = interruption
         self._n_ended = 0
@@ -317,7 +296,17 @@ class RecordKeeper(tune.Callback):
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Show how far folds are; end if Ctrl-C was pressed and Ray did not let it through."""
         self._interruption.check()
+        self._record.check()
+        self._look_at_budget()
         self._progress.look(lambda: folds_under_way(self._record.folder / "folds"))
+
+    def _look_at_budget(self) -> None:
+        """End the search where its budget is used up: trials look for the file that says so."""
+        why = self._watch.why_over() if self._watch else ""
+        if why and not self.why_ended:
+            self.why_ended = why
+            (self._record.folder / "folds" / _END).touch()
+            self._progress.say(f"The search ends: {why}. Folds under way end with their epoch.")
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Write that a trial began."""
@@ -334,12 +323,24 @@ class RecordKeeper(tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """Write that a fold is done."""
+        if "is_cut" in result:  # it has not ended: it goes on when the sweep does
+            self._progress.leave_out(result["n_missing"])
+            return
         if "error" in result:
-            self._progress.trial_failed(n_missing=result["n_missing"])
+            self._progress.leave_out(result["n_missing"])
             self._fail(trial, error=result["error"], may_pass=result["may_pass"])
             return
-        self._record.add_fold(trial.config["number"], key=result["fold_key"])
-        if result["done"]:
+        self._record.add_fold(
+            trial.config["number"], key=result["fold_key"], is_stored=result["is_stored"]
+        )
+        pruned = result.get("pruned")
+        if pruned:
+            self._progress.leave_out(result["n_missing"])
+            self._end(trial, TrialState.PRUNED, pruned=pruned)
+            n_planned = pruned["n_folds"] + result["n_missing"]
+            why = Pruned(**pruned).sentence(n_planned=n_planned)
+            self._progress.say(f"{trial.config['name']} is {why}")
+        elif result["done"]:
             self._end(trial, TrialState.DONE)
         self._progress.fold_done(
             trial=trial.config["name"], trials_done=self._n_ended, is_stored=result["is_stored"]
@@ -357,10 +358,18 @@ class RecordKeeper(tune.Callback):
         self._progress.say(f"{trial.config['name']} failed: {error} (where: {where})")
 
     def _end(
-        self, trial: Any, state: TrialState, *, error: str = "", may_pass: bool = False
+        self,
+        trial: Any,
+        state: TrialState,
+        *,
+        error: str = "",
+        may_pass: bool = False,
+        pruned: Mapping[str, Any] | None = None,
     ) -> None:
         self._n_ended += 1
-        self._record.end_trial(trial.config["number"], state, error=error, may_pass=may_pass)
+        self._record.end_trial(
+            trial.config["number"], state, error=error, may_pass=may_pass, pruned=pruned
+        )
 
 
 def _write_error(folder: Path, config: Mapping[str, Any], text: str) -> None:

@@ -12,8 +12,11 @@ from typing import Any
 from calsweep.datasets.cache import LIMIT_MB, Cache
 from calsweep.datasets.transform import Scope, ZScore
 from calsweep.datasets.view import Inputs, View
+from calsweep.platform.budget import Budget
 from calsweep.platform.fold.training import Schedule, Training
+from calsweep.platform.ownership.change import Change, without_budget
 from calsweep.platform.plain import content_hash, overlay, to_plain
+from calsweep.platform.pruning import Pruning, PruningMethod
 from calsweep.platform.resources import Resources
 from calsweep.search_spaces.population import Population
 from calsweep.search_spaces.space import Space
@@ -102,6 +105,10 @@ class SweepSettings:
         Where `tuner` is ``population``: how members train side by side and take over.
     n_trials
         Configurations to try, the baseline not counted; by default 20, or the whole grid.
+    budget
+        What the search may use at most, beside ``n_trials``.
+    pruning
+        Whether configurations may be ended before their last fold; by default none is.
     seed
         Seed of the search, of weights and of sample order.
     resources
@@ -112,6 +119,9 @@ class SweepSettings:
         Folder of sweeps, models and cache; by default ``CALSWEEP_HOME``, or ``.calsweep``.
     tracking_uri
         MLflow's address; by default SQLite under ``home``.
+    accept_changes
+        What may be other than when the sweep began, where it goes on: ``code`` (what is done
+        stays), ``data``, ``folds`` (every configuration is trained again).
     overrides
         What these settings were composed from, to be composed again.
     """
@@ -132,11 +142,14 @@ class SweepSettings:
     tuner: Tuner = Tuner.OPTUNA
     population: Population = field(default_factory=Population)
     n_trials: int | None = None
+    budget: Budget = field(default_factory=Budget)
+    pruning: Pruning = field(default_factory=Pruning)
     seed: int = 0
     resources: Resources = field(default_factory=Resources)
     name: str = ""
     home: Path = field(default_factory=default_home)
     tracking_uri: str = ""
+    accept_changes: tuple[Change, ...] = ()
     overrides: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -147,6 +160,15 @@ class SweepSettings:
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"`0 <= seed < 2**31` must hold, but got {self.seed=}.")
         check_name(self.name)
+        is_population = self.tuner is Tuner.POPULATION
+        if is_population and self.budget != Budget():
+            raise ValueError("a population ends by population.hours: leave out budget.")
+        if is_population and self.pruning.method is not PruningMethod.NONE:
+            raise ValueError("members of a population are not pruned: leave out pruning.method.")
+        if self.accept_changes and self.tuner is Tuner.POPULATION:
+            raise ValueError(
+                "a population goes on with what it began with: leave out accept_changes."
+            )
 
     @property
     def start(self) -> Settings:
@@ -168,7 +190,7 @@ class SweepSettings:
     def sweep_name(self) -> str:
         """The sweep's name: as given, or from what it would do."""
         kind = type(self.trainables).__name__.lower()
-        return self.name or f"{kind}-{content_hash(self.intent)[:8]}"
+        return self.name or f"{kind}-{content_hash(without_budget(self.intent))[:8]}"
 
     @property
     def linear(self) -> Settings:
@@ -204,7 +226,7 @@ class SweepSettings:
 
 
 _LONGEST_NAME = 200  # file systems take 255, and a name may be put before others
-_ELSEWHERE = {"name", "home", "tracking_uri", "resources", "overrides"}
+_ELSEWHERE = {"name", "home", "tracking_uri", "resources", "accept_changes", "overrides"}
 
 
 def tracking_uri(home: Path, given: str = "", /) -> str:

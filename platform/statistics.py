@@ -189,6 +189,37 @@ def signed_rank(differences: ArrayLike, /) -> RankTest:
     return RankTest(statistic=float(test.statistic), p=float(test.pvalue))
 
 
+def below_by_signed_rank(differences: ArrayLike, /) -> float:
+    """Test by Wilcoxon's signed rank, one-sided, whether paired differences lie below zero.
+
+    Zeros are split between both sides, so that folds that are equal speak for neither.
+
+    Parameters
+    ----------
+    differences
+        At least one, one value less the other.
+
+    Returns
+    -------
+    p
+        That they do not.
+
+    References
+    ----------
+    Pratt (1959), *J. Am. Stat. Assoc.* 54(287): 655-667, on zeros.
+
+    Examples
+    --------
+    >>> below_by_signed_rank([-0.1, -0.2, -0.3, -0.4, -0.5])
+    0.03125
+    """
+    differences_F = finite_values(differences, name="differences", least=1)
+    if not differences_F.any():
+        return 1.0
+    test = stats.wilcoxon(differences_F, alternative="less", zero_method="zsplit")
+    return float(test.pvalue)
+
+
 def paired_t(one: ArrayLike, other: ArrayLike, /) -> PairedT:
     """Test by Student's paired t whether one method is above another, one-sided.
 

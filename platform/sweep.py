@@ -19,15 +19,18 @@ from calsweep.platform.errors import hide_login, without_logins
 from calsweep.platform.leaderboard import n_folds
 from calsweep.platform.object_storage.address import is_remote
 from calsweep.platform.object_storage.storage import locate
+from calsweep.platform.ownership.follow import OwnerEnded, follow
+from calsweep.platform.ownership.lease import LeaseHeld, Owner
 from calsweep.platform.plain import to_plain
 from calsweep.platform.population.population_sweep import check_population, run_population
 from calsweep.platform.progress import Progress
 from calsweep.platform.provenance import code_version
 from calsweep.platform.record import SweepRecord, read_sweep, sweeps_folder
-from calsweep.platform.record_writer import Record
-from calsweep.platform.search import TrialPlan, search
+from calsweep.platform.record_writer import DONE, Record
+from calsweep.platform.search import search
 from calsweep.platform.settings import SweepSettings, cache_folder, open_cache, tracking_uri
 from calsweep.platform.trial import warm_up
+from calsweep.platform.trial_plan import TrialPlan
 from calsweep.search_spaces.space import ARM
 from calsweep.search_spaces.suggestion import Tuner, suggestions
 from calsweep.trainables.decoder import Problem
@@ -53,7 +56,7 @@ class EverythingFailed(RuntimeError):
 
 
 def run_sweep(settings: SweepSettings, /) -> SweepRecord:
-    """Run a sweep to its end, or go on with one that was interrupted.
+    """Run a sweep to its end, go on with one that was interrupted, or look on at one that runs.
 
     Parameters
     ----------
@@ -70,7 +73,11 @@ def run_sweep(settings: SweepSettings, /) -> SweepRecord:
     ValueError
         If settings, dataset or cluster do not allow it; nothing is begun.
     SweepTaken
-        If the name belongs to another sweep, or another process runs it.
+        If the name belongs to another sweep, or what this one rests on has changed.
+    LeaseLost
+        If another process took the sweep over while this one was paused.
+    OwnerEnded
+        If another process ran it, and ended before it was over.
     EverythingFailed
         If no trial came to its end.
     """
@@ -90,39 +97,78 @@ def run_sweep(settings: SweepSettings, /) -> SweepRecord:
     auditor.check(views)
     plan = _plan(settings, dataset, folds)
     n_trials = 1 + _n_trials(settings)
-    progress = Progress(n_trials=n_trials, n_folds=len(plan.folds.folds))
-    with Record(plan.folder) as record:
-        attached = record.begin(_description(settings, plan, dataset, auditor, n_trials=n_trials))
-        known = read_sweep(settings.home, settings.sweep_name)
-        _write_tracking_uri(settings, plan)
-        if attached and known.is_over:
-            name = settings.sweep_name
-            progress.say(f"Sweep {name} was run to its end before; nothing to train.")
-            with _tracking(settings) as tracking:
-                _catch_up(tracking, progress)
-        else:
-            # A bar counts folds: of a population, each generation has a line of its own.
-            bar = contextlib.nullcontext() if settings.tuner is Tuner.POPULATION else progress
-            with cluster(settings.resources) as n_parallel, bar:
-                warm_up(n_parallel, resources=settings.resources)
-                values = {trial.number: trial.values for trial in known.trials}
-                with _tracking(settings) as tracking:
-                    _search(
-                        # Ray Tune keeps what it is given: an address may hold a password.
-                        replace(settings, tracking_uri="", overrides=()),
-                        plan,
-                        record,
-                        progress,
-                        auditor=auditor,
-                        values=values,
-                        n_parallel=n_parallel,
-                    )
-                    _catch_up(tracking, progress)
+    description = _description(settings, plan, dataset, auditor, n_trials=n_trials)
+    while True:
+        try:
+            with Record(plan.folder) as record:
+                attached = record.begin(description, accept=settings.accept_changes)
+                _run(settings, plan, record, auditor=auditor, attached=attached)
+            break
+        except LeaseHeld as held:
+            _look_on(settings, plan.folder, held.owner)
     sweep = read_sweep(settings.home, settings.sweep_name)
-    if not sweep.finished:
+    if not sweep.finished and not sweep.stopped:
         errors = (trial.error for trial in sweep.trials if trial.error)
         raise EverythingFailed(sweep.name, next(errors, "none came to its end"))
     return sweep
+
+
+def _run(
+    settings: SweepSettings,
+    plan: TrialPlan,
+    record: Record,
+    *,
+    auditor: Auditor,
+    attached: bool,
+) -> None:
+    """Do what is left of a sweep, as the one that holds its lease."""
+    known = read_sweep(settings.home, settings.sweep_name)
+    plan = replace(plan, earlier_code=known.earlier_code)
+    progress = Progress(n_trials=known.n_planned, n_folds=len(plan.folds.folds))
+    _write_tracking_uri(settings, plan)
+    if attached and known.is_over:
+        progress.say(f"Sweep {known.name} was run to its end before; nothing to train.")
+        with _tracking(settings) as tracking:
+            _catch_up(tracking, progress)
+        return
+    # A bar counts folds: of a population, each generation has a line of its own.
+    bar = contextlib.nullcontext() if settings.tuner is Tuner.POPULATION else progress
+    with cluster(settings.resources) as n_parallel, bar:
+        warm_up(n_parallel, resources=settings.resources)
+        values = {trial.number: trial.values for trial in known.trials}
+        with _tracking(settings) as tracking:
+            _search(
+                # Ray Tune keeps what it is given: an address may hold a password.
+                replace(settings, tracking_uri="", overrides=()),
+                plan,
+                record,
+                progress,
+                auditor=auditor,
+                values=values,
+                n_parallel=n_parallel,
+            )
+            _catch_up(tracking, progress)
+
+
+def _look_on(settings: SweepSettings, folder: Path, owner: Owner) -> None:
+    """Follow the process that runs this sweep; come back if it is done, or gone amid it.
+
+    Raises
+    ------
+    OwnerEnded
+        If it was interrupted, or ended by an error.
+    """
+    name = settings.sweep_name
+    print(
+        f"Sweep {name} is being run by {owner.process.name} just now: looking on until it is done "
+        "(Ctrl-C ends the looking on alone).",
+        flush=True,
+    )
+    last = follow(folder, say=lambda line: print(line, flush=True))
+    if last is None or last.is_held:
+        print(f"Sweep {name}: {owner.process.name} is gone; going on here.", flush=True)
+    elif last.ending != DONE:
+        raise OwnerEnded(name, last.process.name, last.ending)
 
 
 def _with_whole_address(settings: SweepSettings) -> SweepSettings:
@@ -182,6 +228,7 @@ def _plan(settings: SweepSettings, dataset: Dataset, folds: FoldPlan) -> TrialPl
         folder=sweeps_folder(home) / settings.sweep_name,
         cache=cache_folder(settings.home),
         resources=settings.resources,
+        pruning=settings.pruning,
     )
 
 
@@ -289,7 +336,7 @@ def _search(
     source = suggestions(
         settings.search_spaces, tuner=settings.tuner, seed=settings.seed, known=values
     )
-    search(
+    why = search(
         settings,
         source,
         plan,
@@ -299,6 +346,8 @@ def _search(
         n_trials=n_trials,
         n_parallel=n_parallel,
     )
+    if why:
+        record.stop(why)
 
 
 def _tracking(settings: SweepSettings) -> TrackingThread:

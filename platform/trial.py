@@ -13,7 +13,7 @@ import importlib
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +47,18 @@ class FoldStopped(RuntimeError):
     """The trial of a fold ended before the fold did."""
 
 
-def train_folds(tasks: Sequence[FoldTask], /, *, resources: Resources) -> Iterator[FoldRecord]:
+def train_folds(
+    tasks: Sequence[FoldTask],
+    /,
+    *,
+    resources: Resources,
+    on_wait: Callable[[], None] = lambda: None,
+) -> Generator[FoldRecord, None, None]:
     """Train folds in parallel as resources allow, and give each as it is done.
 
     Folds whose result lies in the sweep's folder are not trained again. If the caller stops
     listening, or a fold fails, those that wait are dropped and those that train end with their
-    epoch.
+    epoch. While folds train, `on_wait` is called; what it raises ends them.
 
     Raises
     ------
@@ -64,12 +70,12 @@ def train_folds(tasks: Sequence[FoldTask], /, *, resources: Resources) -> Iterat
     done = [task for task in tasks if task.place.exists()]
     stop = stop_path(tasks[0].folder)
     submit = _submitter(resources, stop)
+    for task in done:  # first: who listens may have heard enough
+        yield FoldRecord.read(task.place)
     pending = {submit(task): task for task in tasks if task not in done}
     try:
-        for task in done:
-            yield FoldRecord.read(task.place)
         while pending:
-            ref = next_done(list(pending), deadline_s=resources.deadline_s)
+            ref = next_done(list(pending), deadline_s=resources.deadline_s, on_wait=on_wait)
             if ref is None:
                 folds = tuple(sorted(task.fold.index for task in pending.values()))
                 raise FoldsOverdue(folds, resources.deadline_s)
@@ -204,6 +210,7 @@ def _train_worker(config: Mapping[str, Any]) -> None:
         task,
         device="cuda" if resources.gpus else "cpu",
         shares=Shares(rank=context.get_world_rank(), world_size=context.get_world_size()),
+        n_devices=resources.num_workers * (resources.gpus or 1.0),
         checkpoint_s=resources.checkpoint_s,
         wrap=ray.train.torch.prepare_model if context.get_world_size() > 1 else None,
         on_epoch=lambda _: stop_if_told(),

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from calsweep.platform.arm import (
 from calsweep.platform.commands import option
 from calsweep.platform.comparison import ALPHA, WHAT_TO_TRUST, Comparison, Method, Pair, PValue
 from calsweep.platform.comparison import compare as compare_arms
+from calsweep.platform.equal_budget import Measure
+from calsweep.platform.equal_budget import equal_budget as cut_to_equal
 from calsweep.platform.leaderboard import n_folds
 from calsweep.platform.record import SweepRecord, read_sweep
 from calsweep.platform.statistics import Summary
@@ -49,6 +52,12 @@ from calsweep.platform.statistics import Summary
     help="What all others are compared with.  [default: the linear baseline of one sweep, the best "
     "of the first of several]",
 )
+@click.option(
+    "--equal-budget",
+    type=click.Choice([measure.value for measure in Measure]),
+    help="Cut each sweep (of one sweep, each arm) to the device- or CPU-seconds of the one that "
+    "used least, in the order of its record, and compare the best of what is left.",
+)
 @click.option("--all-pairs", is_flag=True, help="Compare every two, as papers do.")
 @click.option(
     "--figure", type=click.Choice(FIGURES), default="auc", show_default=True, help="Of the test."
@@ -65,6 +74,7 @@ def compare(
     sweeps: tuple[str, ...],
     named: tuple[str, ...],
     reference: str | None,
+    equal_budget: str | None,
     all_pairs: bool,
     figure: str,
     alpha: float,
@@ -83,7 +93,13 @@ def compare(
         raise ValueError(
             f"`--all-pairs` has no reference, but got `--reference {reference}`: leave one out."
         )
-    arms = choose_arms(sweeps, named, home=home)
+    cut = None
+    if equal_budget is not None:
+        if named or reference is not None:
+            raise ValueError("`--equal-budget` chooses what is compared: name sweeps alone.")
+        whole = [read_sweep(home, name) for name in dict.fromkeys(sweeps)]
+        cut = cut_to_equal(whole, Measure(equal_budget))
+    arms = cut.arms if cut else choose_arms(sweeps, named, home=home)
     against = None
     if reference is not None:
         against = _find(reference, sweeps, home=home)
@@ -92,6 +108,8 @@ def compare(
     elif not all_pairs and arms:
         against = default_reference(arms)
     comparison = compare_arms(arms, reference=against, figure=figure, alpha=alpha)
+    if cut:
+        comparison = replace(comparison, notes=(cut.sentence, *comparison.notes))
     if out is not None:
         _write(comparison, out)
     if as_json:

@@ -19,9 +19,11 @@ from calsweep.platform.leaderboard import (
     has_nested_choice,
     n_folds,
     nested_choice,
+    nested_interval,
 )
 from calsweep.platform.leaderboard import leaderboard as rank
 from calsweep.platform.record import SweepRecord, TrialState, read_sweep
+from calsweep.platform.spending import hours, spending
 
 
 @click.command()
@@ -34,18 +36,30 @@ def leaderboard(sweep: str, home: Path) -> None:
 
 def print_leaderboard(sweep: SweepRecord, /) -> None:
     """Print the configurations, best first, and the nested choice below."""
-    console = Console(width=None if Console().is_terminal else 120)
-    console.print(_table(sweep, rank(sweep)))
+    console = Console(width=None if Console().is_terminal else 150)
+    rows = rank(sweep)
+    console.print(_table(sweep, rows))
     nested = _nested_line(nested_choice(sweep))
     applies = has_nested_choice(sweep.plan)
     console.print(nested if applies else NESTED_DOES_NOT_APPLY, highlight=False)
+    console.print(spending(sweep).sentence, highlight=False)
     for leak in sweep.verdict.leaks:
         console.print(f"Leak: {leak.sentence}.", highlight=False, markup=False)
     for note in sweep.verdict.notes:
         console.print(f"Note: {note}.", highlight=False, markup=False)
+    if sweep.stopped:
+        n_done = f"{len(sweep.finished)} of {sweep.n_planned} configurations are done"
+        way_on = f"`calsweep resume {sweep.name}` with a larger budget goes on"
+        said = f"The search was ended before its time: {sweep.stopped}; {n_done}; {way_on}."
+        console.print(said, highlight=False, markup=False)
+    for change in sweep.changes:
+        console.print(f"Changed on the way: {change}.", highlight=False, markup=False)
     for trial in sweep.trials:
         if trial.state is TrialState.FAILED:
             console.print(f"{trial.name} failed: {trial.error}", highlight=False, markup=False)
+        elif trial.pruned:
+            why = trial.pruned.sentence(n_planned=len(sweep.plan.folds))
+            console.print(f"{trial.name} was {why}", highlight=False, markup=False)
 
 
 def _table(sweep: SweepRecord, rows: tuple[Row, ...]) -> Table:
@@ -58,7 +72,10 @@ def _table(sweep: SweepRecord, rows: tuple[Row, ...]) -> Table:
         ),
     )
     words = ("configuration", "audit")
-    for column in ("", "configuration", "validation AUC", "test AUC", "test accuracy", "audit"):
+    over = next((row.interval.sentence for row in rows if row.interval), "")
+    columns = ["", "configuration", "validation AUC", "test AUC", *([over] if over else [])]
+    costs = ("device-hours", "AUC above 0.5 per device-hour")
+    for column in (*columns, "test accuracy", *costs, "audit"):
         table.add_column(column, justify="left" if column in words else "right")
     for row in rows:
         table.add_row(
@@ -66,7 +83,10 @@ def _table(sweep: SweepRecord, rows: tuple[Row, ...]) -> Table:
             escape(f"{row.trial.name}: {row.trial.decoder}{_mask(row)}"),
             _with_spread(row.validation_auc, row.validation_auc_sd, row),
             _with_spread(row.test_auc, row.test_auc_sd, row),
+            *([f"{row.interval.low:.3f} to {row.interval.high:.3f}"] if row.interval else []),
             f"{row.test_accuracy:.3f}",
+            hours(row.compute.device_seconds),
+            f"{row.merit_per_hour:.3g}",
             _standing(row),
             style="dim" if row.trial.is_baseline else "bold" if row.rank == 1 else "",
         )
@@ -95,7 +115,11 @@ def _nested_line(choices: tuple[NestedChoice, ...]) -> str:
         return "No configuration is finished yet."
     mean = statistics.fmean(choice.test_auc for choice in choices)
     sd = statistics.stdev(choice.test_auc for choice in choices) if len(choices) > 1 else 0.0
+    interval = nested_interval(choices)
+    within = (
+        f" ({interval.low:.3f} to {interval.high:.3f}, {interval.sentence})" if interval else ""
+    )
     return (
         f"Honest figure: test AUC {mean:.4f} ± {sd:.4f} over {len(choices)} test groups, each with "
-        "the configuration chosen on that group's own folds (nested choice)."
+        f"the configuration chosen on that group's own folds (nested choice){within}."
     )

@@ -26,6 +26,7 @@ def _help() -> str:
       trainables={"|".join(variants("trainables"))}
       search_spaces={"|".join(variants("search_spaces"))} (or several: [a,b])
       tuner=optuna|random|grid       n_trials=20  seed=0  name=NAME
+      budget.hours=8                 budget.device_hours=40  pruning.method=wilcoxon
       tuner=population               population.size=8  population.generations=20 ...
       training.epochs=30             datasets.window.length=31 ...
       datasets.folds.k_groups=5      datasets.mask.keep=NAME
@@ -55,6 +56,8 @@ def run_and_show(settings: SweepSettings, /) -> None:
     """Run a sweep to its end and print what came of it."""
     record = run_sweep(settings)
     print_leaderboard(record)
+    if not record.finished:
+        return
     home = f" --home {settings.home}" if settings.home != default_home() else ""
     click.echo(f"\nNext: calsweep promote {record.name}{home}")
     click.echo(f"      calsweep report {record.name}{home}")

@@ -85,6 +85,11 @@ def run_dynamics(settings: DynamicsSettings, /, *, say: Callable[[str], None] = 
         record.begin(_description(settings, dataset))
         record.append({"event": "begin"})
         lineage = Lineage(settings.folder)
+
+        def check() -> None:
+            interruption.check()
+            record.check()
+
         if not lineage.end:
             with cluster(settings.resources) as n_parallel:
                 say(
@@ -100,7 +105,8 @@ def run_dynamics(settings: DynamicsSettings, /, *, say: Callable[[str], None] = 
                     folder=settings.folder,
                     resources=settings.resources,
                     say=say,
-                    on_wait=interruption.check,
+                    on_wait=check,
+                    writing=record.writing,
                 ).run()
         best = best_life(lineage)
         files = {name: settings.file_of(name) for name in names}

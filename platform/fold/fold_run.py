@@ -17,6 +17,7 @@ from calsweep.datasets.cache import beside, file_lock
 from calsweep.datasets.dataset import Dataset, open_dataset
 from calsweep.datasets.split import FoldData
 from calsweep.datasets.view import split_fold
+from calsweep.platform.compute import Attempt, Compute
 from calsweep.platform.fold.checkpoint import Checkpoint
 from calsweep.platform.fold.feed import Shares
 from calsweep.platform.fold.fold_task import FoldTask
@@ -75,6 +76,7 @@ def run_fold(
     *,
     device: str = "cpu",
     shares: Shares = Shares(),  # noqa: B008 - frozen
+    n_devices: float = 1.0,
     checkpoint_s: float = 30.0,
     wrap: Callable[[nn.Module], nn.Module] | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
@@ -82,8 +84,8 @@ def run_fold(
     """Train one fold and leave its figures, predictions and model in the sweep's folder.
 
     Several processes may train it together; the first writes. If it was killed, training goes on
-    from the last checkpoint, written every `checkpoint_s` seconds at most. The other arguments are
-    those of `train_fold`.
+    from the last checkpoint, written every `checkpoint_s` seconds at most. What `n_devices` were
+    used for is counted. The other arguments are those of `train_fold`.
 
     Raises
     ------
@@ -96,7 +98,12 @@ def run_fold(
     if shares.world_size == 1 and task.place.exists():
         return  # by another trial, as its first step
     how = _How(
-        device=device, shares=shares, checkpoint_s=checkpoint_s, wrap=wrap, on_epoch=on_epoch
+        device=device,
+        shares=shares,
+        n_devices=n_devices,
+        checkpoint_s=checkpoint_s,
+        wrap=wrap,
+        on_epoch=on_epoch,
     )
     settings: Settings = from_plain(task.settings)
     if settings.first is None:
@@ -132,6 +139,7 @@ def check_code(task: FoldTask, /) -> None:
 class _How:
     device: str
     shares: Shares
+    n_devices: float
     checkpoint_s: float
     wrap: Callable[[nn.Module], nn.Module] | None
     on_epoch: Callable[[Epoch], None] | None
@@ -167,6 +175,7 @@ def _run(
     start: Callable[[nn.Module], None] | None = None,
     notes: tuple[str, ...] = (),
 ) -> None:
+    attempt = Attempt(folder=task.folder, key=task.key, n_devices=how.n_devices)
     view = settings.datasets
     cache = open_cache(task.cache)
     dataset = unchanged_dataset(view.address, task.dataset_hash, task.cache)
@@ -180,6 +189,7 @@ def _run(
         if how.shares.rank == 0:
             epochs = settings.training.epochs
             said.tell(FoldUnderWay(fold=task.fold.index, epoch=epoch.epoch, epochs=epochs))
+            attempt.tell()
         if how.on_epoch:
             how.on_epoch(epoch)
 
@@ -203,12 +213,18 @@ def _run(
             notes = (*notes, *more)
         else:  # processes that train together would have to agree on it
             trained = train(settings.training)
+    except BaseException:
+        if how.shares.rank == 0:
+            attempt.tell(is_last=True)
+        raise
     finally:
         if how.shares.rank == 0:
             said.remove()
     if how.shares.rank == 0:
         if not task.place.exists():
-            save_fold(task, settings, trained, notes, dataset=dataset, data=data)
+            took = attempt.spent()
+            save_fold(task, settings, trained, notes, dataset=dataset, data=data, compute=took)
+        attempt.forget()
         checkpoint.remove()
 
 
@@ -237,6 +253,7 @@ def save_fold(
     *,
     dataset: Dataset,
     data: FoldData,
+    compute: Compute | None = None,
 ) -> None:
     """Leave the figures, predictions and model of a trained fold in the sweep's folder."""
     task.folder.mkdir(parents=True, exist_ok=True)
@@ -254,7 +271,7 @@ def save_fold(
     try:
         with beside(task.place) as partial:
             partial.mkdir()
-            _record(task, trained, notes).write(partial)
+            _record(task, trained, notes, compute).write(partial)
             _write_predictions(partial / "predictions.parquet", trained, dataset=dataset, data=data)
             model.save(partial / "model")
     except OSError:
@@ -262,7 +279,9 @@ def save_fold(
             raise
 
 
-def _record(task: FoldTask, trained: TrainedFold, notes: tuple[str, ...]) -> FoldRecord:
+def _record(
+    task: FoldTask, trained: TrainedFold, notes: tuple[str, ...], compute: Compute | None
+) -> FoldRecord:
     return FoldRecord(
         key=task.key,
         fold=task.fold.index,
@@ -277,6 +296,7 @@ def _record(task: FoldTask, trained: TrainedFold, notes: tuple[str, ...]) -> Fol
         train_seconds=trained.train_seconds,
         process=process_name(),
         notes=notes,
+        compute=compute,
     )
 
 

@@ -10,13 +10,15 @@ there, the rest is trained, and the same comes out.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from calsweep.platform.budget import STOP_FILE
 from calsweep.platform.population.generation import train_generation
-from calsweep.platform.population.lineage import Life, Lineage
+from calsweep.platform.population.lineage import Life, Lineage, Writing
 from calsweep.platform.population.member import Learners, MemberTask, Outcome, member_seed
 from calsweep.platform.progress import minutes
 from calsweep.platform.resources import Resources
@@ -30,9 +32,6 @@ from calsweep.search_spaces.population import (
     why_over,
 )
 from calsweep.search_spaces.space import Space
-
-STOP_FILE = "stop"
-"""A file of this name in a sweep's folder ends its population with the generation under way."""
 
 
 def _nothing() -> None:
@@ -61,6 +60,8 @@ class Evolution:
         Tells a person how far it is.
     on_wait
         Called while members train; what it raises ends the search.
+    writing
+        Of the lineage (`calsweep.platform.population.lineage.Lineage`).
     """
 
     learners: Learners
@@ -71,6 +72,7 @@ class Evolution:
     resources: Resources = field(default_factory=Resources)
     say: Callable[[str], None] = print
     on_wait: Callable[[], None] = _nothing
+    writing: Writing = contextlib.nullcontext
 
     def run(self) -> Lineage:
         """Train generations until the population is over, or go on with them.
@@ -85,7 +87,7 @@ class Evolution:
             If none comes through a generation within the deadline.
         """
         begun = time.monotonic()
-        lineage = Lineage(self.folder)
+        lineage = Lineage(self.folder, writing=self.writing)
         remove_stops(lineage.place(generation=1, member=1).parent)
         descents = first_generation(self.space, self.population, seed=self.seed)
         n_stored = max(lineage.n_generations - 1, 0)

@@ -9,8 +9,9 @@ no JSON, so the score of a member that died is null.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from calsweep.platform.record import read_lines
 from calsweep.platform.record_writer import append_line
 from calsweep.search_spaces.population import Result
 
+Writing = Callable[[], contextlib.AbstractContextManager[None]]
 _FILE = "lineage.jsonl"
 _MEMBERS = "members"
 
@@ -69,10 +71,13 @@ class Lineage:
     ----------
     folder
         Of the sweep.
+    writing
+        Gives what is held while a line is written; it raises if another process took over.
     """
 
-    def __init__(self, folder: Path, /) -> None:
+    def __init__(self, folder: Path, /, *, writing: Writing = contextlib.nullcontext) -> None:
         self._folder = folder
+        self._writing = writing
         self._lives: dict[tuple[int, int], Life] = {}
         self.end = ""
         """Why the population was ended; empty while it goes on."""
@@ -144,12 +149,14 @@ class Lineage:
             "train_seconds": life.train_seconds,
             "error": life.error,
         }
-        append_line(self._folder / _FILE, line)
+        with self._writing():
+            append_line(self._folder / _FILE, line)
         self._lives[life.generation, life.member] = life
 
     def finish(self, why: str, /) -> None:
         """Write that the population was ended after the generations so far."""
-        append_line(self._folder / _FILE, {"event": "end", "why": why})
+        with self._writing():
+            append_line(self._folder / _FILE, {"event": "end", "why": why})
         self.end = why
 
     def place(self, *, generation: int, member: int) -> Path:

@@ -20,9 +20,9 @@ from calsweep.platform.population.generation import work_on
 from calsweep.platform.population.lineage import Life, Lineage
 from calsweep.platform.population.member import member_seed
 from calsweep.platform.record import BASELINE, SweepRecord, TrialState, read_sweep
-from calsweep.platform.search import TrialPlan
 from calsweep.platform.settings import Settings, SweepSettings, cache_folder
 from calsweep.platform.trial import cause_of, train_folds
+from calsweep.platform.trial_plan import TrialPlan
 from calsweep.search_spaces.mutation import Bounds
 from calsweep.search_spaces.population import Unit
 from calsweep.trainables.decoder import Problem, TwoStep
@@ -99,8 +99,13 @@ def run_population(
         if 0 not in done:
             _train_baseline(settings, plan, record, auditor=auditor)
             say("The linear baseline is trained.")
+
+        def check() -> None:
+            interruption.check()
+            record.check()
+
         evolution = evolution_of(settings, plan)
-        lineage = replace(evolution, say=say, on_wait=interruption.check).run()
+        lineage = replace(evolution, say=say, on_wait=check, writing=record.writing).run()
         _finish(settings, plan, record, lineage, auditor=auditor, done=done, check=interruption)
         interruption.check()
 

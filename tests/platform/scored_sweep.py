@@ -127,7 +127,7 @@ def write_sweep(home: Path, sweep: SweepRecord) -> SweepRecord:
             for fold in trial.folds:
                 (folder / "folds" / fold.key).mkdir(parents=True)
                 fold.write(folder / "folds" / fold.key)
-                record.append({"event": "fold", "trial": trial.number, "key": fold.key})
+                record.add_fold(trial.number, key=fold.key)
             end = {"state": trial.state.value, "error": "", "may_pass": False}
             record.append({"event": "end", "trial": trial.number, **end})
     return read_sweep(home, sweep.name)

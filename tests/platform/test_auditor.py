@@ -12,8 +12,8 @@ from calsweep.datasets.timeline import Timeline
 from calsweep.datasets.transform import Detrend, Scope, Transforms, ZScore
 from calsweep.datasets.view import View, plan_folds
 from calsweep.platform.auditor import Auditor
+from calsweep.platform.chooser import Chooser
 from calsweep.platform.config import compose_settings
-from calsweep.platform.search import Suggester
 from calsweep.search_spaces.space import Space
 from calsweep.search_spaces.suggestion import Tuner, suggestions
 
@@ -41,8 +41,8 @@ def test_trial_that_leaks_is_refused_with_the_evidence_and_the_others_are_not(mi
     plan = plan_folds(timeline, [settings.datasets])
     assert plan.name.endswith("gap of 31 frames")
     source = suggestions(settings.search_spaces, tuner=settings.tuner, seed=0)
-    suggester = Suggester(settings, source, Auditor(plan, timeline), lag=3)
-    baseline, narrow, wide = (suggester.suggest(name) for name in "abc")
+    chooser = Chooser(settings, source, Auditor(plan, timeline), lag=3)
+    baseline, narrow, wide = (chooser.next() for _ in range(3))
     assert (baseline["error"], narrow["error"]) == ("", "")
     assert "reach the training and the validation part by Detrend" in wide["error"]
     assert wide["verdict"]["findings"][0]["is_leak"]

@@ -7,6 +7,7 @@ import pytest
 
 from calsweep.platform.interruption import Interruption, end_process
 from calsweep.platform.progress import Progress
+from calsweep.platform.record_writer import Record
 
 
 def press():
@@ -29,11 +30,12 @@ def test_python_handles_it_as_before_afterwards():
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_search_asks_at_every_step_and_at_its_end():
+def test_search_asks_at_every_step_and_at_its_end(tmp_path):
     from calsweep.platform.search import RecordKeeper
 
+    record = Record(tmp_path)
     with Interruption() as interruption:
-        keeper = RecordKeeper(None, Progress(n_trials=1, n_folds=1), interruption)
+        keeper = RecordKeeper(record, Progress(n_trials=1, n_folds=1), interruption)
         keeper.on_step_begin(iteration=0, trials=[])
         with pytest.raises(KeyboardInterrupt):
             press()

@@ -6,9 +6,11 @@ import pytest
 
 from calsweep.datasets.audit import Finding, Kind, Verdict
 from calsweep.datasets.fold import Fold, FoldPlan, Stretch
+from calsweep.platform.ownership.change import Change, identity
+from calsweep.platform.ownership.lease import SweepTaken
 from calsweep.platform.plain import to_plain
 from calsweep.platform.record import TrialState, read_sweep
-from calsweep.platform.record_writer import Record, SweepTaken
+from calsweep.platform.record_writer import Record
 
 
 def frames(recording):
@@ -62,6 +64,13 @@ def ended(number, state="done", *, error="", may_pass=False):
 def write(home, *lines):
     with Record(home / "sweeps" / "s") as record:
         record.begin(DESCRIPTION)
+        for line in lines:
+            record.append(line)
+
+
+def write_other(home, description, *lines):
+    with Record(home / "sweeps" / "s") as record:
+        assert record.begin(description)
         for line in lines:
             record.append(line)
 
@@ -124,6 +133,61 @@ def test_another_version_is_named_with_that_which_began(tmp_path):
         pytest.raises(SweepTaken, match=versions),
     ):
         record.begin({**first, "code_version": "0.2.0+def"})
+
+
+@pytest.mark.parametrize(
+    ("now", "word", "said"),
+    [
+        (
+            {"dataset": {**DESCRIPTION["dataset"], "content_hash": "0" * 64}},
+            "data",
+            r"the dataset at m1 was  and is 000000000000",
+        ),
+        (
+            {"plan_hash": "1" * 64, "plan": {**to_plain(PLAN), "folds": []}},
+            "folds",
+            r"and is 111111111111 \(1 folds, now 0\)",
+        ),
+    ],
+)
+def test_what_changed_is_told_and_refused_unless_it_is_accepted(tmp_path, now, word, said):
+    write(tmp_path, began(0), ended(0))
+    other = {**DESCRIPTION, **now}
+    with (
+        Record(tmp_path / "sweeps" / "s") as record,
+        pytest.raises(SweepTaken, match=rf"other {word} than now .*{said}.*changes=\[{word}\]"),
+    ):
+        record.begin(other)
+    assert [trial.number for trial in read_sweep(tmp_path, "s").trials] == [0]
+    with Record(tmp_path / "sweeps" / "s") as record:
+        record.begin(other, accept=[Change(word)])
+        record.append(began(1))
+    sweep = read_sweep(tmp_path, "s")
+    assert [trial.number for trial in sweep.trials] == [1]  # all is begun again
+    assert len(sweep.changes) == 1
+    write_other(tmp_path, other, ended(1))  # accepted once, it is as it is now
+
+
+def test_other_code_that_is_accepted_leaves_what_is_done(tmp_path):
+    write(tmp_path, began(0), ended(0))
+    newer = {**DESCRIPTION, "code_version": "0.2.0+def"}
+    with Record(tmp_path / "sweeps" / "s") as record:
+        assert record.begin(newer, accept=[Change.CODE])
+    sweep = read_sweep(tmp_path, "s")
+    assert [trial.state for trial in sweep.trials] == [TrialState.DONE]
+    assert (sweep.code_version, sweep.earlier_code) == ("0.2.0+def", ("0.1.0+abc",))
+    assert sweep.changes == ("it was begun with calsweep 0.1.0+abc, and this is 0.2.0+def",)
+
+
+def test_identity_is_of_what_a_sweep_would_do_and_not_of_how_long(tmp_path):
+    longer = {**DESCRIPTION, "settings": {**DESCRIPTION["settings"], "n_trials": 40}}
+    assert identity(longer) == identity(DESCRIPTION)
+    assert identity({**DESCRIPTION, "code_version": "2"}) != identity(DESCRIPTION)
+    assert identity({**DESCRIPTION, "plan_hash": "2"}) != identity(DESCRIPTION)
+    assert identity({**DESCRIPTION, "dataset": {"content_hash": "2"}}) != identity(DESCRIPTION)
+    write(tmp_path, began(0))
+    write_other(tmp_path, {**longer, "n_planned": 41}, ended(0))
+    assert read_sweep(tmp_path, "s").n_planned == 41
 
 
 def test_name_is_held_by_one_at_a_time(tmp_path):

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from calsweep.platform.comparison import Method, compare
 from calsweep.platform.independence import frames_ratio
 from calsweep.platform.leaderboard import leaderboard, nested_choice
 from calsweep.platform.object_storage.storage import publish
-from calsweep.platform.record import TrialState, read_sweep
+from calsweep.platform.record import TrialState, read_sweep, record_events
 
 ROOT = Path(__file__).parent.parent.parent
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -40,6 +41,13 @@ def shell(*arguments, home):
     )
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stdout
+
+
+def ended(process):
+    """Give what a process printed once it has come to its end."""
+    out, err = process.communicate(timeout=400)
+    assert process.returncode == 0, out + err
+    return out
 
 
 @contextlib.contextmanager
@@ -92,8 +100,14 @@ def small(mice, home, *more):
 
 @pytest.fixture(scope="module")
 def home(mice, tmp_path_factory):
+    """The home of a sweep that was submitted a second time while it ran."""
     home = tmp_path_factory.mktemp("home")
-    (home / "shown.txt").write_text(shell(*small(mice, home), home=home))
+    with running(mice, home) as first:
+        wait_until((home / "sweeps/small/sweep.json").exists)
+        with running(mice, home) as second:
+            (home / "second.txt").write_text(ended(second))
+        (home / "shown.txt").write_text(ended(first))
+        (home / "first.txt").write_text(str(first.pid))
     return home
 
 
@@ -103,7 +117,7 @@ def swept(home):
 
 
 def fold_table(sweep):
-    drop = {"process", "train_seconds"}
+    drop = {"process", "train_seconds", "compute"}  # how long it took, and on what
     return [
         (trial.name, dict(trial.values))
         + tuple(
@@ -135,6 +149,28 @@ def test_output_tells_progress_figures_and_what_to_do_next(home):
     assert "3 configurations (the linear baseline first) x 20 folds" in shown
     assert "Honest figure: test AUC" in shown
     assert "calsweep promote small" in shown
+
+
+def test_second_submission_looks_on_and_ends_with_the_result_of_the_first(home):
+    first, second = ((home / f"{name}.txt").read_text() for name in ("first", "second"))
+    assert f":{first} just now: looking on until it is done" in second
+    assert "nothing to train" in second
+    assert "Honest figure: test AUC" in second
+    tokens = {line["token"] for line in record_events(home / "sweeps/small") if "trial" in line}
+    assert tokens == {1}  # every line of a trial is of the first
+
+
+def test_status_tells_that_a_sweep_is_over(home, swept):
+    lines = dict(
+        line.split(maxsplit=1) if not line.startswith(("time", "last")) else (line[:10], line[12:])
+        for line in calsweep("status", "small", home=home).out.splitlines()
+    )
+    assert lines["sweep"] == f"small ({swept.identity})"
+    assert lines["state"] == "over"
+    assert lines["trials"] == "3 of 3 ended"
+    assert lines["folds"] == "60 of 60 done"
+    assert lines["last error"] == "none"
+    assert "small" in calsweep("status", home=home).out
 
 
 def test_processes_are_reused(swept):
@@ -314,14 +350,25 @@ def test_other_settings_under_the_same_name_are_refused(home, mice, swept):
 def test_killed_sweep_goes_on_and_ends_as_one_that_was_not(
     mice, swept, tmp_path, ask_mlflow, local_ray
 ):
+    """A second submission looks on when the first is killed, and goes on in its place."""
     folds = tmp_path / "sweeps/small/folds"
-    with running(mice, tmp_path) as process:
+    trained = {}
+
+    def kill_the_first():
         wait_until(lambda: n_folds(folds) >= 25)
         os.killpg(process.pid, signal.SIGKILL)
+        trained.update((path.name, path.stat().st_mtime_ns) for path in folds.glob("[!.]*"))
         process.wait()
-    trained = {path.name: path.stat().st_mtime_ns for path in folds.glob("[!.]*")}
+
+    with running(mice, tmp_path) as process:
+        wait_until((tmp_path / "sweeps/small/sweep.json").exists)
+        killer = threading.Thread(target=kill_the_first)
+        killer.start()
+        second = calsweep(*small(mice, tmp_path), home=tmp_path).out
+        killer.join()
+    assert f":{process.pid} just now: looking on" in second
+    assert f":{process.pid} is gone; going on here" in second
     assert 25 <= len(trained) < 60
-    calsweep(*small(mice, tmp_path), home=tmp_path)
     after = {path.name: path.stat().st_mtime_ns for path in folds.glob("[!.]*")}
     assert {name: after[name] for name in trained} == trained
     assert fold_table(read_sweep(tmp_path, "small")) == fold_table(swept)
@@ -351,16 +398,25 @@ def interrupted(mice, tmp_path_factory):
     home = tmp_path_factory.mktemp("interrupted")
     with running(mice, home) as process:
         wait_until((home / "sweeps/small/sweep.json").exists)
+        interrupter = threading.Thread(target=interrupt, args=(process, home))
+        interrupter.start()
         second = calsweep(*small(mice, home), home=home, code=2)
-        wait_until(lambda: n_folds(home / "sweeps/small/folds") >= 3)
-        process.send_signal(signal.SIGINT)
+        interrupter.join()
         out, err = process.communicate(timeout=60)
     trained = n_folds(home / "sweeps/small/folds")
     return Interrupted(process.pid, second, process.returncode, out, err, trained)
 
 
-def test_running_sweep_is_refused_to_a_second_process(interrupted):
-    assert f":{interrupted.pid} just now" in interrupted.second.err
+def interrupt(process, home):
+    wait_until(lambda: n_folds(home / "sweeps/small/folds") >= 3)
+    process.send_signal(signal.SIGINT)
+
+
+def test_second_submission_of_a_sweep_that_is_interrupted_ends_with_it(interrupted):
+    assert f":{interrupted.pid} just now: looking on" in interrupted.second.out
+    assert f":{interrupted.pid}, which ran the sweep 'small'" in interrupted.second.err
+    assert "ended before it was over (interrupted)" in interrupted.second.err
+    assert "`calsweep resume small` goes on" in interrupted.second.err
 
 
 def test_interrupted_sweep_says_so_and_is_no_success(interrupted):

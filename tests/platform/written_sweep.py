@@ -66,26 +66,22 @@ class Writer:
             folds=(fold,),
             holds_out=HeldOut.NOTHING if self.leaky else HeldOut.ANIMALS,
         )
-        self._record = Record(self.home / "sweeps" / self.name)
-        with self._record:
-            self._record.begin(
-                {
-                    "settings": {"seed": 7},
-                    "dataset": {
-                        "address": "mice",
-                        "content_hash": "da7a",
-                        "target": "run",
-                        "rate_hz": 10.0,
-                        "n_units": 2,
-                    },
-                    "plan": to_plain(plan),
-                    "plan_hash": "f01d",
-                    "code_version": "0.1.0+abc",
-                    "verdict": to_plain(self.verdict()),
-                    "n_planned": 1,
-                }
-            )
-            self.trial()
+        self._description = {
+            "settings": {"seed": 7},
+            "dataset": {
+                "address": "mice",
+                "content_hash": "da7a",
+                "target": "run",
+                "rate_hz": 10.0,
+                "n_units": 2,
+            },
+            "plan": to_plain(plan),
+            "plan_hash": "f01d",
+            "code_version": "0.1.0+abc",
+            "verdict": to_plain(self.verdict()),
+            "n_planned": 1,
+        }
+        self.trial()
 
     def verdict(self) -> Verdict:
         leak = Finding(
@@ -149,7 +145,9 @@ class Writer:
         return read_sweep(self.home, self.name)
 
     def _append(self, **line: object) -> None:
-        self._record.append({"trial": 0, **line})
+        with Record(self.home / "sweeps" / self.name) as record:
+            record.begin(self._description)
+            record.append({"trial": 0, **line})
 
 
 def runs_of(uri: str, sweep: str) -> pd.DataFrame:

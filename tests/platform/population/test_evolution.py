@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from calsweep.platform.population.evolution import STOP_FILE, Evolution
+from calsweep.platform.budget import STOP_FILE, Evolution
 from calsweep.platform.population.lineage import Lineage
 from calsweep.platform.population.member import OtherFormat, read_member
 from calsweep.platform.population.replay import differing, replay_member

@@ -1,0 +1,72 @@
+"""A fold's learning curve as it lies with the fold: read when somebody looks at it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+from calsweep.platform.score import Epoch, Score
+
+
+class StoredCurve(Sequence[Epoch]):
+    """The rows of a learning curve, one an epoch.
+
+    A leaderboard of thousands of folds looks at none of them.
+
+    Parameters
+    ----------
+    path
+        Of the fold's ``fold.json``.
+    """
+
+    def __init__(self, path: Path, /) -> None:
+        self._path = path
+        self._rows: tuple[Epoch, ...] | None = None
+
+    @property
+    def _epochs(self) -> tuple[Epoch, ...]:
+        if self._rows is None:
+            self._rows = epochs(json.loads(self._path.read_text())["curve"])
+        return self._rows
+
+    @overload
+    def __getitem__(self, index: int) -> Epoch: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Epoch, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Epoch | tuple[Epoch, ...]:
+        """Give one row, or several."""
+        return self._epochs[index]
+
+    def __len__(self) -> int:
+        return len(self._epochs)
+
+    def __iter__(self) -> Iterator[Epoch]:
+        return iter(self._epochs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, (StoredCurve, tuple)) and self._epochs == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(self._epochs)
+
+    def __deepcopy__(self, _memo: object) -> tuple[Epoch, ...]:
+        return self._epochs
+
+    def __repr__(self) -> str:
+        return repr(self._epochs)
+
+
+def epochs(plain: Sequence[Mapping[str, Any]], /) -> tuple[Epoch, ...]:
+    """Build the rows of a learning curve from plain data."""
+    return tuple(
+        Epoch(
+            epoch=row["epoch"],
+            train_loss=row["train_loss"],
+            validation=Score(**row["validation"]),
+        )
+        for row in plain
+    )
