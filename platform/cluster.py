@@ -20,6 +20,7 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 import ray
 
 from calsweep.platform.errors import first_line
+from calsweep.platform.job_folder import is_lost_with_job
 from calsweep.platform.resources import Resources
 
 
@@ -56,7 +57,7 @@ def check_home(home: Path, /) -> None:
     ValueError
         If it lies in that folder.
     """
-    if _JOB_FOLDERS in home.expanduser().resolve().parts:
+    if is_lost_with_job(home):
         raise ValueError(
             f"`home` is {str(home)!r}, which lies in this job's own folder and would be lost with "
             "it: add home=FOLDER with a whole path that every node reaches."
@@ -113,9 +114,6 @@ def n_parallel(resources: Resources, /, *, available: dict[str, float]) -> int:
             "ask for less with resources.num_workers, resources.cpus or resources.gpus."
         )
     return fits
-
-
-_JOB_FOLDERS = "working_dir_files"  # where Ray unpacks the working directories of jobs
 
 
 def _start() -> None:
