@@ -40,6 +40,9 @@ COMMANDS = {
     "replay": Entry(
         target=f"{_HERE}.replay:replay", summary="Train a member of a population again."
     ),
+    "rerun": Entry(
+        target=f"{_HERE}.rerun:rerun", summary="Train a fold again from its record, and compare."
+    ),
     "leaderboard": Entry(
         target=f"{_HERE}.leaderboard:leaderboard", summary="Which configuration decodes best."
     ),
