@@ -67,10 +67,13 @@ class Dataset:
     store: Store
     cache: Cache
 
-    def copy_recording(self, name: str, /) -> NDArray[np.float32]:
-        """Give a copy of the activity of one recording; nothing stays mapped for it."""
+    def copy_recording(self, name: str, /, *, frames: slice = slice(None)) -> NDArray[np.float32]:
+        """Give a copy of the activity of one recording, or of some frames of it.
+
+        Nothing stays mapped for it.
+        """
         frames_TN: NDArray[np.float32] = np.load(self.folder / _ACTIVITY, mmap_mode="r")
-        return np.array(frames_TN[self.spans[name]])
+        return np.array(frames_TN[self.spans[name]][frames])
 
     def images(self) -> ImageFrames:
         """Give its images, fetched as they are needed.

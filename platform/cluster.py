@@ -23,6 +23,7 @@ from ray.autoscaler.sdk import request_resources
 from ray.exceptions import AuthenticationError
 
 from calsweep.platform.errors import first_line
+from calsweep.platform.job_folder import is_lost_with_job
 from calsweep.platform.resources import Resources
 
 
@@ -71,7 +72,7 @@ def check_home(home: Path, /) -> None:
     ValueError
         If it lies in that folder.
     """
-    if _JOB_FOLDERS in home.expanduser().resolve().parts:
+    if is_lost_with_job(home):
         raise ValueError(
             f"`home` is {str(home)!r}, which lies in this job's own folder and would be lost with "
             "it: add home=FOLDER with a whole path that every node reaches."

@@ -46,6 +46,9 @@ COMMANDS = {
     "replay": Entry(
         target=f"{_HERE}.replay:replay", summary="Train a member of a population again."
     ),
+    "rerun": Entry(
+        target=f"{_HERE}.rerun:rerun", summary="Train a fold again from its record, and compare."
+    ),
     "leaderboard": Entry(
         target=f"{_HERE}.leaderboard:leaderboard", summary="Which configuration decodes best."
     ),
@@ -56,7 +59,10 @@ COMMANDS = {
         target=f"{_HERE}.explain:explain", summary="What decoders read their answer from."
     ),
     "promote": Entry(
-        target=f"{_HERE}.promote:promote", summary="Make the best fold's model the champion."
+        target=f"{_HERE}.promote:promote", summary="Make a model the champion, past a gate."
+    ),
+    "champion": Entry(
+        target=f"{_HERE}.champion:champion", summary="Which model is champion, and which were."
     ),
     "predict": Entry(target=f"{_HERE}.predict:predict", summary="Use a model on new recordings."),
     # Named by text alone: the page is drawn in a room that platform does not import.

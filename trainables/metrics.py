@@ -12,7 +12,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, r
 # W windows, C classes, B bins
 
 
-def auc(labels_W: NDArray[np.int64], probability_WC: NDArray[np.float32], /) -> float:
+def auc(labels_W: NDArray[np.int64], probability_WC: NDArray[np.floating], /) -> float:
     """Give the area under the ROC curve.
 
     Parameters
@@ -50,7 +50,7 @@ def auc(labels_W: NDArray[np.int64], probability_WC: NDArray[np.float32], /) -> 
     return float(np.mean([roc_auc_score(labels_W == c, probability_WC[:, c]) for c in classes]))
 
 
-def decide(probability_WC: NDArray[np.float32], /) -> NDArray[np.int64]:
+def decide(probability_WC: NDArray[np.floating], /) -> NDArray[np.int64]:
     """Give the most probable class of each window; of equal ones the first.
 
     Examples
@@ -62,7 +62,7 @@ def decide(probability_WC: NDArray[np.float32], /) -> NDArray[np.int64]:
     return decided_W
 
 
-def accuracy(labels_W: NDArray[np.int64], probability_WC: NDArray[np.float32], /) -> float:
+def accuracy(labels_W: NDArray[np.int64], probability_WC: NDArray[np.floating], /) -> float:
     """Give the share of windows whose most probable class is right.
 
     Raises

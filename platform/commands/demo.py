@@ -14,15 +14,19 @@ import numpy as np
 from calsweep.datasets.dataset import open_dataset
 from calsweep.datasets.npz import NpzSource
 from calsweep.datasets.simulation import Simulation
+from calsweep.platform.champion.candidate import best_candidate
+from calsweep.platform.champion.gate import Gate
+from calsweep.platform.champion.load import load_model
+from calsweep.platform.champion.promotion import promote
 from calsweep.platform.commands import option
 from calsweep.platform.commands.leaderboard import print_leaderboard
+from calsweep.platform.commands.page import draw_report
 from calsweep.platform.config import compose_settings
 from calsweep.platform.ingestion import ingest
 from calsweep.platform.object_storage.storage import locate
 from calsweep.platform.prediction import write_predictions
 from calsweep.platform.provenance import code_version
 from calsweep.platform.record import SweepRecord
-from calsweep.platform.registry import load_model, promote
 from calsweep.platform.settings import cache_folder, open_cache
 from calsweep.platform.sweep import run_sweep
 
@@ -48,12 +52,13 @@ def demo(context: click.Context, home: Path) -> None:
         sweep = _sweep(name, home=home, address=folder / "mice")
         print_leaderboard(sweep)
     with _step(4, "Promoting the best fold's model, chosen on validation only"):
-        model = promote(sweep, home=home, name=MODEL).model
+        gate = Gate(unbeaten_because="the demo goes on with the model that it trained")
+        model = promote(best_candidate(sweep), home=home, name=MODEL, gate=gate).model
         click.echo(f"{model.uri} is version {model.version}.")
     with _step(5, "Decoding the sixth mouse, which no fold saw"):
         _predict(model.uri, home=home, folder=folder)
     with _step(6, "Drawing the report"):
-        _report(context, sweep.name, home)
+        draw_report(context, sweep.name, home)
     _what_now(sweep, home=home, model=model.uri, folder=folder)
 
 
@@ -109,16 +114,6 @@ def _predict(model: str, *, home: Path, folder: Path) -> None:
     out.unlink(missing_ok=True)
     n_frames = write_predictions(load_model(model, home=home), dataset, out)
     click.echo(f"{out}: probability of running at {n_frames} frames.")
-
-
-def _report(context: click.Context, sweep: str, home: Path) -> None:
-    """Call the report as a person would: it lives in a room that platform does not import."""
-    assert context.parent is not None  # noqa: S101 - the group that holds every command
-    group = context.parent.command
-    assert isinstance(group, click.Group)  # noqa: S101
-    report = group.get_command(context.parent, "report")
-    assert report is not None  # noqa: S101 - it stands in the table of commands
-    context.invoke(report, sweep=sweep, home=home, out=None)
 
 
 def _what_now(sweep: SweepRecord, *, home: Path, model: str, folder: Path) -> None:

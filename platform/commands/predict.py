@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from calsweep.datasets.dataset import open_dataset
+from calsweep.platform.champion.load import load_model
 from calsweep.platform.commands import option
+from calsweep.platform.job_folder import is_lost_with_job
 from calsweep.platform.object_storage.address import local_path
 from calsweep.platform.object_storage.storage import locate
 from calsweep.platform.prediction import write_intervals, write_predictions
-from calsweep.platform.registry import load_model
 from calsweep.platform.settings import cache_folder, open_cache
 
 
@@ -44,10 +45,16 @@ def predict(
 ) -> None:
     """Use MODEL on DATASET and write recording, frame and probability to OUT (Parquet).
 
-    MODEL is models:/NAME@champion, models:/NAME/VERSION, or the folder of a fold's model. With more
-    than two classes there is a probability of each.
+    MODEL is the NAME of a model in the registry, which means its champion, models:/NAME@ALIAS,
+    models:/NAME/VERSION, or the folder of a model. With more than two classes there is a
+    probability of each.
     """
     for place in filter(None, (out, intervals)):  # refused before anything is read
+        if is_lost_with_job(local_path(str(place))):
+            raise ValueError(
+                f"{place} lies in this job's own folder and would be lost with it: name a whole "
+                "path that every node reaches."
+            )
         if local_path(str(place)).exists():
             raise FileExistsError(
                 f"{place} is there already and is left as it is: name another file."

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -38,17 +38,61 @@ FORMAT = 2
 class UnitsDiffer(ValueError):
     """Activity has other units than a model was trained on."""
 
-    def __init__(self, missing: tuple[str, ...], n_units: int) -> None:
-        super().__init__(missing, n_units)
+    def __init__(self, missing: tuple[str, ...], n_units: int, n_there: int) -> None:
+        super().__init__(missing, n_units, n_there)
         self.missing = missing
         self.n_units = n_units
+        self.n_there = n_there
 
     def __str__(self) -> str:
         some = ", ".join(self.missing[:5])
         return (
-            f"The model needs {self.n_units} units by name, but {len(self.missing)} are missing: "
-            f"{some}. Ingest the recordings with the same unit names as those it was trained on."
+            f"The model needs {self.n_units} units by name, but of these {len(self.missing)} are "
+            f"missing among the {self.n_there} of the dataset: {some}. Ingest the recordings with "
+            "the same unit names as those it was trained on."
         )
+
+
+class TrainedModel(Protocol):
+    """What is used on recordings: the model of one fold, or several as one.
+
+    The attributes are those of `FoldModel`.
+    """
+
+    @property
+    def view(self) -> View:
+        """How activity is presented to it."""
+        ...
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Names of the units, in its order; none if it sees images."""
+        ...
+
+    @property
+    def image_shape(self) -> tuple[int, int] | None:
+        """Height and width of the images it sees."""
+        ...
+
+    @property
+    def rate_hz(self) -> float:
+        """Frames per second of what it was trained on."""
+        ...
+
+    @property
+    def n_classes(self) -> int:
+        """Classes that it tells apart."""
+        ...
+
+    def columns(self, units: tuple[str, ...], /) -> list[int]:
+        """Give the places of the model's units among those of a recording."""
+        ...
+
+    def probabilities(
+        self, frames: FrameArray, /, *, trial_T: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
+        """Give the probability of each class at each frame of one recording."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,14 +238,14 @@ class FoldModel:
         place = {unit: i for i, unit in enumerate(units)}
         missing = tuple(unit for unit in self.units if unit not in place)
         if missing:
-            raise UnitsDiffer(missing, len(self.units))
+            raise UnitsDiffer(missing, len(self.units), len(units))
         return [place[unit] for unit in self.units]
 
 
 class FrameModel:
-    """A fold's model as MLflow calls it: a table of frames in, a probability for each out."""
+    """A model as MLflow calls it: a table of frames in, a probability for each out."""
 
-    def __init__(self, model: FoldModel, /) -> None:
+    def __init__(self, model: TrainedModel, /) -> None:
         self.model = model
 
     def predict(

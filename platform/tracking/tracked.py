@@ -19,7 +19,7 @@ ERROR = "calsweep.error"
 N_FOLDS = "n_folds"
 _PARAM_LENGTH = 500
 _TAG_LENGTH = 5000
-_NAME_LENGTH = 256
+_NAME_BYTES = 200  # of a folder of the home, too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +63,10 @@ def check_model_name(name: str, /) -> None:
     >>> check_model_name("runner")
     """
     is_plain = name.strip() and name not in {".", ".."} and not {"/", ":"} & set(name)
-    if not is_plain or len(name) > _NAME_LENGTH:
+    if not is_plain or len(name.encode()) > _NAME_BYTES:
         raise ValueError(
             "a model's name must not be empty, hold `/` or `:`, or have more than "
-            f"{_NAME_LENGTH} characters, but got {name!r}. Give another with `--name`."
+            f"{_NAME_BYTES} bytes, but got {name!r}. Give another with `--name`."
         )
 
 
@@ -232,28 +232,6 @@ def fold_row(fold: FoldRecord, /) -> dict[str, Any]:
         "test_accuracy": fold.test.accuracy,
         "key": fold.key,
     }
-
-
-def description(sweep: SweepRecord, trial: TrialRecord, fold: FoldRecord, /) -> str:
-    """Say what a registered model is, and what a reader of its figures must know."""
-    row = summarize(trial, rank=0)
-    sentences = [
-        f"{trial.decoder}: fold {fold.fold} of sweep {sweep.name}, chosen on validation "
-        f"(AUC {fold.validation.auc:.3f}).",
-        f"Test AUC of this fold {fold.test.auc:.3f}; of the configuration {row.test_auc:.3f} "
-        f"± {row.test_auc_sd:.3f} over {len(trial.folds)} folds.",
-        f"Decodes {sweep.dataset['target']} from {sweep.dataset['n_units']} units at "
-        f"{sweep.dataset['rate_hz']} Hz.",
-    ]
-    verdict = trial.verdict
-    if verdict.leaks:
-        leaks = "; ".join(leak.sentence for leak in verdict.leaks)
-        sentences.insert(0, f"LEAKY FOLDS: {leaks}.")
-    if trial.mask:
-        sentences.append(f"Mask: {trial.mask}.")
-    if verdict.notes:
-        sentences.append(f"Notes: {'; '.join(note.strip().rstrip('.') for note in verdict.notes)}.")
-    return " ".join(sentences)
 
 
 def _leaves(node: Any, at: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""MLflow: runs of trials and folds, their models, and the registry. The only module that knows it.
+"""MLflow: runs of trials and folds, and their models.
 
 The sweep's record is written first; what stands here is fed from it and may be late. A run is found
 by its key before it is made, so feeding the same record again changes nothing.
@@ -14,7 +14,6 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 # MLflow reads these when it is imported: no usage reports, no bars, no minutes of silent retries.
@@ -35,7 +34,7 @@ from mlflow.types import ColSpec, Schema
 import calsweep
 from calsweep.datasets.cache import LockTimeout, build_once, file_lock
 from calsweep.platform.errors import first_line, hide_login
-from calsweep.platform.fold.model import FoldModel
+from calsweep.platform.fold.ensemble import read_model
 from calsweep.platform.record import (
     FoldRecord,
     SweepRecord,
@@ -44,15 +43,13 @@ from calsweep.platform.record import (
     sweeps_folder,
 )
 from calsweep.platform.tracking import tracked
-from calsweep.platform.tracking.tracking_errors import ModelNotFound, TrackingRefused
+from calsweep.platform.tracking.tracking_errors import TrackingRefused
 
 MODEL_ID = "calsweep.model_id"
-CHAMPION = "champion"
 LOCK_DEADLINE_S = 60.0
 _SQLITE = "sqlite:///"
 _VARIABLE = "MLFLOW_TRACKING_URI"
-_NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
-_NO_MODEL = {_NOT_THERE, "INVALID_PARAMETER_VALUE"}  # so it calls an alias that is not there
+_NO_RUN = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}  # the latter for no id at all
 _PAGE = 1000
 _BATCH = 1000
 
@@ -60,25 +57,6 @@ _BATCH = 1000
 warnings.filterwarnings("ignore", message=".*input example was not provided.*")
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.WARNING)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RegisteredModel:
-    """A version of a registered model.
-
-    Attributes
-    ----------
-    name, version
-        Of the model in the registry.
-    """
-
-    name: str
-    version: str
-
-    @property
-    def uri(self) -> str:
-        """The address under which the champion is loaded."""
-        return f"models:/{self.name}@{CHAMPION}"
 
 
 class Tracker:
@@ -99,7 +77,7 @@ class Tracker:
     """
 
     def __init__(self, uri: str, /, *, home: Path, sweep: str) -> None:
-        self._client = _client(uri)
+        self._client = open_client(uri)
         self._lock = sweeps_folder(home) / sweep / "tracking.lock"
         self._id = uuid.uuid4().hex
         self._runs: dict[str, str] = {}
@@ -130,31 +108,6 @@ class Tracker:
         """
         with self._turn():
             return self._sync(sweep, check=check)
-
-    def register(
-        self, sweep: SweepRecord, trial: TrialRecord, fold: FoldRecord, /, *, name: str
-    ) -> RegisteredModel:
-        """Register a fold's model and make it the champion.
-
-        A fold that is a version of this model already is not registered twice.
-
-        Raises
-        ------
-        ValueError
-            If the registry does not take the name; nothing is written.
-        LockTimeout
-            If another writer does not end its turn.
-        """
-        tracked.check_model_name(name)
-        with self._turn():
-            self._sync(sweep)
-            run = self._client.get_run(self._runs[tracked.fold_key(trial, fold)])
-            self._ensure_registered(name)
-            version = self._version_of(name, run.info.run_id) or self._create_version(
-                name, run, sweep=sweep, trial=trial, fold=fold
-            )
-            self._client.set_registered_model_alias(name, CHAMPION, version)
-        return RegisteredModel(name=name, version=version)
 
     def attach(
         self, sweep: SweepRecord, trial: TrialRecord, folders: Mapping[str, Path], /, *, under: str
@@ -265,24 +218,14 @@ class Tracker:
             self._client.log_batch(run_id, metrics=metrics[first : first + _BATCH])
 
     def _log_model(self, folder: Path, *, run_id: str) -> str:
-        """Store a model as MLflow stores its own, without loading it or guessing requirements."""
-        units = FoldModel.load(folder).units
-        logged = self._client.create_logged_model(
-            self._experiment, name="decoder", source_run_id=run_id, model_type="pyfunc"
+        return store_model(
+            self._client,
+            folder,
+            loader="calsweep.platform.fold.model",
+            name="decoder",
+            experiment=self._experiment,
+            run_id=run_id,
         )
-        with tempfile.TemporaryDirectory(prefix="calsweep-model-") as scratch:
-            path = Path(scratch) / "model"
-            mlflow.pyfunc.save_model(
-                str(path),
-                loader_module="calsweep.platform.fold.model",
-                data_path=str(folder),
-                signature=_signature(units),
-                pip_requirements=[f"calsweep=={calsweep.__version__}"],
-            )
-            self._client.log_model_artifacts(logged.model_id, str(path))
-        self._client.finalize_logged_model(logged.model_id, "READY")
-        model_id: str = logged.model_id
-        return model_id
 
     def _find_or_create(self, name: str, location: str | None) -> str:
         found = self._client.get_experiment_by_name(name)
@@ -315,31 +258,61 @@ class Tracker:
             if not token:
                 return
 
-    def _ensure_registered(self, name: str) -> None:
-        try:
-            self._client.get_registered_model(name)
-        except MlflowException as error:
-            if error.error_code != _NOT_THERE:
-                raise
-            self._client.create_registered_model(name)
 
-    def _version_of(self, name: str, run_id: str) -> str | None:
-        found = self._client.search_model_versions(f"run_id='{run_id}'")
-        return next((str(version.version) for version in found if version.name == name), None)
+def store_model(
+    client: MlflowClient,
+    folder: Path,
+    /,
+    *,
+    loader: str,
+    name: str,
+    experiment: str,
+    run_id: str,
+    tags: Mapping[str, str] | None = None,
+) -> str:
+    """Store a model as MLflow stores its own, without guessing requirements.
 
-    def _create_version(
-        self, name: str, run: Run, *, sweep: SweepRecord, trial: TrialRecord, fold: FoldRecord
-    ) -> str:
-        model_id = run.data.tags[MODEL_ID]
-        version = self._client.create_model_version(
-            name,
-            source=f"models:/{model_id}",
-            run_id=run.info.run_id,
-            model_id=model_id,
-            tags={**tracked.provenance(sweep, trial), "calsweep.fold": str(fold.fold)},
-            description=tracked.description(sweep, trial, fold),
+    Parameters
+    ----------
+    client
+        Of the MLflow that takes it.
+    folder
+        Named ``model``, as `calsweep.platform.fold.ensemble.read_model` reads it.
+    loader
+        Module that loads it for MLflow.
+    name
+        Of the stored model.
+    experiment, run_id
+        Where it belongs.
+    tags
+        Of the stored model.
+
+    Returns
+    -------
+    model_id
+        Of the stored model, which is whole.
+    """
+    units = read_model(folder).units
+    logged = client.create_logged_model(
+        experiment,
+        name=name,
+        source_run_id=run_id,
+        model_type="pyfunc",
+        tags=dict(tags or {}),
+    )
+    with tempfile.TemporaryDirectory(prefix="calsweep-model-") as scratch:
+        path = Path(scratch) / "model"
+        mlflow.pyfunc.save_model(
+            str(path),
+            loader_module=loader,
+            data_path=str(folder),
+            signature=_signature(units),
+            pip_requirements=[f"calsweep=={calsweep.__version__}"],
         )
-        return str(version.version)
+        client.log_model_artifacts(logged.model_id, str(path))
+    client.finalize_logged_model(logged.model_id, "READY")
+    model_id: str = logged.model_id
+    return model_id
 
 
 @contextlib.contextmanager
@@ -361,37 +334,23 @@ def refusals(uri: str, /) -> Iterator[None]:
         ) from error
 
 
-def download_model(uri: str, /, *, tracking_uri: str) -> Path:
-    """Fetch a model of the registry or of a run.
-
-    Parameters
-    ----------
-    uri
-        ``models:/NAME@champion``, ``models:/NAME/VERSION`` or ``runs:/...``.
-    tracking_uri
-        MLflow's address.
-
-    Returns
-    -------
-    folder
-        What `FoldModel.load` reads.
+def fold_of_run(run_id: str, /, *, uri: str) -> tuple[str, str] | None:
+    """Give the sweep and the key of the fold that a run is of; ``None`` if it is of none.
 
     Raises
     ------
-    ModelNotFound
-        If there is none.
     TrackingRefused
         If MLflow cannot be asked.
     """
-    with refusals(tracking_uri):
-        _client(tracking_uri)
+    with refusals(uri):
         try:
-            folder = Path(mlflow.artifacts.download_artifacts(uri))
-        except (MlflowException, FileNotFoundError) as error:
-            if isinstance(error, MlflowException) and error.error_code not in _NO_MODEL:
+            tags = open_client(uri).get_run(run_id).data.tags
+        except MlflowException as error:
+            if error.error_code not in _NO_RUN:
                 raise
-            raise ModelNotFound(uri, f"{first_line(error).rstrip('.')}.") from error
-    return folder / "data" / "model"
+            return None
+    sweep, key = tags.get("calsweep.sweep"), tags.get("calsweep.fold_key")
+    return (sweep, key) if sweep and key else None
 
 
 def _ending_of(run: Run) -> tracked.Ending:
@@ -402,7 +361,8 @@ def _ending_of(run: Run) -> tracked.Ending:
     )
 
 
-def _client(uri: str) -> MlflowClient:
+def open_client(uri: str, /) -> MlflowClient:
+    """Give what asks an MLflow; a SQLite file gets its tables first."""
     if uri.startswith(_SQLITE):
         # A process that ends while MLflow makes its tables leaves a file that none can use.
         build_once(Path(uri.removeprefix(_SQLITE)), build=_make_tables)

@@ -6,11 +6,20 @@ import shutil
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
+from calsweep.datasets.fold_protocol import AnimalGroups
+from calsweep.platform.champion.candidate import best_candidate
+from calsweep.platform.champion.promotion import promote
+from calsweep.platform.fold.training import Training
 from calsweep.platform.record import TrialState, read_sweep
+from calsweep.platform.settings import Settings
+from calsweep.trainables.linear import Linear
+from tests.recorded import record_sweep
 
 ROOT = Path(__file__).parent.parent.parent
 RAY = Path(sys.executable).with_name("ray")
@@ -91,3 +100,18 @@ def test_job_with_a_home_that_would_vanish_is_refused(head, mice):
     assert run.returncode != 0
     assert "home=" in run.stdout
     assert "would be lost" in run.stdout
+
+
+def test_job_predicts_with_the_champion(head, mice, tmp_path):
+    view = replace(mice.view(length=5), folds=AnimalGroups(k_groups=3))
+    settings = Settings(trainables=Linear(), datasets=view, training=Training(epochs=1))
+    sweep = record_sweep(tmp_path, "s", {"trial 1": settings}, n_folds=1)
+    promote(best_candidate(sweep), home=tmp_path, name="runner")
+    command = ["python", "-m", "calsweep.platform", "predict", "runner", str(mice.folder)]
+    run = submit(head, *command, str(tmp_path / "out.parquet"), "--home", str(tmp_path))
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert pq.read_metadata(tmp_path / "out.parquet").num_rows == 5 * (900 - 4)
+
+    run = submit(head, *command, "out.parquet", "--home", str(tmp_path))
+    assert run.returncode != 0
+    assert "would be lost with it" in run.stdout

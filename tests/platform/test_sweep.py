@@ -291,6 +291,10 @@ def test_promoted_model_is_the_best_fold_by_validation_and_predicts(
     np.testing.assert_allclose(joined.probability, joined.probability_again, atol=1e-5)
 
     ask_mlflow(home)
+    client = mlflow.MlflowClient()
+    version = client.get_model_version("runner", "1")
+    files = [file.path for file in client.list_artifacts(version.run_id, "report")]
+    assert files == ["report/report.html"]
     model = mlflow.pyfunc.load_model("models:/runner@champion")
     from calsweep.datasets.shard import read_shard  # frames as they lie in the dataset
 

@@ -10,18 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from click.testing import CliRunner
-from mlflow.exceptions import MlflowException
 
 from calsweep.datasets.view import View
 from calsweep.datasets.window import Window
-from calsweep.platform.commands.promote import promote as promote_command
 from calsweep.platform.fold.model import FoldModel, FrameModel
-from calsweep.platform.registry import promote, sweep_tracking_uri
 from calsweep.platform.tracking import tracked, tracking
+from calsweep.platform.tracking.address import sweep_tracking_uri
 from calsweep.platform.tracking.tracking import Tracker
-from calsweep.platform.tracking.tracking_errors import ModelNotFound, TrackingRefused
-from tests.platform.written_sweep import NOWHERE, runs_of, tiny_model
+from tests.platform.written_sweep import runs_of, tiny_model
 
 
 @pytest.fixture(autouse=True)
@@ -130,22 +126,11 @@ def test_child_of_a_killed_writer_is_made_again(writer, uri, monkeypatch):
     assert set(runs["status"]) == {"FINISHED"}
 
 
-def test_champion_is_the_best_fold_and_takes_ordinary_frames(writer, uri):
-    writer.leaky = True
-    done = promote(writer.done(), home=writer.home, name="it's runner", uri=uri)
-    assert done.fold.fold == 1
-    assert done.model.version == "1"
-    again = promote(writer.read(), home=writer.home, name="it's runner", uri=uri)
-    assert again.model.version == "1"
-    version = mlflow.MlflowClient().get_model_version_by_alias("it's runner", "champion")
-    assert version.description == (
-        "LEAKY FOLDS: 70 frames of m1_a are in windows of the training and the test part (fold 0). "
-        f"linear: fold 1 of sweep {writer.name}, chosen on validation (AUC 0.875). "
-        "Test AUC of this fold 0.750; of the configuration 0.625 ± 0.177 over 2 folds. "
-        "Decodes run from 2 units at 10.0 Hz. Notes: Detrending looks 500 frames ahead."
-    )
-
-    model = mlflow.pyfunc.load_model(done.model.uri)
+def test_stored_model_takes_ordinary_frames(writer, uri):
+    sweep = writer.done()
+    Tracker(uri, home=writer.home, sweep=writer.name).sync(sweep)
+    run = runs_of(uri, writer.name).loc["trial 0/key1"]
+    model = mlflow.pyfunc.load_model(f"models:/{run['tags.calsweep.model_id']}")
     frames = pd.DataFrame({"a": [0.0, 2.0, 1.0], "b": [0.0, 0.0, 1.0]})
     assert frames["a"].dtype == np.float64
     expected = [0.5, 0.8808, 0.5]  # 1 / (1 + exp(-2)) = 0.8808
@@ -176,39 +161,6 @@ def test_trials_far_apart_in_number_are_told_apart():
     assert two.isna().all()
 
 
-@pytest.mark.parametrize("name", ["", " ", "a/b", "a:b", "..", "n" * 257])
-def test_name_that_the_registry_refuses_is_told_before_anything_is_written(writer, name):
-    sweep = writer.done()
-    with pytest.raises(ValueError, match="a model's name must not be empty"):
-        promote(sweep, home=writer.home, name=name, uri=NOWHERE)
-
-
-def test_unreachable_mlflow_is_one_error_without_password(writer):
-    sweep = writer.done()
-    with pytest.raises(TrackingRefused) as refused:
-        promote(sweep, home=writer.home, name="runner", uri=NOWHERE)
-    text = str(refused.value)
-    assert text.startswith("MLflow at http://127.0.0.1:9 refuses: ")
-    assert "--tracking-uri" in text
-    assert "secret" not in text
-
-
-def test_other_errors_of_the_registry_are_not_taken_for_a_missing_model(writer, uri, monkeypatch):
-    def fail(*_, **__):
-        raise MlflowException("the database is locked")
-
-    sweep = writer.done()
-    monkeypatch.setattr(mlflow.MlflowClient, "get_registered_model", fail)
-    with pytest.raises(TrackingRefused, match="the database is locked"):
-        promote(sweep, home=writer.home, name="runner", uri=uri)
-
-
-def test_missing_model_and_missing_alias_are_told(uri):
-    for address in ("models:/nobody@champion", "models:/nobody/3"):
-        with pytest.raises(ModelNotFound, match="nobody"):
-            tracking.download_model(address, tracking_uri=uri)
-
-
 def test_server_decides_where_its_models_lie(writer):
     made = []
 
@@ -222,7 +174,7 @@ def test_server_decides_where_its_models_lie(writer):
 
     writer.begin()
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(tracking, "_client", lambda _: Client())
+        patched.setattr(tracking, "open_client", lambda _: Client())
         Tracker("https://lab.org/mlflow", home=writer.home, sweep=writer.name)
         Tracker("postgresql://lab.org/mlflow", home=writer.home, sweep=writer.name)
     assert made == [None, (writer.home / "artifacts" / writer.name).resolve().as_uri()]
@@ -235,7 +187,7 @@ def test_mlflow_prints_no_line_for_each_run():
 
 
 def test_address_used_is_not_that_of_the_next_home(uri):
-    tracking._client(uri)
+    tracking.open_client(uri)
     assert "MLFLOW_TRACKING_URI" not in os.environ
 
 
@@ -255,21 +207,6 @@ def test_sweep_remembers_its_mlflow(writer, monkeypatch):
     assert sweep_tracking_uri(sweep, home=writer.home) == "https://lab.org/mlflow"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@lab.org/mlflow")
     assert sweep_tracking_uri(sweep, home=writer.home) == "https://me:secret@lab.org/mlflow"
-
-
-def test_promote_prints_the_options_that_predict_needs(writer, monkeypatch):
-    writer.done()
-    monkeypatch.setenv("CALSWEEP_HOME", str(writer.home))
-    arguments = [writer.name, "--name", "shown"]
-    shown = CliRunner().invoke(promote_command, arguments, catch_exceptions=False).output
-    assert shown.endswith("Next: calsweep predict models:/shown@champion DATASET OUT.parquet\n")
-
-    monkeypatch.delenv("CALSWEEP_HOME")
-    other = f"sqlite:///{writer.home}/./mlflow.db"
-    (writer.home / "sweeps" / writer.name / "tracking_uri").write_text(other)
-    arguments += ["--home", str(writer.home)]
-    shown = CliRunner().invoke(promote_command, arguments, catch_exceptions=False).output
-    assert shown.endswith(f"OUT.parquet --home {writer.home} --tracking-uri {other}\n")
 
 
 class TestSavedModel:

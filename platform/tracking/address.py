@@ -1,0 +1,25 @@
+"""Which MLflow a sweep was tracked with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from calsweep.platform.errors import hide_login
+from calsweep.platform.record import SweepRecord
+from calsweep.platform.settings import tracking_uri
+
+
+def sweep_tracking_uri(sweep: SweepRecord, /, *, home: Path) -> str:
+    """Give the address of the MLflow that a sweep was tracked with.
+
+    Returns
+    -------
+    uri
+        From the file ``tracking_uri`` in the sweep's folder, which holds no user and password: they
+        are those of ``MLFLOW_TRACKING_URI`` where this is the same address. Without the file, as
+        `tracking_uri` says.
+    """
+    usual = tracking_uri(home)
+    file = sweep.folder / "tracking_uri"
+    recorded = file.read_text().strip() if file.exists() else ""
+    return usual if recorded in {"", hide_login(usual, uri=usual)} else recorded

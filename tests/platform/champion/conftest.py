@@ -1,0 +1,76 @@
+"""A home with two sweeps of small linear decoders, each on six folds of five simulated mice."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from calsweep.datasets.fold_protocol import AnimalGroups
+from calsweep.platform.champion.candidate import Candidate, best_candidate
+from calsweep.platform.champion.gate import Gate
+from calsweep.platform.champion.promotion import Promotion, promote
+from calsweep.platform.comparison import Method
+from calsweep.platform.fold.training import Training
+from calsweep.platform.record import read_sweep
+from calsweep.platform.settings import Settings
+from calsweep.trainables.linear import Linear
+from tests.recorded import record_sweep
+
+SIX_FOLDS = Gate(test=Method.SIGNED_RANK)  # which six folds suffice for, if all are better
+
+
+@pytest.fixture(autouse=True)
+def no_address_from_outside(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="session")
+def home(mice, tmp_path_factory):
+    """Give a home with the sweeps ``weak``, which learns hardly anything, and ``strong``."""
+    home = tmp_path_factory.mktemp("champions")
+    view = replace(mice.view(length=5), folds=AnimalGroups(k_groups=3))
+    for name, learning_rate in {"weak": 1e-6, "strong": 1e-2}.items():
+        training = Training(epochs=2, learning_rate=learning_rate, batch_size=64)
+        settings = Settings(trainables=Linear(), datasets=view, training=training)
+        record_sweep(home, name, {f"trial {name}": settings})
+    return home
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A registered model of a test's own, in the home that all share."""
+
+    home: Path
+    name: str
+
+    @property
+    def uri(self) -> str:
+        return f"sqlite:///{self.home / 'mlflow.db'}"
+
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(self.uri)
+
+    def candidate(self, sweep: str, **settings) -> Candidate:
+        return best_candidate(read_sweep(self.home, sweep), **settings)
+
+    def promote(
+        self, sweep: str, *, ensemble: bool = False, gate: Gate = SIX_FOLDS, **settings
+    ) -> Promotion:
+        candidate = self.candidate(sweep, ensemble=ensemble)
+        return promote(candidate, home=self.home, name=self.name, gate=gate, **settings)
+
+    def aliases(self) -> dict[str, str]:
+        model = self.client.get_registered_model(self.name)
+        return {alias: str(version) for alias, version in model.aliases.items()}
+
+    def versions(self) -> list[str]:
+        found = self.client.search_model_versions(f"name='{self.name}'")
+        return sorted(str(version.version) for version in found)
+
+
+@pytest.fixture
+def stage(home, request):
+    name = request.node.name.replace("[", "-").rstrip("]")
+    return Stage(home, "".join(c if c.isalnum() else "-" for c in name))
