@@ -16,12 +16,13 @@ twice, and a sweep that is started again goes on where it ended.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,11 @@ class FoldRecord:
         notes = tuple(plain.pop("notes", ()))
         return cls(curve=curve, validation=validation, test=test, notes=notes, **plain)
 
+    @cached_property
+    def digest(self) -> str:
+        """Tell this result from another of the same fold, as one trained anew has other seconds."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
     def write(self, folder: Path, /) -> None:
         """Write the figures into the fold's folder."""
         (folder / "fold.json").write_text(json.dumps(asdict(self), indent=1))
@@ -131,6 +137,12 @@ class TrialRecord:
         Whether what made it fail may pass (a full disk, a lost node), so that it is tried again.
     verdict
         What the audit of its own windows, steps and masks came to.
+    attempt
+        How often it was begun: more than once if the sweep was interrupted and went on.
+    begun_at, ended_at
+        When it was first begun and last ended, in seconds since 1970; ``None`` if it did not end.
+    fold_done_at
+        Key of a fold to when it was first written as done.
     """
 
     number: int
@@ -142,6 +154,10 @@ class TrialRecord:
     error: str = ""
     may_pass: bool = False
     verdict: Verdict = field(default_factory=Verdict)
+    attempt: int = 1
+    begun_at: float = 0.0
+    ended_at: float | None = None
+    fold_done_at: Mapping[str, float] = field(default_factory=dict)
 
     def fold(self, number: int, /) -> FoldRecord:
         """Give a fold by its number in the plan; a finished trial has them all."""
@@ -258,8 +274,19 @@ def sweeps_folder(home: Path, /) -> Path:
     return home / "sweeps"
 
 
-def read_sweep(home: Path, name: str, /) -> SweepRecord:
+def read_sweep(
+    home: Path, name: str, /, *, read_fold: Callable[[Path], FoldRecord] = FoldRecord.read
+) -> SweepRecord:
     """Read a sweep's record, finished or not.
+
+    Parameters
+    ----------
+    home
+        Folder of sweeps.
+    name
+        Of the sweep.
+    read_fold
+        Gives the figures in the folder of a fold; who reads often may keep them.
 
     Raises
     ------
@@ -271,7 +298,7 @@ def read_sweep(home: Path, name: str, /) -> SweepRecord:
         known = sorted(path.parent.name for path in sweeps_folder(home).glob("*/sweep.json"))
         raise SweepNotFound(name, tuple(known))
     plain = json.loads((folder / "sweep.json").read_text())
-    trials = _read_trials(folder)
+    trials = _read_trials(folder, read_fold)
     verdict = sum((trial.verdict for trial in trials), start=from_plain(plain["verdict"]))
     return SweepRecord(
         name=name,
@@ -302,27 +329,38 @@ def read_lines(path: Path, /) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-_BEGUN: dict[str, Any] = {"state": TrialState.RUNNING, "error": "", "may_pass": False}
+_BEGUN: dict[str, Any] = {
+    "state": TrialState.RUNNING,
+    "error": "",
+    "may_pass": False,
+    "ended_at": None,
+}
 
 
-def _read_trials(folder: Path) -> tuple[TrialRecord, ...]:
+def _read_trials(folder: Path, read_fold: Callable[[Path], FoldRecord]) -> tuple[TrialRecord, ...]:
     """Replay the lines; of a sweep that was started again, the last run of a trial counts."""
     trials: dict[int, dict[str, Any]] = {}
     for event in read_lines(folder / "record.jsonl"):
-        number = event["trial"]
+        number, at = event["trial"], event.get("at", 0.0)
         if event["event"] == "trial":
-            trials[number] = {**event, **_BEGUN, "folds": []}
+            before = trials.get(number, {"attempt": 0, "begun_at": at, "fold_done_at": {}})
+            kept = {key: before[key] for key in ("begun_at", "fold_done_at")}
+            attempt = before["attempt"] + 1
+            trials[number] = {**event, **_BEGUN, **kept, "attempt": attempt, "folds": []}
         elif number in trials and event["event"] == "fold":
             trials[number]["folds"].append(event["key"])
+            trials[number]["fold_done_at"].setdefault(event["key"], at)
         elif number in trials:
             kept = {key: event[key] for key in ("error", "may_pass")}
-            trials[number].update(state=TrialState(event["state"]), **kept)
-    return tuple(_trial(folder, trials[number]) for number in sorted(trials))
+            trials[number].update(state=TrialState(event["state"]), ended_at=at, **kept)
+    return tuple(_trial(folder, trials[number], read_fold) for number in sorted(trials))
 
 
-def _trial(folder: Path, event: Mapping[str, Any]) -> TrialRecord:
+def _trial(
+    folder: Path, event: Mapping[str, Any], read_fold: Callable[[Path], FoldRecord]
+) -> TrialRecord:
     keys = dict.fromkeys(event["folds"])
-    folds = [FoldRecord.read(folder / "folds" / key) for key in keys]
+    folds = [read_fold(folder / "folds" / key) for key in keys]
     return TrialRecord(
         number=event["trial"],
         name=event["name"],
@@ -333,6 +371,10 @@ def _trial(folder: Path, event: Mapping[str, Any]) -> TrialRecord:
         error=event["error"],
         may_pass=event["may_pass"],
         verdict=from_plain(event["verdict"]),
+        attempt=event["attempt"],
+        begun_at=event["begun_at"],
+        ended_at=event["ended_at"],
+        fold_done_at=event["fold_done_at"],
     )
 
 

@@ -147,6 +147,19 @@ def _ends_whole(file: BinaryIO) -> bool:
     return file.read(1) == b"\n"
 
 
+def is_held(folder: Path, /) -> bool:
+    """Say whether a process of this machine runs the sweep of a folder just now."""
+    path = folder / "owner.lock"
+    if not path.exists():
+        return False
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 @contextlib.contextmanager
 def _lease(folder: Path) -> Iterator[None]:
     with (folder / "owner.lock").open("a+") as file:

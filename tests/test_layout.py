@@ -26,7 +26,11 @@ KNOWN_TO = {
         "platform/cluster.py",
         "platform/population/generation.py",
     },
-    "mlflow": {"platform/tracking/tracking.py"},
+    "mlflow": {
+        "platform/tracking/tracking.py",
+        "platform/tracking/run_store.py",
+        "platform/tracking/run_writer.py",
+    },
     "boto3": {"platform/object_storage/bucket.py", "platform/object_storage/s3_client.py"},
     "botocore": {
         "platform/object_storage/bucket.py",
