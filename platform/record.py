@@ -16,12 +16,13 @@ twice, and a sweep that is started again goes on where it ended.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,12 @@ class FoldRecord:
         }
         return cls(curve=curve, **{**plain, **made})
 
+    @cached_property
+    def digest(self) -> str:
+        """Tell this result from another of the same fold, as one trained anew has other seconds."""
+        figures = asdict(replace(self, curve=()))  # the curve is read when it is asked for
+        return hashlib.sha256(json.dumps(figures, sort_keys=True).encode()).hexdigest()[:16]
+
     def write(self, folder: Path, /) -> None:
         """Write the figures into the fold's folder."""
         (folder / "fold.json").write_text(json.dumps(asdict(self), indent=1))
@@ -142,6 +149,12 @@ class TrialRecord:
         What the audit of its own windows, steps and masks came to.
     pruned
         Why it was ended before its last fold; ``None`` if it was not.
+    attempt
+        How often it was begun: more than once if the sweep was interrupted and went on.
+    begun_at, ended_at
+        When it was first begun and last ended, in seconds since 1970; ``None`` if it did not end.
+    fold_done_at
+        Key of a fold to when it was first written as done.
     """
 
     number: int
@@ -154,6 +167,10 @@ class TrialRecord:
     may_pass: bool = False
     verdict: Verdict = field(default_factory=Verdict)
     pruned: Pruned | None = None
+    attempt: int = 1
+    begun_at: float = 0.0
+    ended_at: float | None = None
+    fold_done_at: Mapping[str, float] = field(default_factory=dict)
 
     def fold(self, number: int, /) -> FoldRecord:
         """Give a fold by its number in the plan; a finished trial has them all."""
@@ -285,6 +302,13 @@ def sweeps_folder(home: Path, /) -> Path:
 def read_sweep(home: Path, name: str, /) -> SweepRecord:
     """Read a sweep's record, finished or not.
 
+    Parameters
+    ----------
+    home
+        Folder of sweeps.
+    name
+        Of the sweep.
+
     Raises
     ------
     SweepNotFound
@@ -351,6 +375,7 @@ _BEGUN: dict[str, Any] = {
     "state": TrialState.RUNNING,
     "error": "",
     "may_pass": False,
+    "ended_at": None,
     "pruned": None,
 }
 
@@ -363,14 +388,18 @@ def _read_trials(folder: Path, events: Sequence[Mapping[str, Any]]) -> tuple[Tri
             trials.clear()
         if "trial" not in event:
             continue
-        number = event["trial"]
+        number, at = event["trial"], event.get("at", 0.0)
         if event["event"] == "trial":
-            trials[number] = {**event, **_BEGUN, "folds": {}}
+            before = trials.get(number, {"attempt": 0, "begun_at": at, "fold_done_at": {}})
+            kept = {key: before[key] for key in ("begun_at", "fold_done_at")}
+            attempt = before["attempt"] + 1
+            trials[number] = {**event, **_BEGUN, **kept, "attempt": attempt, "folds": {}}
         elif number in trials and event["event"] == "fold":
             trials[number]["folds"][event["key"]] = event.get("figures")
+            trials[number]["fold_done_at"].setdefault(event["key"], at)
         elif number in trials:
             kept = {key: event[key] for key in ("error", "may_pass")}
-            kept["pruned"] = event.get("pruned")
+            kept |= {"pruned": event.get("pruned"), "ended_at": at}
             trials[number].update(state=TrialState(event["state"]), **kept)
     return tuple(_trial(folder, trials[number]) for number in sorted(trials))
 
@@ -388,6 +417,10 @@ def _trial(folder: Path, event: Mapping[str, Any]) -> TrialRecord:
         may_pass=event["may_pass"],
         verdict=from_plain(event["verdict"]),
         pruned=Pruned(**event["pruned"]) if event["pruned"] else None,
+        attempt=event["attempt"],
+        begun_at=event["begun_at"],
+        ended_at=event["ended_at"],
+        fold_done_at=event["fold_done_at"],
     )
 
 

@@ -28,7 +28,13 @@ from calsweep.platform.provenance import code_version
 from calsweep.platform.record import SweepRecord, read_sweep, sweeps_folder
 from calsweep.platform.record_writer import DONE, Record
 from calsweep.platform.search import search
-from calsweep.platform.settings import SweepSettings, cache_folder, open_cache, tracking_uri
+from calsweep.platform.settings import (
+    SweepSettings,
+    cache_folder,
+    default_home,
+    open_cache,
+    tracking_uri,
+)
 from calsweep.platform.trial import warm_up
 from calsweep.platform.trial_plan import TrialPlan
 from calsweep.search_spaces.space import ARM
@@ -129,7 +135,7 @@ def _run(
     if attached and known.is_over:
         progress.say(f"Sweep {known.name} was run to its end before; nothing to train.")
         with _tracking(settings) as tracking:
-            _catch_up(tracking, progress)
+            _catch_up(settings, tracking, progress)
         return
     # A bar counts folds: of a population, each generation has a line of its own.
     bar = contextlib.nullcontext() if settings.tuner is Tuner.POPULATION else progress
@@ -147,7 +153,7 @@ def _run(
                 values=values,
                 n_parallel=n_parallel,
             )
-            _catch_up(tracking, progress)
+            _catch_up(settings, tracking, progress)
 
 
 def _look_on(settings: SweepSettings, folder: Path, owner: Owner) -> None:
@@ -355,13 +361,14 @@ def _tracking(settings: SweepSettings) -> TrackingThread:
     from calsweep.platform.tracking.tracking_thread import TrackingThread
 
     uri = tracking_uri(settings.home, settings.tracking_uri)
-    return TrackingThread(uri, home=settings.home, sweep=settings.sweep_name)
+    return TrackingThread(uri, home=settings.home, sweep=settings.sweep_name, is_running=True)
 
 
-def _catch_up(tracking: TrackingThread, progress: Progress) -> None:
+def _catch_up(settings: SweepSettings, tracking: TrackingThread, progress: Progress) -> None:
     error = tracking.close()
     if error:
+        home = f" --home {settings.home}" if settings.home != default_home() else ""
         progress.say(
             f"MLflow does not have every result yet ({error}). The record has them all: "
-            "run the same command again to catch up."
+            f"`calsweep track {settings.sweep_name}{home}` catches up."
         )

@@ -30,6 +30,9 @@ KNOWN_TO = {
         "platform/tracking/tracking.py",
         "platform/tracking/reach.py",
         "platform/champion/registry.py",
+        "platform/tracking/run_store.py",
+        "platform/tracking/run_writer.py",
+        "platform/tracking/stored_model.py",
     },
     "boto3": {"platform/object_storage/bucket.py", "platform/object_storage/s3_client.py"},
     "botocore": {

@@ -272,6 +272,12 @@ def read_owner(folder: Path, /) -> Owner | None:
         return None
 
 
+def is_held(folder: Path, /) -> bool:
+    """Say whether a process has the lease of a sweep's folder and, as far as is known, lives."""
+    owner = read_owner(folder)
+    return owner is not None and owner.is_held and not owner.process.is_gone
+
+
 def wait_for_sign(folders: list[Path], /, *, wait_s: float = 2.5 * RENEW_S) -> dict[Path, bool]:
     """Say of held leases whether their holders give a sign of life within some seconds.
 

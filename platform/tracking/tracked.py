@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
+import json
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -11,11 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from calsweep.platform.leaderboard import summarize
+from calsweep.platform.object_storage.address import is_remote
 from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord, TrialState
 
 RUN_KEY = "calsweep.run_key"
 PARENT = "mlflow.parentRunId"
 ERROR = "calsweep.error"
+RESULT = "calsweep.result"
+"""Tag that tells which result of the record a run holds; it is written last of all."""
+REPLACED = "calsweep.replaced_run_key"
+"""Tag of a run whose fold was trained anew: the key that it had."""
+FOLD_TABLE = "folds.json"
+SETTINGS = "settings.json"
 N_FOLDS = "n_folds"
 _PARAM_LENGTH = 500
 _TAG_LENGTH = 5000
@@ -39,14 +48,14 @@ class Ending:
     ----------
     status
         As MLflow has it.
-    n_folds
-        Folds that the summary counts.
+    result
+        Tells one outcome from another: folds, attempt and error.
     error
         Why the trial failed, empty if it did not.
     """
 
     status: str
-    n_folds: int = 0
+    result: str = ""
     error: str = ""
 
 
@@ -70,19 +79,31 @@ def check_model_name(name: str, /) -> None:
         )
 
 
-def artifact_location(uri: str, folder: Path, /) -> str | None:
-    """Say where MLflow is to keep models and files: a folder, or where its server decides.
+def artifact_location(uri: str, folder: Path, /, *, sweep: str) -> str | None:
+    """Say where MLflow is to keep a sweep's models and files, or leave it to its server.
+
+    Parameters
+    ----------
+    uri
+        MLflow's address.
+    folder
+        Where they go if ``CALSWEEP_ARTIFACTS`` names no other folder or ``s3://`` address.
+    sweep
+        Has a folder of its own there.
 
     Examples
     --------
-    >>> artifact_location("sqlite:////data/mlflow.db", Path("/data/artifacts"))
-    'file:///data/artifacts'
-    >>> artifact_location("https://lab.org/mlflow", Path("/data/artifacts")) is None
+    >>> artifact_location("sqlite:////data/mlflow.db", Path("/data/artifacts"), sweep="gru")
+    'file:///data/artifacts/gru'
+    >>> artifact_location("https://lab.org/mlflow", Path("/data/artifacts"), sweep="gru") is None
     True
     """
     if uri.startswith(("http://", "https://")):
         return None  # a folder of this machine could not be reached from another
-    return folder.expanduser().resolve().as_uri()
+    given = os.environ.get("CALSWEEP_ARTIFACTS", "")
+    if is_remote(given):
+        return f"{given.rstrip('/')}/{sweep}"
+    return ((Path(given) if given else folder).expanduser().resolve() / sweep).as_uri()
 
 
 def trial_key(trial: TrialRecord, /) -> str:
@@ -96,13 +117,36 @@ def fold_key(trial: TrialRecord, fold: FoldRecord, /) -> str:
 
 
 def ending(trial: TrialRecord, /) -> Ending:
-    """Give how the run of a trial that ended has to stand."""
-    failed = trial.state is TrialState.FAILED
-    return Ending(
-        status="FAILED" if failed else "FINISHED",
-        n_folds=len(trial.folds),
-        error=trial.error.strip()[:_TAG_LENGTH] if failed else "",
-    )
+    """Give how the run of a trial has to stand that ended, or whose process is gone."""
+    status = _STATUS.get(trial.state, "KILLED")
+    error = trial.error.strip()[:_TAG_LENGTH] if trial.state is TrialState.FAILED else ""
+    whole = [status, error, trial.attempt, [fold.digest for fold in trial.folds]]
+    digest = hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:16]
+    return Ending(status=status, result=digest, error=error)
+
+
+# A trial that is begun and has no process is dead until the sweep goes on.
+_STATUS = {TrialState.DONE: "FINISHED", TrialState.FAILED: "FAILED"}
+
+
+def begun_ms(trial: TrialRecord, fold: FoldRecord | None = None, /) -> int:
+    """Give when a trial or the training of a fold began, in milliseconds since 1970."""
+    if fold is None:
+        return round(1000 * trial.begun_at)
+    return ended_ms(trial, fold) - round(1000 * fold.train_seconds)
+
+
+def ended_ms(trial: TrialRecord, fold: FoldRecord | None = None, /) -> int:
+    """Give when a trial or a fold ended, in milliseconds since 1970.
+
+    It comes from the record, so that what is written twice is the same, and MLflow keeps it once.
+    """
+    done_at = trial.fold_done_at.values()
+    if fold is None:
+        last = trial.ended_at or max(done_at, default=trial.begun_at)
+    else:
+        last = trial.fold_done_at.get(fold.key, trial.begun_at)
+    return round(1000 * last)
 
 
 def provenance(sweep: SweepRecord, trial: TrialRecord, /) -> dict[str, str]:
@@ -123,10 +167,10 @@ def provenance(sweep: SweepRecord, trial: TrialRecord, /) -> dict[str, str]:
     }
 
 
-def run_tags(key: str, sweep: SweepRecord, trial: TrialRecord, /) -> dict[str, str]:
+def run_tags(sweep: SweepRecord, trial: TrialRecord, /) -> dict[str, str]:
     """Give the tags of a new run."""
     return {
-        RUN_KEY: key,
+        "calsweep.attempt": str(trial.attempt),
         "mlflow.user": user_name(),
         "mlflow.source.name": "calsweep",
         **provenance(sweep, trial),
@@ -140,6 +184,7 @@ def fold_tags(fold: FoldRecord, /, *, parent: str) -> dict[str, str]:
         "calsweep.fold": str(fold.fold),
         "calsweep.fold_key": fold.key,
         "calsweep.fold_seed": str(fold.seed),
+        "calsweep.process": fold.process,
         **({"calsweep.notes": "; ".join(fold.notes)[:_TAG_LENGTH]} if fold.notes else {}),
         **{
             f"calsweep.{name}": str(group)
@@ -183,6 +228,11 @@ def fold_figures(fold: FoldRecord, /) -> list[Figure]:
             "validation_accuracy": row.validation.accuracy,
         }.items()
     ]
+    return curve + [Figure(name=name, value=value) for name, value in final_figures(fold).items()]
+
+
+def final_figures(fold: FoldRecord, /) -> dict[str, float]:
+    """Give the figures of a fold's model by name, as far as they are known."""
     final = {
         "best_epoch": fold.best_epoch,
         **{f"best_validation_{name}": value for name, value in asdict(fold.validation).items()},
@@ -190,20 +240,22 @@ def fold_figures(fold: FoldRecord, /) -> list[Figure]:
         "n_windows": fold.n_windows,
         "train_seconds": fold.train_seconds,
     }
-    known = {name: float(value) for name, value in final.items() if not math.isnan(value)}
-    return curve + [Figure(name=name, value=value) for name, value in known.items()]
+    return {name: float(value) for name, value in final.items() if not math.isnan(value)}
 
 
 def trial_figures(trial: TrialRecord, /) -> list[Figure]:
-    """Give the figures of a trial's folds, by fold, and their summary."""
+    """Give every figure of a trial's folds, a step a fold, and their summary, a step an attempt."""
     figures = [
-        Figure(name=name, value=value, step=fold.fold)
+        Figure(name=f"fold_{_in_table(name)}", value=value, step=fold.fold)
         for fold in trial.folds
-        for name, value in {
-            "fold_validation_auc": fold.validation.auc,
-            "fold_test_auc": fold.test.auc,
-        }.items()
+        for name, value in final_figures(fold).items()
     ]
+    summary = summary_figures(trial).items()
+    return figures + [Figure(name=name, value=value, step=trial.attempt) for name, value in summary]
+
+
+def summary_figures(trial: TrialRecord, /) -> dict[str, float]:
+    """Give what the folds of a trial come to, by name."""
     summary = {
         N_FOLDS: float(len(trial.folds)),
         "train_seconds": sum(fold.train_seconds for fold in trial.folds),
@@ -217,21 +269,30 @@ def trial_figures(trial: TrialRecord, /) -> list[Figure]:
             "test_auc_sd": row.test_auc_sd,
             "test_accuracy_mean": row.test_accuracy,
         }
-    return figures + [Figure(name=name, value=value) for name, value in summary.items()]
+    return summary
 
 
-def fold_row(fold: FoldRecord, /) -> dict[str, Any]:
-    """Give a fold's line in the table that lies with its trial."""
+def fold_table(trial: TrialRecord, /) -> dict[str, Any]:
+    """Give what lies with a trial's run: a line a fold, with all but the learning curve."""
+    return {"folds": [_fold_row(fold) for fold in trial.folds]}
+
+
+def _fold_row(fold: FoldRecord) -> dict[str, Any]:
     return {
         "fold": fold.fold,
         "test_group": fold.test_group,
         "validation_group": fold.validation_group,
-        "best_epoch": fold.best_epoch,
-        "validation_auc": fold.validation.auc,
-        "test_auc": fold.test.auc,
-        "test_accuracy": fold.test.accuracy,
+        **{_in_table(name): value for name, value in final_figures(fold).items()},
+        "seed": fold.seed,
+        "process": fold.process,
+        "notes": list(fold.notes),
         "key": fold.key,
     }
+
+
+def _in_table(name: str) -> str:
+    """Name a figure as in the table of folds, where there is no other validation than the best."""
+    return name.replace("best_validation", "validation")
 
 
 def _leaves(node: Any, at: str = "") -> Iterator[tuple[str, Any]]:

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from calsweep.platform.tracking import tracking_thread
+from calsweep.platform.tracking.run_writer import RunWriter
 from calsweep.platform.tracking.tracking import Tracker
 from calsweep.platform.tracking.tracking_thread import TrackingThread
 from tests.platform.written_sweep import NOWHERE, runs_of
@@ -48,14 +49,14 @@ def test_error_without_text_is_told(writer, uri, monkeypatch, raised):
 def test_left_by_an_error_it_ends_with_the_fold_it_writes(writer, uri, monkeypatch):
     monkeypatch.setattr(tracking_thread, "SYNC_EVERY_S", 0.05)
     has_put_one, may_go_on = threading.Event(), threading.Event()
-    put_fold = Tracker._put_fold
+    put_fold = RunWriter._put_fold
 
     def put_and_wait(*given, **named):
         put_fold(*given, **named)
         has_put_one.set()
         may_go_on.wait(30)
 
-    monkeypatch.setattr(Tracker, "_put_fold", put_and_wait)
+    monkeypatch.setattr(RunWriter, "_put_fold", put_and_wait)
     sweep = writer.done()
     thread = TrackingThread(uri, home=writer.home, sweep=writer.name)
     with pytest.raises(KeyboardInterrupt), thread:
@@ -64,8 +65,8 @@ def test_left_by_an_error_it_ends_with_the_fold_it_writes(writer, uri, monkeypat
         raise KeyboardInterrupt
     assert thread.stop(deadline_s=0)  # it has ended
     runs = runs_of(uri, writer.name)
-    assert dict(runs["status"]) == {"trial 0": "RUNNING", "trial 0/key0": "FINISHED"}
-    monkeypatch.setattr(Tracker, "_put_fold", put_fold)
+    assert dict(runs["status"]) == {"trial 0": "KILLED", "trial 0/key0": "FINISHED"}
+    monkeypatch.setattr(RunWriter, "_put_fold", put_fold)
     assert Tracker(uri, home=writer.home, sweep=writer.name).sync(sweep) == 1
     assert list(runs_of(uri, writer.name).index) == ["trial 0", "trial 0/key0", "trial 0/key1"]
 
