@@ -8,6 +8,7 @@
         folds/<key>/fold.json  figures and curves of one trained fold
         folds/<key>/predictions.parquet   recording, frame, label, probability of every test window
         folds/<key>/model/     weights and settings (`calsweep.platform.fold.model`)
+        folds/<key>/SHA256SUMS of these files, for `sha256sum -c` and `calsweep verify`
 
 A fold's key is the content hash of all that decides its result, so the same fold is never trained
 twice, and a sweep that is started again goes on where it ended.
@@ -275,7 +276,7 @@ def sweeps_folder(home: Path, /) -> Path:
 
 
 def read_sweep(
-    home: Path, name: str, /, *, read_fold: Callable[[Path], FoldRecord] = FoldRecord.read
+    home: Path, name: str, /, *, read_fold: Callable[[Path], FoldRecord | None] = FoldRecord.read
 ) -> SweepRecord:
     """Read a sweep's record, finished or not.
 
@@ -286,7 +287,7 @@ def read_sweep(
     name
         Of the sweep.
     read_fold
-        Gives the figures in the folder of a fold; who reads often may keep them.
+        Gives the figures in the folder of a fold, or ``None`` to leave it out.
 
     Raises
     ------
@@ -357,10 +358,11 @@ def _read_trials(folder: Path, read_fold: Callable[[Path], FoldRecord]) -> tuple
 
 
 def _trial(
-    folder: Path, event: Mapping[str, Any], read_fold: Callable[[Path], FoldRecord]
+    folder: Path, event: Mapping[str, Any], read_fold: Callable[[Path], FoldRecord | None]
 ) -> TrialRecord:
     keys = dict.fromkeys(event["folds"])
-    folds = [read_fold(folder / "folds" / key) for key in keys]
+    found = [read_fold(folder / "folds" / key) for key in keys]
+    folds = [fold for fold in found if fold is not None]
     return TrialRecord(
         number=event["trial"],
         name=event["name"],
