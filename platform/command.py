@@ -52,6 +52,12 @@ COMMANDS = {
     "leaderboard": Entry(
         target=f"{_HERE}.leaderboard:leaderboard", summary="Which configuration decodes best."
     ),
+    "track": Entry(
+        target=f"{_HERE}.track:track", summary="Bring MLflow up to what a sweep's record holds."
+    ),
+    "verify": Entry(
+        target=f"{_HERE}.verify:verify", summary="Check record, MLflow, registry and artifacts."
+    ),
     "compare": Entry(
         target=f"{_HERE}.compare:compare", summary="Whether configurations differ, or by chance."
     ),

@@ -8,6 +8,7 @@
         folds/<key>/fold.json  figures and curves of one trained fold
         folds/<key>/predictions.parquet   recording, frame, label, probability of every test window
         folds/<key>/model/     weights and settings (`calsweep.platform.fold.model`)
+        folds/<key>/SHA256SUMS of these files, for `sha256sum -c` and `calsweep verify`
 
 A fold's key is the content hash of all that decides its result, so the same fold is never trained
 twice, and a sweep that is started again goes on where it ended.

@@ -1,4 +1,4 @@
-"""A proxy before a real S3 endpoint that fails on purpose, as networks and services do."""
+"""A proxy before a real service over HTTP that fails on purpose, as networks and services do."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 FAULTS = ("503", "SlowDown", "403", "reset", "half a body", "silence")
 _ERRORS = {"503": (503, "ServiceUnavailable"), "SlowDown": (503, "SlowDown")}
 _ERRORS["403"] = (403, "AccessDenied")
+_ERRORS["500"] = (500, "InternalError")
+LOST_ANSWER = "lost answer"  # the service does what it is asked, and who asked is told 500
 
 
 class FaultProxy:
@@ -26,7 +28,8 @@ class FaultProxy:
     upstream
         URL of the endpoint.
     choose
-        Given method, path and how many requests there were before, names one of `FAULTS` or "".
+        Given method, path and how many requests there were before, names one of `FAULTS`, "500",
+        `LOST_ANSWER` or "".
     silence_s
         How long a silent answer takes to end.
     """
@@ -83,13 +86,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.fail(*_ERRORS[fault])
         elif fault == "reset":
             self.reset()
+        elif fault == LOST_ANSWER:
+            self.ask_upstream(body)
+            self.fail(*_ERRORS["500"])
         elif fault == "silence":
             time.sleep(self.owner.silence_s)
             self.close_connection = True
         else:
             self.hand_on(body, share=0.5 if fault == "half a body" else 1.0)
 
-    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_one
+    do_GET = do_PUT = do_POST = do_PATCH = do_HEAD = do_DELETE = handle_one
 
     def fail(self, status: int, code: str) -> None:
         text = f"<Error><Code>{code}</Code><Message>on purpose</Message></Error>".encode()
@@ -106,14 +112,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         self.connection.close()
 
-    def hand_on(self, body: bytes, *, share: float) -> None:
+    def ask_upstream(self, body: bytes) -> tuple[http.client.HTTPResponse, bytes]:
         upstream = http.client.HTTPConnection(self.owner.upstream, timeout=60)
         with contextlib.closing(upstream):
             # The Host header stays: it is part of the signature.
             headers = {k: v for k, v in self.headers.items() if k.lower() != "connection"}
             upstream.request(self.command, self.path, body=body or None, headers=headers)
             answer = upstream.getresponse()
-            data = answer.read()
+            return answer, answer.read()
+
+    def hand_on(self, body: bytes, *, share: float) -> None:
+        answer, data = self.ask_upstream(body)
         self.send_response_only(answer.status, answer.reason)
         for name, value in answer.getheaders():
             if name.lower() not in {"connection", "transfer-encoding", "content-length"}:

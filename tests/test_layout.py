@@ -33,6 +33,8 @@ KNOWN_TO = {
         "platform/tracking/run_store.py",
         "platform/tracking/run_writer.py",
         "platform/tracking/stored_model.py",
+        "platform/tracking/run_check.py",
+        "platform/tracking/registry_check.py",
     },
     "boto3": {"platform/object_storage/bucket.py", "platform/object_storage/s3_client.py"},
     "botocore": {

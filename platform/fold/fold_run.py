@@ -19,6 +19,7 @@ from calsweep.datasets.split import FoldData
 from calsweep.datasets.view import split_fold
 from calsweep.platform.compute import Attempt, Compute
 from calsweep.platform.fold.checkpoint import Checkpoint
+from calsweep.platform.fold.checksums import write_checksums
 from calsweep.platform.fold.feed import Shares
 from calsweep.platform.fold.fold_task import FoldTask
 from calsweep.platform.fold.less_memory import with_less_memory
@@ -274,6 +275,7 @@ def save_fold(
             _record(task, trained, notes, compute).write(partial)
             _write_predictions(partial / "predictions.parquet", trained, dataset=dataset, data=data)
             model.save(partial / "model")
+            write_checksums(partial)
     except OSError:
         if not task.place.exists():  # another attempt at the same fold may have been first
             raise

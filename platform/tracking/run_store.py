@@ -105,7 +105,7 @@ class RunStore:
         n_removed = 0
         self._runs = {}
         for key, runs in found.items():
-            first, *others = sorted(runs, key=_order)
+            first, *others = sorted(runs, key=run_order)
             for run in others:
                 self._remove(run)
             n_removed += len(others)
@@ -210,7 +210,7 @@ class RunStore:
         self._client.delete_run(run.info.run_id)
 
 
-def _order(run: Run) -> tuple[bool, int, str]:
+def run_order(run: Run, /) -> tuple[bool, int, str]:
     """Sort the runs of one key: one that is whole first, then the oldest."""
     is_half = run.info.status == RUNNING or tracked.RESULT not in run.data.tags
     return is_half, run.info.start_time or 0, run.info.run_id

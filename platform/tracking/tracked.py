@@ -21,6 +21,8 @@ PARENT = "mlflow.parentRunId"
 ERROR = "calsweep.error"
 RESULT = "calsweep.result"
 """Tag that tells which result of the record a run holds; it is written last of all."""
+KIND = "calsweep.run"
+"""Tag that tells runs of trials from runs of folds: a search of ``trial`` gives the parents."""
 REPLACED = "calsweep.replaced_run_key"
 """Tag of a run whose fold was trained anew: the key that it had."""
 FOLD_TABLE = "folds.json"
@@ -170,6 +172,7 @@ def provenance(sweep: SweepRecord, trial: TrialRecord, /) -> dict[str, str]:
 def run_tags(sweep: SweepRecord, trial: TrialRecord, /) -> dict[str, str]:
     """Give the tags of a new run."""
     return {
+        KIND: "trial",
         "calsweep.attempt": str(trial.attempt),
         "mlflow.user": user_name(),
         "mlflow.source.name": "calsweep",
@@ -181,6 +184,7 @@ def fold_tags(fold: FoldRecord, /, *, parent: str) -> dict[str, str]:
     """Give the tags that a fold's run has beside those of its trial."""
     return {
         PARENT: parent,
+        KIND: "fold",
         "calsweep.fold": str(fold.fold),
         "calsweep.fold_key": fold.key,
         "calsweep.fold_seed": str(fold.seed),

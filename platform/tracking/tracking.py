@@ -66,7 +66,7 @@ class Tracker:
         self._id = uuid.uuid4().hex
         with file_lock(self._lock, deadline_s=LOCK_DEADLINE_S):
             location = tracked.artifact_location(uri, home / "artifacts", sweep=sweep)
-            experiment = self._find_or_create(f"calsweep/{sweep}", location)
+            experiment = self._find_or_create(_experiment_name(sweep), location)
         self._runs = RunStore(self._client, experiment)
         self._writer = RunWriter(self._client, self._runs, fed=fed)
 
@@ -194,6 +194,25 @@ def fold_of_run(run_id: str, /, *, uri: str) -> tuple[str, str] | None:
             return None
     sweep, key = tags.get("calsweep.sweep"), tags.get("calsweep.fold_key")
     return (sweep, key) if sweep and key else None
+
+
+def find_runs(uri: str, sweep: str, /) -> tuple[MlflowClient, RunStore | None]:
+    """Give the runs of a sweep as they are there, and make nothing.
+
+    Returns
+    -------
+    client
+        Of MLflow.
+    runs
+        Of the sweep's experiment; ``None`` if there is none.
+    """
+    client = open_client(uri)
+    found = client.get_experiment_by_name(_experiment_name(sweep))
+    return client, RunStore(client, str(found.experiment_id)) if found else None
+
+
+def _experiment_name(sweep: str) -> str:
+    return f"calsweep/{sweep}"
 
 
 def open_client(uri: str, /) -> MlflowClient:
