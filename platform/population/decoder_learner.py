@@ -26,9 +26,9 @@ from calsweep.platform.fold.loop import (
 from calsweep.platform.fold.trainee import LIVE, Diverged, Trainee
 from calsweep.platform.fold.weights import said_of, with_local_weights, without_weights
 from calsweep.platform.plain import content_hash, from_plain, overlay, to_plain
-from calsweep.platform.population.learner import Learner
+from calsweep.platform.population.learner import Learner, Learners
 from calsweep.platform.population.live_setting import TRAINABLES, TRAINING, build_alone, carriers
-from calsweep.platform.population.member import Learners, read_member
+from calsweep.platform.population.member import read_member
 from calsweep.platform.settings import Settings, open_cache
 from calsweep.search_spaces.population import Unit
 from calsweep.trainables.decoder import Problem
@@ -281,6 +281,11 @@ class FinishedMember:
     place: Path
     tasks: tuple[FoldTask, ...]
     train_seconds: float
+
+    @property
+    def members(self) -> tuple[int]:
+        """Its number."""
+        return (self.member,)
 
 
 def save_member(learners: DecoderLearners, finished: FinishedMember, /) -> None:
