@@ -7,6 +7,7 @@ lie; if it does not, they are read from the files, and the same comes out.
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -132,7 +133,11 @@ def _trained(
             continue
         check_carried(learner, task.values, when="after training,")
         found.append(Trained(learner=learner, score=score, train_seconds=seconds / len(tasks)))
-    states = {task.place: one.state() for task, one in zip(tasks, stack.learners, strict=True)}
+    # Copies: the learners themselves go on from what others came to.
+    states = {
+        task.place: copy.deepcopy(one.state())
+        for task, one in zip(tasks, stack.learners, strict=True)
+    }
     _KEPT[:] = [_Kept(learners=learners, seeds=seeds, stack=stack, states=states)]
     return found
 
@@ -148,7 +153,7 @@ def _before(task: MemberTask, kept: _Kept | None) -> dict[str, Any] | None:
     if task.start is None:
         return None
     if kept and task.start in kept.states and task.start.exists():
-        return kept.states[task.start]
+        return copy.deepcopy(kept.states[task.start])  # several may go on from it
     state: dict[str, Any] = read_member(task.start)["state"]
     return state
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from calsweep.trainables.lfads.product import add_product, over_bins, product
+from calsweep.trainables.product import add_product, over_bins, product
 from calsweep.trainables.squash import sigmoid_backward, tanh_, tanh_backward
 from calsweep.trainables.stack import stacked
 

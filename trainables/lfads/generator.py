@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from calsweep.trainables.lfads.clipped_gru import Steps, gate_bias, projected
 from calsweep.trainables.lfads.linear import fan_in_linear
-from calsweep.trainables.lfads.product import add_product, product
+from calsweep.trainables.product import add_product, product
 from calsweep.trainables.stack import stacked
 
 # T bin, B trial, C encoded input, E external input, U inferred input, G generator, K controller,
