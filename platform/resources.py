@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from calsweep.search_spaces.population import Program
+
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
@@ -24,6 +26,9 @@ class Resources:
         dies.
     nodes_within_s
         Seconds to wait for nodes where none has what a fold takes: an autoscaler's take minutes.
+    folds
+        How the folds of a trial train: each alone, in as many processes as fit, or all of them
+        stacked as one program in one process.
     """
 
     num_workers: int = 1
@@ -33,12 +38,18 @@ class Resources:
     deadline_s: float = 6 * 3600.0
     checkpoint_s: float = 30.0
     nodes_within_s: float = 0.0
+    folds: Program = Program.AUTO
 
     def __post_init__(self) -> None:
         if self.num_workers < 1 or self.cpus < 1:
             raise ValueError(
                 f"at least one worker and one CPU are needed, "
                 f"but got {self.num_workers=}, {self.cpus=}."
+            )
+        if self.num_workers > 1 and self.folds is Program.STACKED:
+            raise ValueError(
+                "folds that are stacked train in one process, but got "
+                f"{self.num_workers=}: take num_workers=1, or folds=auto."
             )
         not_negative = (self.gpus, self.retries, self.checkpoint_s, self.nodes_within_s)
         if min(not_negative) < 0 or self.deadline_s <= 0:

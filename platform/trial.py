@@ -1,8 +1,10 @@
 """One configuration over all its folds: each a Ray task whose training Ray Train runs.
 
 Ray keeps the processes of finished tasks for the next ones, so a fold pays for no start of its own.
-A fold on one device trains in that very process (Ray Train's local mode); a fold on several gets a
-group of Ray Train's workers under DDP. Either way `_train_worker` is what runs.
+On a GPU, which one small decoder does not fill, all folds of a trial that can be stacked train as
+one program in one process. A fold on one device trains in that very process (Ray Train's local
+mode); a fold on several gets a group of Ray Train's workers under DDP. Either way `_train_worker` is
+what runs.
 
 A trial's own process only hands out folds, so torch and Ray Train are imported where folds train.
 """
@@ -23,6 +25,7 @@ from ray.exceptions import RayTaskError
 from calsweep.platform.fold.fold_task import FoldTask
 from calsweep.platform.record import FoldRecord
 from calsweep.platform.resources import Resources
+from calsweep.search_spaces.population import Program
 
 WAIT_S = 5.0
 _STOP = ".stop-"
@@ -64,29 +67,52 @@ def train_folds(
     ------
     FoldsOverdue
         If no fold comes back within the deadline.
+    ValueError
+        If folds should be stacked that cannot be.
     Exception
         What a fold's training raised.
     """
     done = [task for task in tasks if task.place.exists()]
+    missing = [task for task in tasks if task not in done]
     stop = stop_path(tasks[0].folder)
     submit = _submitter(resources, stop)
     for task in done:  # first: who listens may have heard enough
         yield FoldRecord.read(task.place)
-    pending = {submit(task): task for task in tasks if task not in done}
+    at_once = (
+        [missing] if missing and _is_stacked(missing[0], resources) else [[t] for t in missing]
+    )
+    pending = {submit(together): together for together in at_once}
     try:
         while pending:
             ref = next_done(list(pending), deadline_s=resources.deadline_s, on_wait=on_wait)
             if ref is None:
-                folds = tuple(sorted(task.fold.index for task in pending.values()))
+                folds = tuple(sorted(t.fold.index for group in pending.values() for t in group))
                 raise FoldsOverdue(folds, resources.deadline_s)
             ray.get(ref)
-            task = pending.pop(ref)
-            yield FoldRecord.read(task.place)
+            for task in pending.pop(ref):
+                yield FoldRecord.read(task.place)
     finally:
         if pending:
             # Not `ray.cancel`: Ray ends this very process if a fold ends while it is cancelled.
             stop.parent.mkdir(parents=True, exist_ok=True)
             stop.touch()
+
+
+def _is_stacked(task: FoldTask, resources: Resources) -> bool:
+    """Say whether the folds of a trial train as one program."""
+    is_asked = resources.folds is Program.STACKED
+    fits = resources.gpus > 0 and resources.num_workers == 1
+    if not is_asked and (resources.folds is Program.ALONE or not fits):
+        return False
+    from calsweep.platform.fold.stacked_run import why_folds_alone
+
+    why = why_folds_alone(task)
+    if why and is_asked:
+        raise ValueError(
+            f"`resources.folds=stacked` cannot be: {why}. Take resources.folds=auto, which stacks "
+            "where it can."
+        )
+    return not why
 
 
 def next_done(
@@ -140,28 +166,32 @@ def _import_only() -> None:
     importlib.import_module("calsweep.platform.fold.fold_run")
 
 
-def _submitter(resources: Resources, stop: Path) -> Callable[[FoldTask], Any]:
+def _submitter(resources: Resources, stop: Path) -> Callable[[Sequence[FoldTask]], Any]:
     # A fold of several workers only waits for them: what it held itself would be missing there.
     is_alone = resources.num_workers == 1
     # max_calls=0: otherwise Ray ends a process with a GPU after each task.
     remote = ray.remote(max_calls=0, max_retries=resources.retries)(_train)
 
-    def submit(task: FoldTask) -> Any:
+    def submit(tasks: Sequence[FoldTask]) -> Any:
         return remote.options(
-            name=f"fold {task.fold.index}",
+            name=f"fold {', '.join(str(task.fold.index) for task in tasks)}",
             num_cpus=resources.cpus if is_alone else 0,
             num_gpus=resources.gpus if is_alone else 0,
             # Otherwise Ray looks for these in the little that the trial itself holds.
             scheduling_strategy="DEFAULT",
-        ).remote(task, resources, stop)
+        ).remote(tuple(tasks), resources, stop)
 
     return submit
 
 
-def _train(task: FoldTask, resources: Resources, stop: Path) -> None:
-    """Train one fold under Ray Train, in this process or in a group of workers."""
+def _train(tasks: tuple[FoldTask, ...], resources: Resources, stop: Path) -> None:
+    """Train one fold under Ray Train, in this process or in a group of workers; or several here."""
     if stop.exists():
         return  # nobody waits for it any more
+    if len(tasks) > 1:
+        _train_together(tasks, resources, stop)
+        return
+    (task,) = tasks
     import ray.train.torch
 
     with tempfile.TemporaryDirectory(prefix="calsweep-train-") as scratch:
@@ -174,6 +204,25 @@ def _train(task: FoldTask, resources: Resources, stop: Path) -> None:
             run_config=ray.train.RunConfig(name=uuid.uuid4().hex, storage_path=scratch),
         )
         trainer.fit()
+
+
+def _train_together(tasks: tuple[FoldTask, ...], resources: Resources, stop: Path) -> None:
+    import torch
+
+    from calsweep.platform.fold.stacked_run import run_folds
+
+    torch.set_num_threads(resources.cpus)
+    run_folds(
+        tasks,
+        device="cuda" if resources.gpus else "cpu",
+        checkpoint_s=resources.checkpoint_s,
+        on_epoch=lambda: _stop_if_told(stop),
+    )
+
+
+def _stop_if_told(stop: Path) -> None:
+    if stop.exists():
+        raise FoldStopped("The trial of this fold has ended: it is not trained on.")
 
 
 def _scaling(resources: Resources) -> Any:
@@ -201,10 +250,6 @@ def _train_worker(config: Mapping[str, Any]) -> None:
     stop: Path = config["stop"]
     context = ray.train.get_context()
 
-    def stop_if_told() -> None:
-        if stop.exists():
-            raise FoldStopped("The trial of this fold has ended: it is not trained on.")
-
     torch.set_num_threads(resources.cpus)
     run_fold(
         task,
@@ -213,5 +258,5 @@ def _train_worker(config: Mapping[str, Any]) -> None:
         n_devices=resources.num_workers * (resources.gpus or 1.0),
         checkpoint_s=resources.checkpoint_s,
         wrap=ray.train.torch.prepare_model if context.get_world_size() > 1 else None,
-        on_epoch=lambda _: stop_if_told(),
+        on_epoch=lambda _: _stop_if_told(stop),
     )

@@ -34,6 +34,20 @@ class Unit(Enum):
     STEPS = "steps"
 
 
+class Program(Enum):
+    """How members are trained.
+
+    ``ALONE``: each as a program of its own, one after the other in as many processes as fit.
+    ``STACKED``: several in each process as one program over stacked weights, to rounding with the
+    same results. ``AUTO`` stacks on a GPU, which one member does not fill, where the model can be
+    stacked; on a CPU one member after the other is quicker, since it stays in the cache.
+    """
+
+    AUTO = "auto"
+    ALONE = "alone"
+    STACKED = "stacked"
+
+
 class NoMemberLeft(RuntimeError):
     """Too many members of a population died."""
 
@@ -76,6 +90,8 @@ class Population:
         Share of members that is worst, and as many best, where `exploit` is by quantile.
     replacements
         Members that may die and be replaced by a copy of another, over the whole search.
+    program
+        How members are trained.
     """
 
     size: int = 20
@@ -88,6 +104,7 @@ class Population:
     exploit: Exploit = Exploit.TOURNAMENT
     quantile: float = 0.25
     replacements: int = 10
+    program: Program = Program.AUTO
 
     def __post_init__(self) -> None:
         if self.size < 2:

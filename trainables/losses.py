@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -119,6 +120,71 @@ def cross_entropy(
     return (entropy * weights.flatten()).sum()
 
 
+class CriterionNumbers(NamedTuple):
+    """A criterion as tensors, so that each model of a stack may have its own.
+
+    Attributes
+    ----------
+    label_smoothing, class_weights_C
+        As in `Criterion`.
+    focal_gamma, focal_alpha
+        As there; none where no model of the stack has a focal loss.
+    """
+
+    label_smoothing: Tensor
+    class_weights_C: Tensor
+    focal_gamma: Tensor | None = None
+    focal_alpha: Tensor | None = None
+
+
+def criterion_numbers(criteria: Sequence[Criterion], /, *, n_classes: int) -> dict[str, Tensor]:
+    """Give the numbers of several criteria by the names of `CriterionNumbers`, models first.
+
+    Examples
+    --------
+    >>> numbers = criterion_numbers([Criterion(), Criterion(label_smoothing=0.5)], n_classes=2)
+    >>> numbers["label_smoothing"], numbers["class_weights_C"].shape
+    (tensor([0.0000, 0.5000]), torch.Size([2, 2]))
+    """
+    numbers = {
+        "label_smoothing": [one.label_smoothing for one in criteria],
+        "class_weights_C": [one.class_weights or (1.0,) * n_classes for one in criteria],
+    }
+    if any(one.focal_gamma for one in criteria):
+        numbers["focal_gamma"] = [one.focal_gamma for one in criteria]
+        numbers["focal_alpha"] = [one.focal_alpha if one.focal_gamma else 1.0 for one in criteria]
+    return {name: torch.tensor(of_models) for name, of_models in numbers.items()}
+
+
+def cross_entropy_by(
+    logits_RKO: Tensor, labels_RK: Tensor, weights_RK: Tensor, numbers: CriterionNumbers, /
+) -> Tensor:
+    """Give `cross_entropy` by numbers that are tensors, under `torch.vmap` of each model its own.
+
+    Examples
+    --------
+    >>> logits, labels = torch.zeros(1, 2, 1), torch.tensor([[0, 1]])
+    >>> numbers = CriterionNumbers(torch.tensor(0.1), torch.ones(2))
+    >>> cross_entropy_by(logits, labels, torch.ones(1, 2), numbers).item()
+    1.3862943649291992
+    """
+    weights = weights_RK.to(logits_RKO.dtype) * numbers.class_weights_C[labels_RK]
+    if numbers.focal_gamma is not None and numbers.focal_alpha is not None:
+        of_label = _of_label(logits_RKO, labels_RK)
+        weights = weights * numbers.focal_alpha * (1 - of_label).pow(numbers.focal_gamma)
+    s = numbers.label_smoothing
+    if logits_RKO.shape[-1] == 1:
+        targets_RK = labels_RK.to(logits_RKO.dtype) * (1.0 - s) + s / 2
+        entropy_RK = functional.binary_cross_entropy_with_logits(
+            logits_RKO.squeeze(-1), targets_RK, reduction="none"
+        )
+    else:
+        log_p = torch.log_softmax(logits_RKO, dim=-1)
+        of_label = log_p.gather(-1, labels_RK[..., None]).squeeze(-1)
+        entropy_RK = -(1 - s) * of_label - s * log_p.mean(-1)
+    return (entropy_RK * weights).sum()
+
+
 def class_probability(logits_RKO: Tensor, /) -> Tensor:
     """Give the probability of each class: logistic for one logit, softmax for several.
 
@@ -134,5 +200,9 @@ def class_probability(logits_RKO: Tensor, /) -> Tensor:
 
 
 def _focal_factor(logits_RKO: Tensor, labels_RK: Tensor, criterion: Criterion) -> Tensor:
-    of_label = class_probability(logits_RKO).gather(-1, labels_RK[..., None].long()).squeeze(-1)
+    of_label = _of_label(logits_RKO, labels_RK)
     return criterion.focal_alpha * (1 - of_label).pow(criterion.focal_gamma)
+
+
+def _of_label(logits_RKO: Tensor, labels_RK: Tensor) -> Tensor:
+    return class_probability(logits_RKO).gather(-1, labels_RK[..., None].long()).squeeze(-1)

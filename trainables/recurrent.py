@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,8 @@ class Recurrent(Classifier):
     >>> module(torch.zeros(2, 38, 50)).shape
     torch.Size([2, 8, 1])
     """
+
+    is_stackable: ClassVar[bool] = True  # see `calsweep.platform.fold.fold_stack`
 
     cell: Cell
     bidirectional: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,13 @@ from torch import Tensor
 from calsweep.datasets.cache import beside
 from calsweep.platform.dynamics.lfads_learner import LfadsLearner
 from calsweep.platform.object_storage.address import local_path
+from calsweep.trainables.lfads.model import Inference
 
 # R trial, T bin, B trials at once, X values in a bin
 
 VALUES = ("rates", "factors", "inputs")
+
+_Pieces = Iterable[tuple[NDArray[np.int64], dict[str, int], Inference]]
 
 
 def write_inferred(
@@ -66,33 +69,85 @@ def write_inferred(
     StorageRefused
         If the place is not on this machine.
     """
-    place = local_path(out)
-    if place.exists():
-        raise FileExistsError(f"{out} is there already and is left as it is: name another file.")
+    pieces: _Pieces = (
+        (trials_B, {}, learner.infer(i, trials_B, n_samples=n_samples))
+        for i, trials_B in _trials_of(learner, recording, trials_at_once)
+    )
+    return _write(learner, out, pieces, recording=recording)
+
+
+def write_samples(
+    learner: LfadsLearner,
+    out: Path,
+    /,
+    *,
+    recording: str,
+    n_samples: int = 50,
+    trials_at_once: int = 64,
+) -> int:
+    """Write what is inferred of all trials of a recording from each sample of their posteriors.
+
+    A row is a bin of a trial in one ``sample``, and the rest as in `write_inferred`, whose values
+    are the means of these. A row group holds one sample of some trials, and no more is in memory.
+    Parameters, result and errors are those of `write_inferred`; there must be a sample.
+    """
+    if n_samples < 1:
+        raise ValueError(f"`n_samples >= 1` must hold, but got {n_samples=}.")
+    pieces = (
+        (trials_B, {"sample": number}, sample)
+        for i, trials_B in _trials_of(learner, recording, trials_at_once)
+        for number, sample in enumerate(learner.samples(i, trials_B, n_samples=n_samples))
+    )
+    return _write(learner, out, pieces, recording=recording)
+
+
+def _trials_of(
+    learner: LfadsLearner, recording: str, at_once: int
+) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Give a recording's number with its trials, some at a time."""
+    i = _number_of(learner, recording)
+    n_trials = len(learner.views[i].activity_RTN)
+    for start in range(0, n_trials, at_once):
+        yield i, np.arange(start, min(start + at_once, n_trials))
+
+
+def _number_of(learner: LfadsLearner, recording: str) -> int:
     names = [view.recording for view in learner.views]
     if recording not in names:
         raise ValueError(f"there is no recording {recording!r}. There are: {', '.join(names)}.")
-    i = names.index(recording)
-    view = learner.views[i]
-    n_trials = len(view.activity_RTN)
+    return names.index(recording)
+
+
+def _write(
+    learner: LfadsLearner,
+    out: Path,
+    pieces: _Pieces,
+    *,
+    recording: str,
+) -> int:
+    """Write pieces as they come: their trials, further columns, and what was inferred."""
+    place = local_path(out)
+    if place.exists():
+        raise FileExistsError(f"{out} is there already and is left as it is: name another file.")
+    view = learner.views[_number_of(learner, recording)]
     place.parent.mkdir(parents=True, exist_ok=True)
     about = {"units": json.dumps(view.units), "rate_hz": str(view.rate_hz), "recording": recording}
     with beside(place) as partial, contextlib.ExitStack() as stack:
         file: pq.ParquetWriter | None = None
-        for start in range(0, n_trials, trials_at_once):
-            trials_B = np.arange(start, min(start + trials_at_once, n_trials))
-            inferred = learner.infer(i, trials_B, n_samples=n_samples)
+        for trials_B, more, inferred in pieces:
             values = (inferred.rates_TBN, inferred.factors_TBF, inferred.inputs_TBU)
-            table = _table(trials_B, dict(zip(VALUES, values, strict=True)))
+            table = _table(trials_B, more, dict(zip(VALUES, values, strict=True)))
             table = table.replace_schema_metadata(about)
             if file is None:  # sizes are known only now
                 file = stack.enter_context(_writer(partial, table.schema))
             file.write_table(table, row_group_size=table.num_rows)
-    return n_trials
+    return len(view.activity_RTN)
 
 
 def read_inferred(path: Path, values: str, /) -> Iterator[NDArray[np.float32]]:
     """Read ``rates``, ``factors`` or ``inputs``, shape ``(trial, bin, value)``, some trials a time.
+
+    Of a file of samples, one sample of some trials a time.
 
     Examples
     --------
@@ -114,10 +169,16 @@ def _writer(place: Path, schema: pa.Schema) -> pq.ParquetWriter:
     return pq.ParquetWriter(place, schema, compression="zstd", write_page_checksum=True)
 
 
-def _table(trials_B: NDArray[np.int64], values: dict[str, Tensor]) -> pa.Table:
+def _table(
+    trials_B: NDArray[np.int64], more: dict[str, int], values: dict[str, Tensor]
+) -> pa.Table:
     n_bins = len(next(iter(values.values())))
     columns = {
         "trial": pa.array(np.repeat(trials_B, n_bins), pa.int32()),
+        **{
+            name: pa.array(np.full(n_bins * len(trials_B), value), pa.int32())
+            for name, value in more.items()
+        },
         "bin": pa.array(np.tile(np.arange(n_bins), len(trials_B)), pa.int32()),
     }
     lists = {name: _lists(values_TBX) for name, values_TBX in values.items()}

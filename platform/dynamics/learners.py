@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,10 +17,11 @@ from calsweep.platform.dynamics.lfads_learner import (
     LfadsLearner,
     LfadsLearners,
 )
+from calsweep.platform.dynamics.lfads_stack import LfadsStack
 from calsweep.platform.dynamics.settings import DynamicsSettings
 from calsweep.platform.fold.fold_run import unchanged_dataset
 from calsweep.platform.plain import from_plain, nearest, to_plain
-from calsweep.platform.population.learner import Learner
+from calsweep.platform.population.learner import Learner, Stack, StackableLearners
 
 # Dotted names of settings that may change while a model trains, and what its learner calls them.
 LIVE = {
@@ -60,12 +61,28 @@ class DynamicsLearners:
 
     def model(self, *, seed: int) -> LfadsLearner:
         """Build the model itself, whose values have their short names."""
+        return self._models.build(seed=seed)
+
+    @property
+    def why_alone(self) -> str:
+        """Empty: every model of dynamics can be stacked."""
+        return ""
+
+    def stack(self, seeds: Sequence[int], /) -> Stack:
+        """Build fresh members as one program, which share the trials on the device."""
+        models = self._models
+        first = models.build(seed=seeds[0])
+        others = [models.build(seed=seed, beside=first) for seed in seeds[1:]]
+        return _NamedStack(LfadsStack([first, *others]))
+
+    @property
+    def _models(self) -> LfadsLearners:
         return LfadsLearners(
             config=self.settings.trainables,
             training=self.settings.training,
             views=_views(json.dumps(to_plain(self.settings)), self.dataset_hash, self.cache),
             device="cuda" if self.settings.resources.gpus else "cpu",
-        ).build(seed=seed)
+        )
 
 
 def check_searched(settings: DynamicsSettings, /) -> None:
@@ -115,7 +132,16 @@ class _Named:
         self._learner.load_state(state)
 
 
+class _NamedStack:
+    """A stack of learners whose values go by the dotted names of settings."""
+
+    def __init__(self, stack: LfadsStack, /) -> None:
+        self.learners = tuple(_Named(learner) for learner in stack.learners)
+        self.train, self.validate = stack.train, stack.validate
+
+
 _: type[Learner] = _Named
+__: type[StackableLearners] = DynamicsLearners
 
 
 @lru_cache(maxsize=1)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from calsweep.datasets.trial_view import TrialView
+from calsweep.platform.dynamics.on_device import OnDevice
 from calsweep.platform.plain import nearest
 from calsweep.platform.population.learner import Learner
 from calsweep.trainables.lfads.alignment import align, begin_aligned
@@ -82,6 +83,16 @@ class LfadsTraining:
                 f"`ramp_epochs >= 0`, but got {self!r}."
             )
 
+    def ramp(self, epoch: int, /) -> float:
+        """Give the share of penalties that counts in an epoch, from 1.
+
+        Examples
+        --------
+        >>> [LfadsTraining(ramp_epochs=3).ramp(epoch) for epoch in (1, 4, 5)]
+        [0.25, 1.0, 1.0]
+        """
+        return min(epoch / (self.ramp_epochs + 1), 1.0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class LfadsLearners:
@@ -98,10 +109,15 @@ class LfadsLearners:
     views: tuple[TrialView, ...]
     device: str = "cpu"
 
-    def build(self, *, seed: int) -> LfadsLearner:
-        """Build a fresh member."""
+    def build(self, *, seed: int, beside: LfadsLearner | None = None) -> LfadsLearner:
+        """Build a fresh member, which may share the trials of another on the device."""
         return LfadsLearner(
-            self.config, training=self.training, views=self.views, seed=seed, device=self.device
+            self.config,
+            training=self.training,
+            views=self.views,
+            seed=seed,
+            device=self.device,
+            given=beside.given if beside else None,
         )
 
 
@@ -122,6 +138,13 @@ class LfadsLearner:
         Of weights and of all that is drawn.
     device
         Where.
+    given
+        The trials on the device, where another learner has them there.
+
+    Attributes
+    ----------
+    is_diverged
+        Whether a loss was not finite.
 
     Raises
     ------
@@ -139,10 +162,11 @@ class LfadsLearner:
         views: Sequence[TrialView],
         seed: int,
         device: str = "cpu",
+        given: OnDevice | None = None,
     ) -> None:
         _check(config, views)
         self.views, self.training, self.device = tuple(views), training, device
-        self._seed, self._n_epochs, self._is_diverged = seed, 0, False
+        self._seed, self._n_epochs, self.is_diverged = seed, 0, False
         n_neurons = [len(view.units) for view in views]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -159,9 +183,7 @@ class LfadsLearner:
             eps=training.epsilon,
             fused=True,
         )
-        # Time first, so that the trials of a batch are gathered as the model reads them.
-        self._activity = [_time_first(view.activity_RTN, device) for view in views]
-        self._external = [_external_of(view, training.external, device) for view in views]
+        self.given = given or OnDevice.of(views, training.external, device)
         self._valid_of_activity = [self._of_activity_alone(i) for i in range(len(views))]
 
     @property
@@ -173,20 +195,28 @@ class LfadsLearner:
         """Train on for so many epochs; nothing is done once the loss was not finite."""
         self.module.train()
         for _ in range(n):
-            if not self._is_diverged:
+            if not self.is_diverged:
                 self._train_epoch(self._n_epochs + 1)
             self._n_epochs += 1
+
+    def count_epochs(self, n: int, /) -> None:
+        """Count epochs that a stack has trained for this learner."""
+        self._n_epochs += n
 
     def validate(self) -> float:
         """Give the negative log-likelihood of validation trials in nats a sampled value.
 
         Posteriors are sampled, each time alike. The mean is over recordings; NaN after divergence.
         """
-        if self._is_diverged:
+        if self.is_diverged:
             return math.nan
         self.module.eval()
-        nlls = [self._valid_nll(i) for i in range(len(self.views))]
-        return sum(nlls) / len(nlls)
+        return self.loss_of([self._valid_nll(i) for i in range(len(self.views))])
+
+    def loss_of(self, nlls: Sequence[float], /) -> float:
+        """Give the validation loss from what the model decides of that of each recording."""
+        whole = [nll + fixed for nll, fixed in zip(nlls, self._valid_of_activity, strict=True)]
+        return sum(whole) / len(whole)
 
     def change(self, values: Mapping[str, float], /) -> None:
         """Set searched values, in the live optimizer and modules.
@@ -223,7 +253,7 @@ class LfadsLearner:
                 "module": dict(self.module.state_dict()),
                 "optimizer": self.optimizer.state_dict(),
                 "n_epochs": self._n_epochs,
-                "is_diverged": self._is_diverged,
+                "is_diverged": self.is_diverged,
                 "values": dict(self.values()),
             }
         )
@@ -232,8 +262,28 @@ class LfadsLearner:
         """Go on from a state, with the values that it was trained with."""
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
-        self._n_epochs, self._is_diverged = state["n_epochs"], state["is_diverged"]
+        self._n_epochs, self.is_diverged = state["n_epochs"], state["is_diverged"]
         self.change(state["values"])
+
+    def samples(
+        self, i: int, trials_B: NDArray[np.int64], /, *, n_samples: int
+    ) -> Iterator[Inference]:
+        """Give what is inferred of some trials from one sample of posteriors after the other.
+
+        Parameters
+        ----------
+        i, trials_B
+            As `infer` takes them.
+        n_samples
+            Drawn by the seed and the first trial.
+        """
+        at_B = torch.from_numpy(trials_B).to(self.device)
+        activity_TBN, external_TBE = self.given.trials(i, at_B)
+        draws = self.draws(0, int(trials_B[0]))
+        self.module.eval()
+        for _ in range(n_samples):
+            with torch.no_grad():
+                yield self.module(activity_TBN, external_TBE=external_TBE, recording=i, draws=draws)
 
     @torch.no_grad()
     def infer(self, i: int, trials_B: NDArray[np.int64], /, *, n_samples: int) -> Inference:
@@ -248,36 +298,30 @@ class LfadsLearner:
         n_samples
             Samples, drawn by the seed and the first trial; 0 takes the means of posteriors.
         """
-        self.module.eval()
-        at = torch.from_numpy(trials_B).to(self.device)
-        given = {"external_TBE": self._external_at(i, at), "recording": i}
-        activity_TBN = self._activity[i].index_select(1, at)
         if not n_samples:
-            inference: Inference = self.module(activity_TBN, **given)
-            return inference
-        draws = self._draws(0, int(trials_B[0]))
-        total = [*self.module(activity_TBN, draws=draws, **given)]
-        for _ in range(n_samples - 1):
-            for part, of_sample in zip(
-                total, self.module(activity_TBN, draws=draws, **given), strict=True
-            ):
+            self.module.eval()
+            activity_TBN, external_TBE = self.given.trials(
+                i, torch.from_numpy(trials_B).to(self.device)
+            )
+            means: Inference = self.module(activity_TBN, external_TBE=external_TBE, recording=i)
+            return means
+        samples = self.samples(i, trials_B, n_samples=n_samples)
+        total = [*next(samples)]
+        for sample in samples:
+            for part, of_sample in zip(total, sample, strict=True):
                 part += of_sample
         return Inference(*(part / n_samples for part in total))
 
     def _train_epoch(self, epoch: int) -> None:
-        order = np.random.default_rng([self._seed, epoch])
-        draws = self._draws(epoch)
-        ramp = min(epoch / (self.training.ramp_epochs + 1), 1.0)
-        losses = [self._step(i, at_B, ramp, draws) for i, at_B in self._batches(order)]
-        self._is_diverged = not bool(torch.stack(losses).isfinite().all())
+        draws = self.draws(epoch)
+        ramp = self.training.ramp(epoch)
+        losses = [self._step(i, at_B, ramp, draws) for i, at_B in self.batches(epoch)]
+        self.is_diverged = not bool(torch.stack(losses).isfinite().all())
 
     def _step(self, i: int, at_B: Tensor, ramp: float, draws: torch.Generator) -> Tensor:
+        activity_TBN, external_TBE = self.given.trials(i, at_B)
         losses = self.module.loss(
-            self._activity[i].index_select(1, at_B),
-            external_TBE=self._external_at(i, at_B),
-            recording=i,
-            ramp=ramp,
-            draws=draws,
+            activity_TBN, external_TBE=external_TBE, recording=i, ramp=ramp, draws=draws
         )
         self.optimizer.zero_grad()
         scaled = self.training.loss_scale * losses.total
@@ -287,28 +331,33 @@ class LfadsLearner:
         self.optimizer.step()
         return losses.total.detach()
 
-    def _batches(self, order: np.random.Generator) -> Iterator[tuple[int, Tensor]]:
+    def batches(self, epoch: int, /) -> list[tuple[int, Tensor]]:
         """Draw the batches of an epoch: a recording and some of its trials."""
+        order = np.random.default_rng([self._seed, epoch])
         batches = [
             (i, torch.from_numpy(at_B).to(self.device))
             for i, view in enumerate(self.views)
             for at_B in _cut(order.permutation(view.train_R), self.training.batch_size)
         ]
-        yield from (batches[i] for i in order.permutation(len(batches)))
+        return [batches[i] for i in order.permutation(len(batches))]
+
+    def valid_batches(self, i: int, /) -> list[Tensor]:
+        """Give the trials of a recording that validate, some at a time."""
+        parts = _cut(self.views[i].valid_R, self.training.batch_size)
+        return [torch.from_numpy(at_B).to(self.device) for at_B in parts]
 
     @torch.no_grad()
     def _valid_nll(self, i: int) -> float:
-        draws, total, n_sampled = self._draws(0), 0.0, 0
-        for at_B in _cut(self.views[i].valid_R, self.training.batch_size):
-            at = torch.from_numpy(at_B).to(self.device)
-            activity_TBN = self._activity[i].index_select(1, at)
+        draws, total, n_sampled = self.draws(0), 0.0, 0
+        for at_B in self.valid_batches(i):
+            activity_TBN, external_TBE = self.given.trials(i, at_B)
             losses = self.module.loss(
-                activity_TBN, external_TBE=self._external_at(i, at), recording=i, draws=draws
+                activity_TBN, external_TBE=external_TBE, recording=i, draws=draws
             )
             n_of_batch = int(torch.count_nonzero(activity_TBN.isnan().logical_not_()))
             total += float(losses.nll) * n_of_batch
             n_sampled += n_of_batch
-        return total / n_sampled + self._valid_of_activity[i]
+        return total / n_sampled
 
     def _of_activity_alone(self, i: int) -> float:
         """Give the part of the validation figure that no model changes."""
@@ -320,11 +369,7 @@ class LfadsLearner:
         assert isinstance(readout, Readout)  # noqa: S101 - the module made it
         return float(readout.observation.nll_of_activity(valid).double().mean())
 
-    def _external_at(self, i: int, at_B: Tensor) -> Tensor | None:
-        external = self._external[i]
-        return None if external is None else external.index_select(1, at_B)
-
-    def _draws(self, epoch: int, *more: int) -> torch.Generator:
+    def draws(self, epoch: int, /, *more: int) -> torch.Generator:
         """Give the random numbers of an epoch; 0 is of what does not train."""
         entropy = [self._seed, 1, epoch, *more]
         seed = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
@@ -343,25 +388,6 @@ def _check(config: Lfads, views: Sequence[TrialView]) -> None:
             config.observation.check(view.activity_RTN)
         except ValueError as error:
             raise ValueError(f"{view.recording}: {error}") from error
-
-
-def _time_first(values_RTX: NDArray[np.floating], device: str) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values_RTX.swapaxes(0, 1), np.float32)).to(device)
-
-
-def _external_of(view: TrialView, names: Sequence[str], device: str) -> Tensor | None:
-    if not names:
-        return None
-    for name in names:
-        if name not in view.measures:
-            hint = nearest(name, view.measures)
-            raise ValueError(f"{view.recording}: the view has no measure `{name}`. {hint}")
-        if np.isnan(view.measures[name]).any():
-            raise ValueError(
-                f"{view.recording}: `{name}` must be known in every bin to drive the generator, "
-                f"but is not in {np.count_nonzero(np.isnan(view.measures[name]))}."
-            )
-    return _time_first(np.stack([view.measures[name] for name in names], axis=2), device)
 
 
 def _cut(trials_R: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:

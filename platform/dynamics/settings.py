@@ -122,6 +122,9 @@ class DynamicsSettings:
         Its size, generations and exploits.
     n_samples
         Posterior samples of a trial that rates are the mean of.
+    keep_samples
+        Whether what each sample gives is left too, in a file of its own that is `n_samples` times
+        as large.
     seed
         Of trials that validate, of the search and of members.
     resources
@@ -140,6 +143,7 @@ class DynamicsSettings:
         )
     )
     n_samples: int = 50
+    keep_samples: bool = False
     seed: int = 0
     resources: Resources = field(default_factory=Resources)
     name: str = ""
@@ -173,6 +177,10 @@ class DynamicsSettings:
     def file_of(self, recording: str, /) -> Path:
         """Give where what is inferred of a recording lies: in the folder, whatever its name."""
         return self.folder / f"{quote(recording, safe='')}.parquet"
+
+    def samples_of(self, recording: str, /) -> Path:
+        """Give where what single posterior samples of a recording give lies."""
+        return self.folder / f"{quote(recording, safe='')}.samples.parquet"
 
     def views(self, dataset: Dataset, /) -> tuple[TrialView, ...]:
         """Give the trials as the model sees them.

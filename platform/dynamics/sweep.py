@@ -5,6 +5,7 @@
     <home>/dynamics/<name>/members/          states that the population goes on from
     <home>/dynamics/<name>/best.json         the best member of the last generation
     <home>/dynamics/<name>/RECORDING.parquet rates, factors and inferred inputs of that member
+    <home>/dynamics/<name>/RECORDING.samples.parquet  the same of each sample, if asked for
 
 What is there is done: a run that was killed goes on at the generation it was in.
 """
@@ -72,7 +73,7 @@ def run_dynamics(settings: DynamicsSettings, /, *, say: Callable[[str], None] = 
     NoMemberLeft
         If more members died than may be replaced.
     """
-    from calsweep.platform.dynamics.inferred import write_inferred
+    from calsweep.platform.dynamics.inferred import write_inferred, write_samples
 
     check_home(settings.home)
     check_searched(settings)
@@ -110,14 +111,17 @@ def run_dynamics(settings: DynamicsSettings, /, *, say: Callable[[str], None] = 
                 ).run()
         best = best_life(lineage)
         files = {name: settings.file_of(name) for name in names}
-        missing = {name: file for name, file in files.items() if not file.exists()}
+        writes = [(name, write_inferred, file) for name, file in files.items()]
+        if settings.keep_samples:
+            writes += [(name, write_samples, settings.samples_of(name)) for name in names]
+        missing = [write for write in writes if not write[2].exists()]
         if missing:
             say(f"Inferring rates with member {best.member} ...")
             model = learners.model(seed=member_seed(settings.seed, best.member))
             place = lineage.place(generation=best.generation, member=best.member)
             model.load_state(read_member(place)["state"])
-            for name, file in missing.items():
-                write_inferred(model, file, recording=name, n_samples=settings.n_samples)
+            for name, write, file in missing:
+                write(model, file, recording=name, n_samples=settings.n_samples)
         with beside(settings.folder / _BEST) as partial:
             partial.write_text(json.dumps(_plain(best), indent=1))
     return Inferred(folder=settings.folder, best=best, files=files)

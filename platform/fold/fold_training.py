@@ -51,14 +51,15 @@ class FoldTraining:
         checkpoint: Checkpoint | None = None,
         shares: Shares = Shares(),  # noqa: B008 - frozen
     ) -> None:
-        self._decoder = decoder
-        self._module = module
-        self._trainee = trainee
-        self._data = data
-        self._training = training
+        self.decoder = decoder
+        self.module = module
+        self.trainee = trainee
+        self.data = data
+        self.training = training
         self._checkpoint = checkpoint
         self._shares = shares
         self._done_S: Tensor | None = None
+        self._train_loss: float | None = None
         self.curve: list[Epoch] = []
         self.n_windows = 0
         self.best: Mapping[str, Tensor] = {}
@@ -71,15 +72,15 @@ class FoldTraining:
     @property
     def is_early_enough(self) -> bool:
         """Whether the validation loss has not fallen for as long as patience lasts."""
-        patience = self._training.patience
+        patience = self.training.patience
         return bool(patience and self.curve) and (
             self.curve[-1].epoch - self.best_epoch.epoch >= patience
         )
 
     def train_epoch(self, epoch: int, /, *, seed: int) -> None:
         """Train an epoch and validate."""
-        batches = epoch_batches(self._data.train, training=self._training, seed=seed, epoch=epoch)
-        train_loss = self._trainee.train_epoch(
+        batches = epoch_batches(self.data.train, training=self.training, seed=seed, epoch=epoch)
+        train_loss = self.trainee.train_epoch(
             batches,
             epoch=epoch,
             seed=seed,
@@ -88,11 +89,26 @@ class FoldTraining:
             on_step=self._keep if self._shares.world_size == 1 else None,
         )
         self._done_S = None
-        self.n_windows += sum(batch.n_windows for batch in batches)
+        self.end_epoch(epoch, train_loss, n_windows=sum(batch.n_windows for batch in batches))
+
+    def end_epoch(self, epoch: int, train_loss: float, /, *, n_windows: int) -> None:
+        """Validate after an epoch that was trained, here or in a stack.
+
+        Raises
+        ------
+        Diverged
+            If the validation loss is not finite.
+        """
+        self.n_windows += n_windows
         self._validate(epoch, train_loss)
 
+    @property
+    def is_within_epoch(self) -> bool:
+        """Whether some steps of the next epoch are done."""
+        return self._done_S is not None
+
     def train_steps(self, n_steps: int, /, *, epoch: int, seed: int) -> int:
-        """Train some steps on and validate; an epoch may end among them.
+        """Train some steps on; an epoch may end among them.
 
         Parameters
         ----------
@@ -110,13 +126,11 @@ class FoldTraining:
         """
         n_left = n_steps
         while n_left:
-            batches = epoch_batches(
-                self._data.train, training=self._training, seed=seed, epoch=epoch
-            )
+            batches = epoch_batches(self.data.train, training=self.training, seed=seed, epoch=epoch)
             first = 0 if self._done_S is None else len(self._done_S)
             stop = min(first + n_left, len(batches))
             losses: list[Tensor] = []
-            train_loss = self._trainee.train_epoch(
+            train_loss = self.trainee.train_epoch(
                 batches[:stop], epoch=epoch, seed=seed, done_S=self._done_S, on_step=losses.append
             )
             self.n_windows += sum(batch.n_windows for batch in batches[first:stop])
@@ -124,33 +138,45 @@ class FoldTraining:
             n_left -= stop - first
             if stop == len(batches):
                 epoch, self._done_S = epoch + 1, None
-        self._validate(len(self.curve) + 1, train_loss)
+        self._train_loss = train_loss
         return epoch
+
+    def validate_steps(self) -> None:
+        """Validate, if steps were taken since it was done.
+
+        Raises
+        ------
+        Diverged
+            If the validation loss is not finite.
+        """
+        if self._train_loss is not None:
+            self._validate(len(self.curve) + 1, self._train_loss)
+            self._train_loss = None
 
     def change(self, training: Training, /, *, decoder: Decoder) -> None:
         """Go on with other settings (`Trainee.change`)."""
-        self._training = training
-        self._decoder = decoder
-        self._trainee.change(training, decoder=decoder)
+        self.training = training
+        self.decoder = decoder
+        self.trainee.change(training, decoder=decoder)
 
     def test(self) -> Scored:
         """Give the module the weights of its best epoch, and their figures on the test part."""
-        self._module.load_state_dict(self.best)
-        test = score(self._module, decoder=self._decoder, data=self._data, part=self._data.test)
+        self.module.load_state_dict(self.best)
+        test = score(self.module, decoder=self.decoder, data=self.data, part=self.data.test)
         if not math.isfinite(test.score.loss):
-            raise Diverged(self.best_epoch.epoch, 0, self._training.learning_rate)
+            raise Diverged(self.best_epoch.epoch, 0, self.training.learning_rate)
         return test
 
     def _validate(self, epoch: int, train_loss: float) -> None:
         validation = score(
-            self._module, decoder=self._decoder, data=self._data, part=self._data.validation
+            self.module, decoder=self.decoder, data=self.data, part=self.data.validation
         ).score
         if not math.isfinite(validation.loss):
-            raise Diverged(epoch, 0, self._training.learning_rate)
+            raise Diverged(epoch, 0, self.training.learning_rate)
         self.curve.append(Epoch(epoch=epoch, train_loss=train_loss, validation=validation))
         if self.best_epoch is self.curve[-1]:
-            self.best = _copy_weights(self._module)
-        self._trainee.see_validation(validation.loss)
+            self.best = _copy_weights(self.module)
+        self.trainee.see_validation(validation.loss)
         self._keep(torch.empty(0))
 
     def _keep(self, losses_S: Tensor) -> None:
@@ -173,7 +199,7 @@ class FoldTraining:
 
     def go_on_from(self, progress: Progress, /) -> None:
         """Stand where another training stood."""
-        self._trainee.load_state(dict(progress.trainee))
+        self.trainee.load_state(dict(progress.trainee))
         self.curve = list(progress.curve)
         self.n_windows = progress.n_windows
         self.best = progress.best
@@ -184,7 +210,7 @@ class FoldTraining:
             curve=tuple(self.curve),
             n_windows=self.n_windows,
             best=self.best,
-            trainee=self._trainee.state(),
+            trainee=self.trainee.state(),
             losses_S=losses_S.cpu().clone(),
         )
 

@@ -23,6 +23,8 @@ from calsweep.trainables.metrics import accuracy, auc, class_figures, decide
 # A prediction steps over up to this many windows at once: enough that starting an operation costs
 # little, few enough that a step stays in the processor's cache.
 PREDICTED_AT_ONCE = 1024
+# A GPU is not filled by so few.
+_PREDICTED_AT_ONCE_ON_GPU = 16 * PREDICTED_AT_ONCE
 # Images are larger than anything that is made of them, so what is taken at once is bounded too.
 _NUMBERS_AT_ONCE = 2**24
 
@@ -180,7 +182,7 @@ def _outputs(
     Runs are as long as the segments allow.
     """
     device = next(module.parameters()).device
-    at_once = _at_once(frames, window_length=window_length)
+    at_once = _at_once(frames, window_length=window_length, device=device)
     run_length = min(int(segment_lengths(starts_W).max()), at_once)
     runs = cut_runs(starts_W, run_length=run_length)
     n_together = at_once // run_length
@@ -199,9 +201,9 @@ def _outputs(
         yield module(taken), taken, together, is_real_RK
 
 
-def _at_once(frames: FrameArray, *, window_length: int) -> int:
+def _at_once(frames: FrameArray, *, window_length: int, device: torch.device) -> int:
     """Give how many windows to predict at once."""
     if frames.ndim == 2:
-        return PREDICTED_AT_ONCE
+        return PREDICTED_AT_ONCE if device.type == "cpu" else _PREDICTED_AT_ONCE_ON_GPU
     fit = _NUMBERS_AT_ONCE // int(np.prod(frames.shape[1:])) - window_length
     return min(max(fit, 1), PREDICTED_AT_ONCE)

@@ -107,8 +107,8 @@ class Trainee:
         self._criterion = training.criterion(data.class_shares)
         self._device = next(module.parameters()).device
         self._parameters = [p for p in module.parameters() if p.requires_grad]
-        self._optimizer = _optimizer(self._parameters, training)
-        self._schedule = _schedule(self._optimizer, training, n_steps)
+        self.optimizer = _optimizer(self._parameters, training)
+        self._schedule = _schedule(self.optimizer, training, n_steps)
         is_half = training.precision is Precision.FLOAT16
         self._scaler = torch.amp.GradScaler(self._device.type, enabled=is_half)
         self._feed = Feed(
@@ -163,7 +163,7 @@ class Trainee:
                 on_step(losses_S[: step + 1])
         if self._shares.world_size > 1 and distributed.is_initialized():
             distributed.all_reduce(losses_S)
-        self._check_finite(losses_S, batches, epoch=epoch)
+        self.check_finite(losses_S, batches, epoch=epoch)
         return float(losses_S.sum().item()) / sum(runs.n_windows for runs in batches)
 
     def _seed(self, seed: int) -> None:
@@ -191,13 +191,13 @@ class Trainee:
         self._training = training
         self._decoder = decoder
         self._criterion = training.criterion(self._data.class_shares)
-        for group in self._optimizer.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = training.learning_rate
             group["weight_decay"] = training.weight_decay
 
     def live(self) -> dict[str, float]:
         """Read back what `change` set, from the optimizer and the loss themselves."""
-        group = self._optimizer.param_groups[0]
+        group = self.optimizer.param_groups[0]
         return {
             "learning_rate": float(group["lr"]),
             "weight_decay": float(group["weight_decay"]),
@@ -211,13 +211,13 @@ class Trainee:
     @property
     def learning_rate(self) -> float:
         """Of the next step."""
-        return float(self._optimizer.param_groups[0]["lr"])
+        return float(self.optimizer.param_groups[0]["lr"])
 
     def state(self) -> dict[str, Any]:
         """Give what training goes on from, as tensors and plain values."""
         return {
             "module": self._module.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
             "schedule": _plain(self._schedule.state_dict()) if self._schedule else {},
             "scaler": self._scaler.state_dict(),
         }
@@ -225,7 +225,7 @@ class Trainee:
     def load_state(self, state: dict[str, Any], /) -> None:
         """Go on from a state."""
         self._module.load_state_dict(state["module"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(state["optimizer"])
         if self._schedule:
             self._schedule.load_state_dict(state["schedule"])
         self._scaler.load_state_dict(state["scaler"])
@@ -237,7 +237,7 @@ class Trainee:
         process: the average is then the gradient of the mean over the whole batch.
         """
         factor = self._shares.world_size / runs.n_windows
-        self._optimizer.zero_grad()
+        self.optimizer.zero_grad()
         losses = torch.zeros((), dtype=torch.float64, device=self._device)
         for i, piece in enumerate(pieces):
             with self._synchronized(is_last=i == len(pieces) - 1):
@@ -245,9 +245,9 @@ class Trainee:
                 self._scaler.scale(loss * factor).backward()  # type: ignore[no-untyped-call]
             losses += loss.detach()
         if self._training.clip_norm:
-            self._scaler.unscale_(self._optimizer)
+            self._scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self._parameters, self._training.clip_norm)
-        self._scaler.step(self._optimizer)
+        self._scaler.step(self.optimizer)
         self._scaler.update()
         if self._schedule and not isinstance(self._schedule, lr_scheduler.ReduceLROnPlateau):
             self._schedule.step()
@@ -293,7 +293,14 @@ class Trainee:
         with contextlib.nullcontext() if is_last or no_sync is None else no_sync():
             yield
 
-    def _check_finite(self, losses_S: Tensor, batches: Sequence[Runs], *, epoch: int) -> None:
+    def check_finite(self, losses_S: Tensor, batches: Sequence[Runs], /, *, epoch: int) -> None:
+        """Check the losses of an epoch's steps.
+
+        Raises
+        ------
+        Diverged
+            If one is not finite.
+        """
         if bool(losses_S.isfinite().all()):
             return
         step = int((~losses_S.isfinite()).nonzero()[0])

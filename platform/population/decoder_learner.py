@@ -14,6 +14,7 @@ from calsweep.datasets.view import split_fold
 from calsweep.platform.fold.checkpoint import Progress
 from calsweep.platform.fold.feed import Shares
 from calsweep.platform.fold.fold_run import check_code, save_fold, unchanged_dataset
+from calsweep.platform.fold.fold_stack import FoldStack, why_alone
 from calsweep.platform.fold.fold_task import FoldTask, fold_seed
 from calsweep.platform.fold.fold_training import FoldTraining
 from calsweep.platform.fold.loop import (
@@ -26,9 +27,9 @@ from calsweep.platform.fold.loop import (
 from calsweep.platform.fold.trainee import LIVE, Diverged, Trainee
 from calsweep.platform.fold.weights import said_of, with_local_weights, without_weights
 from calsweep.platform.plain import content_hash, from_plain, overlay, to_plain
-from calsweep.platform.population.learner import Learner
+from calsweep.platform.population.learner import Learner, StackableLearners
 from calsweep.platform.population.live_setting import TRAINABLES, TRAINING, build_alone, carriers
-from calsweep.platform.population.member import Learners, read_member
+from calsweep.platform.population.member import read_member
 from calsweep.platform.settings import Settings, open_cache
 from calsweep.search_spaces.population import Unit
 from calsweep.trainables.decoder import Problem
@@ -54,6 +55,18 @@ class DecoderLearners:
     searched: Mapping[str, tuple[float, float]]
     unit: Unit = Unit.EPOCHS
     device: str = "cpu"
+
+    @property
+    def why_alone(self) -> str:
+        """Why members cannot be stacked; empty if they can."""
+        settings: Settings = from_plain(self.tasks[0].settings)
+        if self.unit is not Unit.EPOCHS:
+            return "a generation is counted in steps, which folds do not take together"
+        return why_alone(settings.trainables, settings.training, searched=tuple(self.searched))
+
+    def stack(self, seeds: Sequence[int], /) -> DecoderStack:
+        """Build fresh members, all their folds as one program."""
+        return DecoderStack([self.build(seed=seed) for seed in seeds])
 
     def build(self, *, seed: int) -> DecoderLearner:
         """Build a fresh member.
@@ -142,8 +155,29 @@ class DecoderLearner:
                 self._is_diverged = True
         self._n_done += n
 
+    @property
+    def n_done(self) -> int:
+        """Epochs or steps done."""
+        return self._n_done
+
+    @property
+    def runs(self) -> tuple[tuple[FoldTraining, int], ...]:
+        """Each fold's training, with the seed of its order of samples."""
+        return tuple((fold.run, seed) for fold, seed in zip(self._folds, self._seeds, strict=True))
+
+    def count_epochs(self, n: int, /, *, is_diverged: bool) -> None:
+        """Count epochs that a stack has trained for this learner."""
+        self._n_done += n
+        self._is_diverged |= is_diverged
+
     def validate(self) -> float:
         """Give the mean over the folds of the validation loss after the last epoch or step."""
+        if self._unit is Unit.STEPS and not self._is_diverged:
+            try:
+                for fold in self._folds:
+                    fold.run.validate_steps()
+            except Diverged:
+                self._is_diverged = True
         if self._is_diverged:
             return math.nan
         return statistics.fmean(fold.run.curve[-1].validation.loss for fold in self._folds)
@@ -237,6 +271,35 @@ class DecoderLearner:
             yield name, float(getattr(fold.module.get_submodule(module), attribute))
 
 
+class DecoderStack:
+    """Members of a population of decoders whose folds train as one program.
+
+    Parameters
+    ----------
+    learners
+        Of one decoder and the same folds, after the same number of epochs.
+    """
+
+    def __init__(self, learners: Sequence[DecoderLearner], /) -> None:
+        self.learners = tuple(learners)
+        runs = [each for learner in learners for each in learner.runs]
+        self._n_folds = len(learners[0].runs)
+        self._stack = FoldStack([run for run, _ in runs], seeds=[seed for _, seed in runs])
+
+    def train(self, n: int, /) -> None:
+        """Train on for so many epochs."""
+        (n_done,) = {learner.n_done for learner in self.learners}
+        diverged: set[int] = set()
+        for epoch in range(n_done + 1, n_done + n + 1):
+            diverged |= {f // self._n_folds for f in self._stack.train_epoch(epoch)}
+        for number, learner in enumerate(self.learners):
+            learner.count_epochs(n, is_diverged=number in diverged)
+
+    def validate(self) -> list[float]:
+        """Give the mean over the folds of the validation loss of each member."""
+        return [learner.validate() for learner in self.learners]
+
+
 class _Fold:
     """A module on one fold."""
 
@@ -282,6 +345,11 @@ class FinishedMember:
     tasks: tuple[FoldTask, ...]
     train_seconds: float
 
+    @property
+    def members(self) -> tuple[int]:
+        """Its number."""
+        return (self.member,)
+
 
 def save_member(learners: DecoderLearners, finished: FinishedMember, /) -> None:
     """Leave the folds of a member in the sweep's folder, tested once."""
@@ -321,4 +389,4 @@ def _data_of(tasks: Sequence[FoldTask]) -> tuple[FoldData, ...]:
 
 
 _: type[Learner] = DecoderLearner
-__: type[Learners] = DecoderLearners
+__: type[StackableLearners] = DecoderLearners

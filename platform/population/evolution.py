@@ -18,8 +18,10 @@ from pathlib import Path
 
 from calsweep.platform.budget import STOP_FILE
 from calsweep.platform.population.generation import train_generation
+from calsweep.platform.population.learner import Learners
 from calsweep.platform.population.lineage import Life, Lineage, Writing
-from calsweep.platform.population.member import Learners, MemberTask, Outcome, member_seed
+from calsweep.platform.population.member import MemberTask, Outcome, member_seed
+from calsweep.platform.population.stacked_members import is_stacked
 from calsweep.platform.progress import minutes
 from calsweep.platform.resources import Resources
 from calsweep.platform.trial import remove_stops
@@ -80,13 +82,15 @@ class Evolution:
         Raises
         ------
         ValueError
-            If the space holds what a population cannot change.
+            If the space holds what a population cannot change, or members should be stacked that
+            cannot be.
         NoMemberLeft
             If more members died than may be replaced.
         MembersOverdue
             If none comes through a generation within the deadline.
         """
         begun = time.monotonic()
+        self._is_stacked()  # what cannot be is told before anything begins
         lineage = Lineage(self.folder, writing=self.writing)
         remove_stops(lineage.place(generation=1, member=1).parent)
         descents = first_generation(self.space, self.population, seed=self.seed)
@@ -132,6 +136,7 @@ class Evolution:
             [self._task(lineage, generation, descent) for descent in missing],
             resources=self.resources,
             on_wait=self.on_wait,
+            as_one=self._is_stacked(),
         ):
             life = _life(task, outcome, seconds=time.monotonic() - begun)
             if life.result.is_alive:
@@ -140,6 +145,10 @@ class Evolution:
                 died.append(life)
         self._bury(lineage, died, generation)
         return lineage.generation(generation)
+
+    def _is_stacked(self) -> bool:
+        on_gpu = self.resources.gpus > 0
+        return is_stacked(self.population.program, self.learners, on_gpu=on_gpu)
 
     def _bury(self, lineage: Lineage, died: Sequence[Life], generation: int) -> None:
         """Write who died, once it is known that the others can go on.
@@ -173,6 +182,7 @@ class Evolution:
             n=self.population.generation,
             start=start,
             place=lineage.place(generation=generation, member=descent.member),
+            checkpoint_s=self.resources.checkpoint_s,
         )
 
     def _is_over(self, lineage: Lineage, generation: int) -> bool:

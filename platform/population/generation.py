@@ -13,8 +13,11 @@ from typing import Any, Protocol, TypeVar
 
 import ray
 
+from calsweep.platform.cluster import n_parallel, nodes
 from calsweep.platform.errors import first_line
-from calsweep.platform.population.member import Learners, MemberTask, Outcome, train_member
+from calsweep.platform.population.learner import Learners
+from calsweep.platform.population.member import MemberTask, Outcome, train_member
+from calsweep.platform.population.stacked_members import StackTask, train_stack
 from calsweep.platform.resources import Resources
 from calsweep.platform.trial import cause_of, next_done, stop_path
 
@@ -41,6 +44,7 @@ def train_generation(
     *,
     resources: Resources,
     on_wait: Callable[[], None],
+    as_one: bool = False,
 ) -> Iterator[tuple[MemberTask, Outcome]]:
     """Take members through a generation, as many at a time as fit, and give each as it is done.
 
@@ -51,9 +55,11 @@ def train_generation(
     tasks
         The members.
     resources
-        What one takes.
+        What one process takes.
     on_wait
         Called while none is done.
+    as_one
+        Whether the members of each process train as one program.
 
     Raises
     ------
@@ -63,24 +69,38 @@ def train_generation(
     if not tasks:
         return
     folder = tasks[0].place.parent
-    work = work_on(
-        train_member, learners, tasks, folder=folder, resources=resources, on_wait=on_wait
-    )
-    for task, outcome, error in work:
-        lost = Outcome(score=math.nan, attempt=1 + resources.retries, error=error)
-        yield task, outcome or lost
+    how: dict[str, Any] = {"folder": folder, "resources": resources, "on_wait": on_wait}
+    if not as_one:
+        for task, outcome, error in work_on(train_member, learners, tasks, **how):
+            yield task, outcome or _lost(resources, error)
+        return
+    for together, outcomes, error in work_on(
+        train_stack, learners, _dealt(tasks, resources), **how
+    ):
+        lost = [_lost(resources, error)] * len(together.tasks)
+        yield from zip(together.tasks, outcomes or lost, strict=True)
 
 
-class OfMember(Protocol):
-    """Something to do with a member."""
+def _dealt(tasks: Sequence[MemberTask], resources: Resources) -> list[StackTask]:
+    """Deal members out to as many processes as there can be at the same time."""
+    n = min(n_parallel(resources, nodes=nodes()), len(tasks))
+    return [StackTask(tasks=tuple(tasks[first::n])) for first in range(n)]
+
+
+def _lost(resources: Resources, error: str) -> Outcome:
+    return Outcome(score=math.nan, attempt=1 + resources.retries, error=error)
+
+
+class OfMembers(Protocol):
+    """Something to do with one member, or with several together."""
 
     @property
-    def member(self) -> int:
-        """Its number."""
+    def members(self) -> tuple[int, ...]:
+        """Their numbers."""
         ...
 
 
-_Task = TypeVar("_Task", bound=OfMember)
+_Task = TypeVar("_Task", bound=OfMembers)
 _Result = TypeVar("_Result")
 
 
@@ -94,7 +114,7 @@ def work_on(
     resources: Resources,
     on_wait: Callable[[], None],
 ) -> Iterator[tuple[_Task, _Result | None, str]]:
-    """Call a function for each member in the processes that train.
+    """Call a function for each task of members in the processes that train.
 
     Parameters
     ----------
@@ -125,7 +145,7 @@ def work_on(
     shared = ray.put((function, learners))
     pending = {
         remote.options(
-            name=f"member {task.member}", num_cpus=resources.cpus, num_gpus=resources.gpus
+            name=f"members {task.members}", num_cpus=resources.cpus, num_gpus=resources.gpus
         ).remote(shared, task, resources.cpus, stop): task
         for task in tasks
     }
@@ -133,7 +153,7 @@ def work_on(
         while pending:
             ref = next_done(list(pending), deadline_s=resources.deadline_s, on_wait=on_wait)
             if ref is None:
-                members = tuple(sorted(task.member for task in pending.values()))
+                members = tuple(sorted(m for task in pending.values() for m in task.members))
                 raise MembersOverdue(members, resources.deadline_s)
             task = pending.pop(ref)
             try:

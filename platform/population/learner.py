@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 class Learner(Protocol):
@@ -37,4 +37,43 @@ class Learner(Protocol):
 
     def load_state(self, state: dict[str, Any], /) -> None:
         """Go on from a state, with the values that it was trained with."""
+        ...
+
+
+class Learners(Protocol):
+    """What builds the learners of a population; it travels to the processes that train."""
+
+    def build(self, *, seed: int) -> Learner:
+        """Build a fresh learner, all that is random in it drawn by the seed."""
+        ...
+
+
+class Stack(Protocol):
+    """Learners that train as one program, to rounding as each does alone."""
+
+    @property
+    def learners(self) -> Sequence[Learner]:
+        """Each, whose values and states may be read and set between two calls."""
+        ...
+
+    def train(self, n: int, /) -> None:
+        """Train all on for so many epochs."""
+        ...
+
+    def validate(self) -> list[float]:
+        """Give the validation loss of each."""
+        ...
+
+
+@runtime_checkable
+class StackableLearners(Learners, Protocol):
+    """What can also build learners that train as one program."""
+
+    @property
+    def why_alone(self) -> str:
+        """Why these cannot be stacked; empty if they can."""
+        ...
+
+    def stack(self, seeds: Sequence[int], /) -> Stack:
+        """Build fresh learners, one a seed, as one program."""
         ...

@@ -6,30 +6,23 @@ one that was killed is begun again from the same file.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from calsweep.datasets.cache import beside
 
 if TYPE_CHECKING:
-    from calsweep.platform.population.learner import Learner
+    from calsweep.platform.population.learner import Learner, Learners
 
 FORMAT = 1
 _TOLERANCE = 1e-6  # of values that a model keeps in single precision
-
-
-class Learners(Protocol):
-    """What builds the learners of a population; it travels to the processes that train."""
-
-    def build(self, *, seed: int) -> Learner:
-        """Build a fresh learner, all that is random in it drawn by the seed."""
-        ...
 
 
 class ValuesNotCarried(ValueError):
@@ -81,6 +74,8 @@ class MemberTask:
         State of the parent; ``None`` in the first generation.
     place
         Where the state goes.
+    checkpoint_s
+        Seconds of training after which it is kept how far the generation is.
     """
 
     generation: int
@@ -91,6 +86,12 @@ class MemberTask:
     n: int
     start: Path | None
     place: Path
+    checkpoint_s: float = 30.0
+
+    @property
+    def members(self) -> tuple[int]:
+        """Its number, as of several that train together."""
+        return (self.member,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,20 +133,34 @@ def train_member(learners: Learners, task: MemberTask, /) -> Outcome:
     What can only fail again (settings, a loss that is no number) ends the member; what else is
     raised may pass, and is the caller's to try again.
     """
-    attempt = _count_attempt(task.place)
+    attempt = count_attempt(task.place)
     if task.place.exists():
-        there = read_member(task.place)
-        return Outcome(score=there["score"], attempt=attempt, train_seconds=there["train_seconds"])
+        return outcome_of(task.place, attempt=attempt)
     try:
         before = read_member(task.start)["state"] if task.start else None
-        trained = train_on(learners, task, before)
+        trained = train_on(learners, task, before, kept=UnderWay.of([task]))
     except (ValueError, ArithmeticError) as error:
         return Outcome(score=math.nan, attempt=attempt, error=f"{type(error).__name__}: {error}")
+    outcome = leave(task, trained, attempt=attempt)
+    UnderWay.of([task]).forget()
+    return outcome
+
+
+def leave(task: MemberTask, trained: Trained, /, *, attempt: int) -> Outcome:
+    """Write the state of a member that came through a generation, and say what came of it."""
     score, train_seconds = trained.score, trained.train_seconds
     if not math.isfinite(score):
         return Outcome(score=math.nan, attempt=attempt, error="its loss was not finite")
-    _write(task.place, score=score, train_seconds=train_seconds, state=trained.learner.state())
+    write_member(
+        task.place, score=score, train_seconds=train_seconds, state=trained.learner.state()
+    )
     return Outcome(score=score, attempt=attempt, train_seconds=train_seconds)
+
+
+def outcome_of(place: Path, /, *, attempt: int) -> Outcome:
+    """Say what came of a member whose state is there."""
+    there = read_member(place)
+    return Outcome(score=there["score"], attempt=attempt, train_seconds=there["train_seconds"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,8 +172,24 @@ class Trained:
     train_seconds: float
 
 
-def train_on(learners: Learners, task: MemberTask, before: dict[str, Any] | None, /) -> Trained:
+def train_on(
+    learners: Learners,
+    task: MemberTask,
+    before: dict[str, Any] | None,
+    /,
+    *,
+    kept: UnderWay | None = None,
+) -> Trained:
     """Build a member, let it go on from a state, and take it through the generation.
+
+    Parameters
+    ----------
+    learners, task
+        What is to be done.
+    before
+        State that it goes on from; ``None`` in the first generation.
+    kept
+        Where it is kept how far the generation is.
 
     Raises
     ------
@@ -166,16 +197,125 @@ def train_on(learners: Learners, task: MemberTask, before: dict[str, Any] | None
         If the live model does not carry the values, before or after training.
     """
     learner = learners.build(seed=task.seed)
+    give_values(learner, task, before)
+    seconds = train_in_pieces(learner.train, [learner], n=task.n, kept=kept)
+    begun = time.perf_counter()
+    score = learner.validate()
+    seconds += time.perf_counter() - begun
+    check_carried(learner, task.values, when="after training,")
+    return Trained(learner=learner, score=score, train_seconds=seconds)
+
+
+def give_values(learner: Learner, task: MemberTask, before: dict[str, Any] | None, /) -> None:
+    """Let a member go on from a state, with the values of its task.
+
+    Raises
+    ------
+    ValuesNotCarried
+        If it does not take them.
+    """
     if before is not None:
         learner.load_state(before)
     learner.change(task.values)
     check_carried(learner, task.values, when="after they were set,")
-    begun = time.perf_counter()
-    learner.train(task.n)
-    score = learner.validate()
-    train_seconds = time.perf_counter() - begun
-    check_carried(learner, task.values, when="after training,")
-    return Trained(learner=learner, score=score, train_seconds=train_seconds)
+
+
+def train_in_pieces(
+    train: Callable[[int], None],
+    learners: Sequence[Learner],
+    /,
+    *,
+    n: int,
+    kept: UnderWay | None,
+) -> float:
+    """Train through a generation, and keep every so often how far it is.
+
+    A generation that a killed process had under way goes on where that was kept, and comes to the
+    same.
+
+    Parameters
+    ----------
+    train
+        Trains the learners on for so many epochs or steps.
+    learners
+        What `train` trains.
+    n
+        Of the generation.
+    kept
+        Where it is kept; ``None`` for nowhere.
+
+    Returns
+    -------
+    seconds
+        Of training, with those of the process before.
+    """
+    if kept is None:
+        begun = time.perf_counter()
+        train(n)
+        return time.perf_counter() - begun
+    n_done, seconds = kept.go_on(learners)
+    size, last_s = 1, time.monotonic()
+    while n_done < n:
+        size = min(size, n - n_done)
+        begun = time.perf_counter()
+        train(size)
+        piece_s = time.perf_counter() - begun
+        n_done, seconds = n_done + size, seconds + piece_s
+        # The next piece is to take about as long as may be lost.
+        size = max(int(size * kept.every_s / max(piece_s, 1e-9)), 1)
+        if n_done < n and time.monotonic() - last_s >= kept.every_s:
+            kept.keep(learners, n_done=n_done, seconds=seconds)
+            last_s = time.monotonic()
+    return seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnderWay:
+    """A file that says how far members are in a generation; it is none of their records.
+
+    Attributes
+    ----------
+    path
+        Where, beside the states of members; it goes with those of its generation.
+    every_s
+        Seconds of training between two.
+    """
+
+    path: Path
+    every_s: float
+
+    @classmethod
+    def of(cls, tasks: Sequence[MemberTask], /) -> UnderWay:
+        """Give the file of members that train together."""
+        first = tasks[0].place
+        whole = "".join(f"-{task.member:03d}" for task in tasks)
+        generation = f"{tasks[0].generation:04d}"
+        # Names have an end: that of many members is their sum.
+        if len(tasks) > 1:
+            whole = f"-{hashlib.sha256(whole.encode()).hexdigest()[:16]}"
+        return cls(
+            path=first.with_name(f".{generation}{whole}.under_way"),
+            every_s=tasks[0].checkpoint_s,
+        )
+
+    def keep(self, learners: Sequence[Learner], /, *, n_done: int, seconds: float) -> None:
+        """Replace what is there; a kill at any moment leaves the old or the new."""
+        states = [learner.state() for learner in learners]
+        _write(self.path, {"n_done": n_done, "train_seconds": seconds, "states": states})
+
+    def forget(self) -> None:
+        """Remove it: the generation is done."""
+        self.path.unlink(missing_ok=True)
+
+    def go_on(self, learners: Sequence[Learner], /) -> tuple[int, float]:
+        """Let learners go on from what is there, and give epochs or steps done, and seconds."""
+        try:
+            plain = read_member(self.path)
+        except FileNotFoundError:
+            return 0, 0.0
+        for learner, state in zip(learners, plain["states"], strict=True):
+            learner.load_state(state)
+        return plain["n_done"], plain["train_seconds"]
 
 
 def check_carried(learner: Learner, values: Mapping[str, float], /, *, when: str) -> None:
@@ -214,15 +354,21 @@ def read_member(path: Path, /) -> dict[str, Any]:
     return plain
 
 
-def _write(path: Path, *, score: float, train_seconds: float, state: Mapping[str, Any]) -> None:
+def write_member(
+    path: Path, /, *, score: float, train_seconds: float, state: Mapping[str, Any]
+) -> None:
+    """Write the state of a member after a generation, which `read_member` reads."""
+    _write(path, {"score": score, "train_seconds": train_seconds, "state": state})
+
+
+def _write(path: Path, plain: Mapping[str, Any]) -> None:
     from calsweep.platform.population.state_file import write_state
 
-    member = {"format": FORMAT, "score": score, "train_seconds": train_seconds, "state": state}
     with beside(path) as partial:
-        write_state(partial, member)
+        write_state(partial, {"format": FORMAT, **plain})
 
 
-def _count_attempt(place: Path) -> int:
+def count_attempt(place: Path, /) -> int:
     """Count one more beginning, in a file that outlives the process."""
     place.parent.mkdir(parents=True, exist_ok=True)
     path = place.with_name(f".{place.name}.attempts")

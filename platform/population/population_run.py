@@ -11,7 +11,7 @@ from typing import Any
 from calsweep.platform.config import compose_dynamics, settings_of
 from calsweep.platform.dynamics.settings import DynamicsSettings, dynamics_folder
 from calsweep.platform.plain import from_plain
-from calsweep.platform.population.member import Learners
+from calsweep.platform.population.learner import Learners
 from calsweep.platform.record import read_sweep
 from calsweep.search_spaces.population import Population
 from calsweep.search_spaces.suggestion import Tuner

@@ -9,10 +9,9 @@ from typing import Any
 
 import torch
 
-from calsweep.platform.population.learner import Learner
+from calsweep.platform.population.learner import Learner, Learners
 from calsweep.platform.population.lineage import Life, Lineage
 from calsweep.platform.population.member import (
-    Learners,
     MemberTask,
     member_seed,
     read_member,

@@ -7,7 +7,9 @@ import ray
 
 from calsweep.datasets.fold import WindowDraw, animal_folds
 from calsweep.datasets.mask import UnitMask
+from calsweep.platform.fold.fold_run import run_fold
 from calsweep.platform.fold.fold_task import FoldTask, fold_seed
+from calsweep.platform.fold.stacked_run import run_folds
 from calsweep.platform.fold.training import Training
 from calsweep.platform.plain import to_plain
 from calsweep.platform.provenance import code_version
@@ -15,6 +17,7 @@ from calsweep.platform.record import FoldRecord
 from calsweep.platform.resources import Resources
 from calsweep.platform.settings import Settings
 from calsweep.platform.trial import FoldsOverdue, train_folds
+from calsweep.search_spaces.population import Program
 from calsweep.trainables.recurrent import Cell, Recurrent
 
 
@@ -77,6 +80,58 @@ def test_two_workers_come_to_the_loss_of_one(tasks, tmp_path, local_ray):
     assert shared.test.auc == pytest.approx(alone.test.auc, abs=1e-4)
     assert shared.n_windows == alone.n_windows
     assert shared.process != alone.process
+
+
+def test_folds_stacked_come_to_what_each_does_alone(tasks, tmp_path, local_ray):
+    """Three of them; the first was done before, and is not trained again."""
+    alone = [replace(task, folder=tmp_path / "alone") for task in tasks[:3]]
+    stacked = [replace(task, folder=tmp_path / "stacked") for task in tasks[:3]]
+    run_fold(stacked[0])
+    written = (stacked[0].place / "fold.json").stat().st_mtime_ns
+    for task in alone:
+        run_fold(task)
+    as_one = Resources(folds=Program.STACKED)
+    found = sorted(train_folds(stacked, resources=as_one), key=lambda fold: fold.fold)
+    assert (stacked[0].place / "fold.json").stat().st_mtime_ns == written
+    assert found[1].process == found[2].process
+    for fold, task in zip(found, alone, strict=True):
+        its = FoldRecord.read(task.place)
+        assert fold.key == its.key
+        assert [row.train_loss for row in fold.curve] == pytest.approx(
+            [row.train_loss for row in its.curve], rel=1e-4
+        )
+        assert fold.validation.loss == pytest.approx(its.validation.loss, rel=1e-4)
+        assert fold.test.auc == pytest.approx(its.test.auc, abs=1e-4)
+        assert fold.n_windows == its.n_windows
+        assert (task.folder / task.key / "predictions.parquet").exists()
+
+
+def test_stacked_folds_go_on_where_they_were_killed(tasks, tmp_path):
+    whole = [replace(task, folder=tmp_path / "whole") for task in tasks[:2]]
+    killed = [replace(task, folder=tmp_path / "killed") for task in tasks[:2]]
+    run_folds(whole, checkpoint_s=0.0)
+
+    def kill():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_folds(killed, checkpoint_s=0.0, on_epoch=kill)
+    assert len(list((tmp_path / "killed").glob(".*.checkpoint"))) == 2
+    run_folds(killed, checkpoint_s=0.0)
+    assert not list((tmp_path / "killed").glob(".*.checkpoint"))
+    for one, other in zip(whole, killed, strict=True):
+        ours, theirs = (FoldRecord.read(task.place) for task in (one, other))
+        assert ours.curve == theirs.curve
+        assert ours.test == theirs.test
+
+
+def test_folds_that_cannot_be_stacked_are_refused_with_why(tasks):
+    mixed = to_plain(Training(epochs=2, mixup=0.2))
+    task = replace(tasks[0], settings={**tasks[0].settings, "training": mixed})
+    with pytest.raises(ValueError, match="`resources.folds=stacked` cannot be: training.mixup"):
+        list(train_folds([task], resources=Resources(folds=Program.STACKED)))
+    with pytest.raises(ValueError, match="stacked train in one process, but got .*num_workers=2"):
+        Resources(folds=Program.STACKED, num_workers=2)
 
 
 @pytest.mark.slow

@@ -53,6 +53,20 @@ class Deaf(Toy):
             super().change(values)
 
 
+class ToyStack:
+    """Several, in one call."""
+
+    def __init__(self, toys):
+        self.learners = toys
+
+    def train(self, n, /):
+        for toy in self.learners:
+            toy.train(n)
+
+    def validate(self):
+        return [toy.validate() for toy in self.learners]
+
+
 @dataclass(frozen=True)
 class Toys:
     """Builds them. Member `dies` dies in epoch `at_epoch` in the way that `how` says."""
@@ -71,6 +85,13 @@ class Toys:
             toy.train = lambda n: self._train(toy, n)
         return toy
 
+    @property
+    def why_alone(self):
+        return ""
+
+    def stack(self, seeds, /):
+        return ToyStack([self.build(seed=seed) for seed in seeds])
+
     def _train(self, toy, n):
         if toy.n_done + n < self.at_epoch or toy.n_done >= self.at_epoch:
             return Toy.train(toy, n)
@@ -84,3 +105,18 @@ class Toys:
         elif self.how == "is always killed":
             os.kill(os.getpid(), signal.SIGKILL)
         return Toy.train(toy, n)
+
+
+class Counting(Toys):
+    """Notes each epoch that member `dies` has trained."""
+
+    def _train(self, toy, n):
+        super()._train(toy, n)
+        with (self.folder / "epochs").open("a") as file:
+            file.write(f"{toy.n_done}\n")
+
+
+class Lonely(Toys):
+    @property
+    def why_alone(self):
+        return "they are alone"

@@ -60,7 +60,7 @@ def multiplier(
     return None if mask is None else mask.float().mul_(1 / (1 - rate))
 
 
-def apply(x: Tensor, mask: Tensor | None, /, *, rate: float) -> Tensor:
+def apply(x: Tensor, mask: Tensor | None, /, *, rate: float | Tensor) -> Tensor:
     """Set what is not kept to 0 and scale the rest, so that the mean stays.
 
     Examples

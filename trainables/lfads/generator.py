@@ -1,12 +1,12 @@
 """The generator of LFADS and its controller: from an initial condition to factors, bin by bin.
 
-On a CPU the loop runs in place over shared buffers, with a backward pass written by hand
-(`calsweep.trainables.lfads.clipped_gru.Steps`); other devices take torch's own operations.
+The loop runs in place over shared buffers, with a backward pass written by hand, for one model or
+for a stack of them (`calsweep.trainables.lfads.clipped_gru`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from calsweep.trainables.lfads.clipped_gru import Steps, gate_bias, plain_step, projected
+from calsweep.trainables.lfads.clipped_gru import Steps, gate_bias, projected
 from calsweep.trainables.lfads.linear import fan_in_linear
+from calsweep.trainables.product import add_product, product
+from calsweep.trainables.stack import stacked
 
 # T bin, B trial, C encoded input, E external input, U inferred input, G generator, K controller,
 # F factor, I initial condition, S what gates see
@@ -36,8 +38,7 @@ class Course(NamedTuple):
     inputs_TBP: Tensor
 
 
-@dataclass(frozen=True, kw_only=True)
-class Draws:
+class Draws(NamedTuple):
     """Random numbers of one pass through the generator; none where there is nothing to draw.
 
     Attributes
@@ -130,11 +131,10 @@ class Generator(nn.Module):
             factors_FG=functional.normalize(self.factors_FG, dim=1),
         )
         given = (self.initial(initial_BI), encoded_TBC, external_TBE)
-        if initial_BI.device.type == "cpu":
-            course = _Loop.apply(draws, self.clip, *given, *weights)  # type: ignore[no-untyped-call]
-        else:
-            course = plain_loop(*given, weights, draws=draws, clip=self.clip)
-        return Course(*course)
+        course = _Loop.apply(  # type: ignore[no-untyped-call]
+            self.clip, *draws, *given, *weights
+        )
+        return Course(*course[:2])
 
 
 class Weights(NamedTuple):
@@ -152,50 +152,21 @@ class Weights(NamedTuple):
     factors_FG: Tensor
 
 
-def plain_loop(
-    state_BG: Tensor,
-    encoded_TBC: Tensor,
-    external_TBE: Tensor,
-    weights: Weights,
-    *,
-    draws: Draws,
-    clip: float,
-) -> tuple[Tensor, Tensor]:
-    """Step through the bins by torch's own operations, which go on any device."""
-    w = weights
-    n_inferred = len(w.inferred_PK) // 2
-    controller_BK = w.controller_first_K.expand(len(state_BG), -1)
-    factors_BF = _times(state_BG, draws.states_TBG, 0) @ w.factors_FG.t()
-    factors, inputs = [], []
-    for t, (encoded, external) in enumerate(zip(encoded_TBC, external_TBE, strict=True)):
-        seen = torch.cat([encoded, _times(factors_BF, draws.factors_TBF, t)], dim=1)
-        x_BG = functional.linear(seen, w.controller_GX, w.controller_bias_G)
-        controller_BK = plain_step(x_BG, controller_BK, w.controller_GK, clip=clip)
-        input_BP = functional.linear(controller_BK, w.inferred_PK, w.inferred_bias_P)
-        u_BU, log_variance = torch.split(input_BP, n_inferred, dim=1)
-        if draws.inputs_TBU is not None:
-            u_BU = u_BU + (log_variance / 2).exp() * draws.inputs_TBU[t]
-        driven = torch.cat([external, u_BU], dim=1)
-        x_BG = functional.linear(driven, w.generator_GX, w.generator_bias_G)
-        state_BG = plain_step(x_BG, state_BG, w.generator_GG, clip=clip)
-        factors_BF = _times(state_BG, draws.states_TBG, t + 1) @ w.factors_FG.t()
-        factors.append(factors_BF)
-        inputs.append(input_BP)
-    return torch.stack(factors), torch.stack(inputs)
-
-
 def _times(x: Tensor, masks: Tensor | None, t: int) -> Tensor:
-    return x if masks is None else x * masks[t]
+    return x if masks is None else x * masks.select(-3, t)
 
 
 class _Both:
     """Controller and generator over shared buffers: gates, and room for what gates see."""
 
-    def __init__(self, weights: Weights, gates: list[Tensor], rooms: list[Tensor], clip: float):
+    def __init__(
+        self, weights: Weights, gates: Sequence[Tensor], rooms: Sequence[Tensor], clip: float
+    ) -> None:
         w = weights
+        n_bins = gates[0].shape[-3]
         self.controller = Steps(
             gates[0],
-            rooms[0][:-1],
+            rooms[0].narrow(-3, 0, n_bins),
             weight_GX=w.controller_GX,
             bias_G=w.controller_bias_G,
             weight_GH=w.controller_GK,
@@ -203,34 +174,39 @@ class _Both:
         )
         self.generator = Steps(
             gates[1],
-            rooms[1][:-1],
+            rooms[1].narrow(-3, 0, n_bins),
             weight_GX=w.generator_GX,
             bias_G=w.generator_bias_G,
             weight_GH=w.generator_GG,
             clip=clip,
         )
-        self.controller_TBK = rooms[0][:, :, : self.controller.n_hidden]
-        self.generator_TBG = rooms[1][:, :, : self.generator.n_hidden]
-        self.controller_BK = self.controller_TBK.unbind(0)
-        self.generator_BG = self.generator_TBG.unbind(0)
+        self.controller_TBK = rooms[0][..., : self.controller.n_hidden]
+        self.generator_TBG = rooms[1][..., : self.generator.n_hidden]
+        self.controller_BK = self.controller_TBK.unbind(-3)
+        self.generator_BG = self.generator_TBG.unbind(-3)
 
 
 class _Loop(torch.autograd.Function):
-    """`plain_loop` with the backward written by hand."""
+    """From initial conditions to factors and inferred inputs, with the backward written by hand.
+
+    What the backward goes on from are outputs too, since a Function that vmap may meet has no other
+    way to keep it.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any,
-        draws: Draws,
         clip: float,
+        draw_TBU: Tensor | None,
+        factor_mask_TBF: Tensor | None,
+        state_mask_TBG: Tensor | None,
         state_BG: Tensor,
         encoded_TBC: Tensor,
         external_TBE: Tensor,
         *weights: Tensor,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         w = Weights(*weights)
-        n_bins, n_trials, _ = encoded_TBC.shape
-        n_factors, n_inferred = len(w.factors_FG), len(w.inferred_PK) // 2
+        *stack, n_bins, n_trials, _ = encoded_TBC.shape
+        n_factors, n_inferred = w.factors_FG.shape[-2], w.inferred_PK.shape[-2] // 2
         new = state_BG.new_empty
         gates = [
             projected(encoded_TBC, w.controller_GX),
@@ -238,76 +214,97 @@ class _Loop(torch.autograd.Function):
         ]
         # One slot more than there are steps: a step writes the state where the next one sees it.
         rooms = [
-            new(n_bins + 1, n_trials, 2 * w.controller_GK.shape[1] + n_factors),
-            new(n_bins + 1, n_trials, 2 * w.generator_GG.shape[1] + n_inferred),
+            new(*stack, n_bins + 1, n_trials, 2 * w.controller_GK.shape[-1] + n_factors),
+            new(*stack, n_bins + 1, n_trials, 2 * w.generator_GG.shape[-1] + n_inferred),
         ]
-        factors_TBF = new(n_bins, n_trials, n_factors)
-        inputs_TBP = new(n_bins, n_trials, 2 * n_inferred)
-        noise_TBU = state_BG.new_zeros(n_bins, n_trials, n_inferred)  # standard deviation x draw
+        factors_TBF = new(*stack, n_bins, n_trials, n_factors)
+        inputs_TBP = new(*stack, n_bins, n_trials, 2 * n_inferred)
+        noise_TBU = state_BG.new_zeros(*stack, n_bins, n_trials, n_inferred)  # deviation x draw
         both = _Both(w, gates, rooms, clip)
-        both.controller_BK[0].copy_(w.controller_first_K.expand(n_trials, -1))
+        first_BK = both.controller_BK[0]
+        first_BK.copy_(w.controller_first_K.unsqueeze(-2).expand_as(first_BK))
         both.generator_BG[0].copy_(state_BG)
-        to_factors, to_inputs = w.factors_FG.t(), w.inferred_PK.t()
-        f_BF = _times(state_BG, draws.states_TBG, 0) @ to_factors
-        for t, (factors, p_BP, noise) in enumerate(
-            zip(factors_TBF.unbind(0), inputs_TBP.unbind(0), noise_TBU.unbind(0), strict=True)
-        ):
+        to_factors, to_inputs = w.factors_FG.mT, w.inferred_PK.mT
+        bias_1P = w.inferred_bias_P.unsqueeze(-2)
+        f_BF = product(_times(state_BG, state_mask_TBG, 0), to_factors)
+        of_bins = (factors_TBF.unbind(-3), inputs_TBP.unbind(-3), noise_TBU.unbind(-3))
+        for t, (factors, p_BP, noise) in enumerate(zip(*of_bins, strict=True)):
             k_BK, g_BG = both.controller_BK[t + 1], both.generator_BG[t + 1]
-            seen = _times(f_BF, draws.factors_TBF, t)
+            seen = _times(f_BF, factor_mask_TBF, t)
             both.controller.forward(t, further=seen, new=k_BK, is_first=t == 0)
-            torch.addmm(w.inferred_bias_P, k_BK, to_inputs, out=p_BP)
-            if draws.inputs_TBU is not None:
-                torch.div(p_BP[:, n_inferred:], 2, out=noise).exp_().mul_(draws.inputs_TBU[t])
-            u_BU = p_BP[:, :n_inferred] + noise
+            add_product(bias_1P, k_BK, to_inputs, out=p_BP)
+            if draw_TBU is not None:
+                deviation = torch.div(p_BP[..., n_inferred:], 2, out=noise).exp_()
+                deviation.mul_(draw_TBU.select(-3, t))
+            u_BU = p_BP[..., :n_inferred] + noise
             both.generator.forward(t, further=u_BU, new=g_BG, is_first=t == 0)
-            f_BF = torch.mm(_times(g_BG, draws.states_TBG, t + 1), to_factors, out=factors)
-        ctx.draws, ctx.clip = draws, clip
-        ctx.save_for_backward(encoded_TBC, external_TBE, noise_TBU, *gates, *rooms, *weights)
-        return factors_TBF, inputs_TBP
+            f_BF = product(_times(g_BG, state_mask_TBG, t + 1), to_factors, out=factors)
+        return factors_TBF, inputs_TBP, noise_TBU, *gates, *rooms
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        ctx.clip, _, factor_mask_TBF, state_mask_TBG, _, *given = inputs
+        ctx.mark_non_differentiable(*output[2:])
+        ctx.set_materialize_grads(False)  # of what is kept, they would be as large
+        ctx.save_for_backward(factor_mask_TBF, state_mask_TBG, *output[2:], *given)
 
     @staticmethod
     @once_differentiable
     def backward(
-        ctx: Any, d_factors_TBF: Tensor, d_inputs_TBP: Tensor
+        ctx: Any, d_factors_TBF: Tensor | None, d_inputs_TBP: Tensor | None, *_: None
     ) -> tuple[Tensor | None, ...]:
-        encoded_TBC, external_TBE, noise_TBU, *kept = ctx.saved_tensors
-        w, draws = Weights(*kept[4:]), ctx.draws
-        both = _Both(w, kept[:2], kept[2:4], ctx.clip)
-        n_bins, n_trials, n_factors = d_factors_TBF.shape
-        d_f_TBF = d_factors_TBF.new_empty(n_bins + 1, n_trials, n_factors)
-        d_p_TBP = d_inputs_TBP.clone()
-        d_mean, d_log_variance = (part.unbind(0) for part in d_p_TBP.chunk(2, dim=2))
-        d_f, d_p, noise = d_f_TBF.unbind(0), d_p_TBP.unbind(0), noise_TBU.unbind(0)
+        factor_mask_TBF, state_mask_TBG, noise_TBU, *kept = ctx.saved_tensors
+        gates, rooms, (encoded_TBC, external_TBE) = kept[:2], kept[2:4], kept[4:6]
+        w = Weights(*kept[6:])
+        both = _Both(w, gates, rooms, ctx.clip)
+        *stack, n_bins, n_trials, _ = encoded_TBC.shape
+        n_factors = w.factors_FG.shape[-2]
+        new_zeros = noise_TBU.new_zeros
+        if d_factors_TBF is None:
+            d_factors_TBF = new_zeros(*stack, n_bins, n_trials, n_factors)
+        if d_inputs_TBP is None:
+            d_p_TBP = new_zeros(*stack, n_bins, n_trials, w.inferred_PK.shape[-2])
+        else:
+            d_p_TBP = d_inputs_TBP.clone()
+        d_f_TBF = noise_TBU.new_empty(*stack, n_bins + 1, n_trials, n_factors)
+        d_mean, d_log_variance = (part.unbind(-3) for part in d_p_TBP.chunk(2, dim=-1))
+        d_f, d_p, noise = d_f_TBF.unbind(-3), d_p_TBP.unbind(-3), noise_TBU.unbind(-3)
+        d_factors = d_factors_TBF.unbind(-3)
         d_seen = torch.zeros_like(d_f[0])
         d_k, d_g = (torch.zeros_like(h[0]) for h in (both.controller_BK, both.generator_BG))
         for t in range(n_bins)[::-1]:
-            torch.add(d_factors_TBF[t], d_seen, out=d_f[t + 1])
-            d_g = d_g + _times(d_f[t + 1] @ w.factors_FG, draws.states_TBG, t + 1)
+            torch.add(d_factors[t], d_seen, out=d_f[t + 1])
+            d_g = d_g + _times(product(d_f[t + 1], w.factors_FG), state_mask_TBG, t + 1)
             d_g, d_u = both.generator.backward(t, d_g, is_first=t == 0)
             d_mean[t].add_(d_u)
             d_log_variance[t].addcmul_(d_u, noise[t], value=0.5)
             d_k, d_seen = both.controller.backward(
-                t, torch.addmm(d_k, d_p[t], w.inferred_PK), is_first=t == 0
+                t, add_product(d_k, d_p[t], w.inferred_PK), is_first=t == 0
             )
-            d_seen = _times(d_seen, draws.factors_TBF, t)
+            d_seen = _times(d_seen, factor_mask_TBF, t)
         d_f[0].copy_(d_seen)
-        d_g = d_g + _times(d_seen @ w.factors_FG, draws.states_TBG, 0)
-        d_inferred_PK = d_p_TBP.flatten(0, 1).t() @ both.controller_TBK[1:].flatten(0, 1)
+        d_g = d_g + _times(product(d_seen, w.factors_FG), state_mask_TBG, 0)
+        states_TBK = both.controller_TBK.narrow(-3, 1, n_bins)
+        d_inferred_PK = product(d_p_TBP.flatten(-3, -2).mT, states_TBK.flatten(-3, -2))
         shown_TBG = both.generator_TBG
-        if draws.states_TBG is not None:
-            shown_TBG = shown_TBG * draws.states_TBG
-        needs_encoded, needs_external = ctx.needs_input_grad[3:5]
+        if state_mask_TBG is not None:
+            shown_TBG = shown_TBG * state_mask_TBG
+        needs_encoded, needs_external = ctx.needs_input_grad[5:7]
         controller, generator = both.controller, both.generator
         d_controller_GX, d_controller_bias_G, d_controller_GK = controller.gradients(encoded_TBC)
         d_generator_GX, d_generator_bias_G, d_generator_GG = generator.gradients(external_TBE)
         return (
-            None,
-            None,
+            *(None, None, None, None),
             d_g,
             controller.given_gradient(w.controller_GX) if needs_encoded else None,
             generator.given_gradient(w.generator_GX) if needs_external else None,
-            *(d_controller_GX, d_controller_GK, d_controller_bias_G, d_k.sum(0)),
-            *(d_inferred_PK, d_p_TBP.sum((0, 1))),
+            *(d_controller_GX, d_controller_GK, d_controller_bias_G, d_k.sum(-2)),
+            *(d_inferred_PK, d_p_TBP.sum((-3, -2))),
             *(d_generator_GX, d_generator_GG, d_generator_bias_G),
-            d_f_TBF.flatten(0, 1).t() @ shown_TBG.flatten(0, 1),
+            product(d_f_TBF.flatten(-3, -2).mT, shown_TBG.flatten(-3, -2)),
         )
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Any, Any]:
+        outputs = _Loop.apply(*stacked(info, in_dims, inputs))  # type: ignore[no-untyped-call]
+        return outputs, (0,) * len(outputs)

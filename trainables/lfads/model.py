@@ -13,7 +13,7 @@ from calsweep.trainables.lfads.dropout import apply, keep, multiplier
 from calsweep.trainables.lfads.encoder import BothWays, encode
 from calsweep.trainables.lfads.generator import Draws, Generator
 from calsweep.trainables.lfads.linear import fan_in_linear
-from calsweep.trainables.lfads.observation import Observation, Poisson
+from calsweep.trainables.lfads.observation import GammaModule, Observation, Poisson
 from calsweep.trainables.lfads.prior import InitialPrior, InputPrior
 from calsweep.trainables.lfads.readout import Readout, Target
 from calsweep.trainables.lfads.regularization import Regularization
@@ -156,6 +156,61 @@ class Losses(NamedTuple):
     l2: Tensor
 
 
+class Noise(NamedTuple):
+    """All that is drawn at random for one loss or inference; none where there is nothing to draw.
+
+    Attributes
+    ----------
+    is_seen_TBN, is_learnt_TBN
+        Values of activity that are seen; the others alone are learnt from.
+    is_kept_TBA
+        Values of what the encoders read that are kept.
+    last_BH, encoded_TBH, external_TBE
+        What the encoders' last states, the controller's and the external inputs are multiplied
+        with.
+    initial_BI
+        Standard normal, of the posterior of initial conditions.
+    inputs_TBU, factors_TBF, states_TBG
+        Of the generator (`calsweep.trainables.lfads.generator.Draws`).
+    """
+
+    is_seen_TBN: Tensor | None = None
+    is_learnt_TBN: Tensor | None = None
+    is_kept_TBA: Tensor | None = None
+    last_BH: Tensor | None = None
+    initial_BI: Tensor | None = None
+    encoded_TBH: Tensor | None = None
+    external_TBE: Tensor | None = None
+    inputs_TBU: Tensor | None = None
+    factors_TBF: Tensor | None = None
+    states_TBG: Tensor | None = None
+
+
+class Factors(NamedTuple):
+    """What parts of the loss are weighed with, as numbers; of a stack of models, as tensors.
+
+    Attributes
+    ----------
+    dropout, coordinated_dropout
+        Rates that masks were drawn with.
+    l2_generator, l2_controller, l2_initial_encoder
+        Of the sums of squared weights.
+    kl_initial, kl_inputs
+        Of the divergences.
+    sig_prior
+        What a gamma's factors are drawn towards; 1 where there is none.
+    """
+
+    dropout: float | Tensor
+    coordinated_dropout: float | Tensor
+    l2_generator: float | Tensor
+    l2_controller: float | Tensor
+    l2_initial_encoder: float | Tensor
+    kl_initial: float | Tensor
+    kl_inputs: float | Tensor
+    sig_prior: float | Tensor
+
+
 class _Passed(NamedTuple):
     factors_TBF: Tensor
     inputs_TBP: Tensor
@@ -230,9 +285,11 @@ class LfadsModule(nn.Module):
         draws
             Samples posteriors; none takes their means.
         """
-        passed = self._pass(
-            torch.nan_to_num(activity_TBN), external_TBE, recording, draws, dropout=0.0
-        )
+        noise = Noise()
+        if draws is not None:
+            noise = self._noise(activity_TBN.shape, draws, dropped=Regularization())
+        seen_TBN = torch.nan_to_num(activity_TBN)
+        passed = self._pass(seen_TBN, external_TBE, recording, noise, dropout=0.0)
         return Inference(
             rates_TBN=self.readouts[recording](passed.factors_TBF),
             factors_TBF=passed.factors_TBF,
@@ -264,90 +321,172 @@ class LfadsModule(nn.Module):
         draws
             Source of dropout and of samples of posteriors.
         """
-        r = self.regularization if self.training else Regularization()
+        return self.loss_of(
+            activity_TBN,
+            self.noise(activity_TBN.shape, draws=draws),
+            self.factors,
+            external_TBE=external_TBE,
+            recording=recording,
+            ramp=ramp,
+        )
+
+    def noise(self, shape: Sequence[int], /, *, draws: torch.Generator) -> Noise:
+        """Draw what the loss of trials needs, with dropout while the module is in training.
+
+        Parameters
+        ----------
+        shape
+            Of the activity.
+        draws
+            Source of dropout and of samples of posteriors.
+        """
+        return self._noise(shape, draws, dropped=self._dropped)
+
+    @property
+    def factors(self) -> Factors:
+        """What parts of the loss are weighed with just now."""
+        w, dropped = self.regularization, self._dropped
+        factors = (w.l2_generator, w.l2_controller, w.l2_initial_encoder, w.l2_initial_encoder)
+        # As a share of how many weights are penalized.
+        n_penalized = sum(
+            weights.numel()
+            for factor, weights in zip(factors, self._from_state_to_state, strict=True)
+            if factor
+        )
+        half = 0.5 / (n_penalized or 1)
+        observation = self.readouts[0].observation
+        return Factors(
+            dropout=dropped.dropout,
+            coordinated_dropout=dropped.coordinated_dropout,
+            l2_generator=half * w.l2_generator,
+            l2_controller=half * w.l2_controller,
+            l2_initial_encoder=half * w.l2_initial_encoder,
+            kl_initial=w.kl_initial,
+            kl_inputs=w.kl_inputs,
+            sig_prior=observation.sig_prior if isinstance(observation, GammaModule) else 1.0,
+        )
+
+    def loss_of(
+        self,
+        activity_TBN: Tensor,
+        noise: Noise,
+        factors: Factors,
+        *,
+        external_TBE: Tensor | None = None,
+        recording: int = 0,
+        ramp: float = 1.0,
+    ) -> Losses:
+        """Give the loss of trials from all that it hangs on; nothing is drawn.
+
+        Parameters
+        ----------
+        activity_TBN, external_TBE, recording, ramp
+            As `loss` takes them.
+        noise, factors
+            As `noise` and `factors` give them.
+        """
+        w = factors
         is_sampled = activity_TBN.isnan().logical_not_()
-        is_seen = keep(activity_TBN.shape, rate=r.coordinated_dropout, generator=draws)
         activity_TBN = torch.nan_to_num(activity_TBN)
-        seen_TBN = apply(activity_TBN, is_seen, rate=r.coordinated_dropout)
-        passed = self._pass(seen_TBN, external_TBE, recording, draws, dropout=r.dropout)
+        seen_TBN = apply(activity_TBN, noise.is_seen_TBN, rate=w.coordinated_dropout)
+        passed = self._pass(seen_TBN, external_TBE, recording, noise, dropout=w.dropout)
         readout = self.readouts[recording]
         assert isinstance(readout, Readout)  # noqa: S101 - the constructor made it
-        is_learnt = None if is_seen is None else is_seen.logical_not_()
-        nll = readout.nll(passed.factors_TBF, Target(activity_TBN, is_sampled, is_learnt))
+        target = Target(activity_TBN, is_sampled, noise.is_learnt_TBN)
+        nll = readout.nll(passed.factors_TBF, target)
         kl_initial = self.initial_prior(passed.mean_BI, passed.variance_BI)
         kl_inputs = self.input_prior(*passed.inputs_TBP.chunk(2, dim=2))
-        l2 = self._l2() + readout.observation.penalty()
-        w = self.regularization
+        l2_factors = (w.l2_generator, w.l2_controller, w.l2_initial_encoder, w.l2_initial_encoder)
+        squares = [
+            factor * weights.square().sum()
+            for factor, weights in zip(l2_factors, self._from_state_to_state, strict=True)
+        ]
+        l2 = torch.stack(squares).sum() + readout.observation.penalty(w.sig_prior)
         penalties = l2 + w.kl_initial * kl_initial + w.kl_inputs * kl_inputs
         return Losses(nll + ramp * penalties, nll, kl_initial, kl_inputs, l2)
+
+    @property
+    def _dropped(self) -> Regularization:
+        return self.regularization if self.training else Regularization()
+
+    @property
+    def _from_state_to_state(self) -> tuple[Tensor, ...]:
+        """Weights that are penalized, in the order of their factors; two share the last."""
+        generator, encoder = self.generator, self.initial_encoder
+        return (
+            generator.generator_GG,
+            generator.controller_GK,
+            encoder.onward.weight_GH,
+            encoder.backward_in_time.weight_GH,
+        )
+
+    def _noise(
+        self,
+        shape: Sequence[int],
+        draws: torch.Generator,
+        *,
+        dropped: Regularization,
+    ) -> Noise:
+        """Draw in an order of its own, by which the same seed gives the same."""
+        config, rate = self.config, dropped.dropout
+        n_bins, n_trials, n_neurons = shape
+        n_aligned = config.n_aligned or n_neurons
+
+        def multiply(*sizes: int) -> Tensor | None:
+            return multiplier(sizes, rate=rate, generator=draws)
+
+        is_seen_TBN = keep(shape, rate=dropped.coordinated_dropout, generator=draws)
+        return Noise(
+            is_seen_TBN=is_seen_TBN,
+            is_learnt_TBN=None if is_seen_TBN is None else is_seen_TBN.logical_not(),
+            is_kept_TBA=keep((n_bins, n_trials, n_aligned), rate=rate, generator=draws),
+            last_BH=multiply(n_trials, 2 * config.n_initial_encoder),
+            initial_BI=_normal((n_trials, config.n_initial), draws),
+            encoded_TBH=multiply(n_bins, n_trials, 2 * config.n_input_encoder),
+            external_TBE=multiply(n_bins, n_trials, self.n_external),
+            inputs_TBU=_normal((n_bins, n_trials, config.n_inferred), draws),
+            factors_TBF=multiply(n_bins, n_trials, config.n_factors),
+            states_TBG=multiply(n_bins + 1, n_trials, config.n_generator),
+        )
 
     def _pass(
         self,
         seen_TBN: Tensor,
         external_TBE: Tensor | None,
         recording: int,
-        draws: torch.Generator | None,
+        noise: Noise,
         *,
-        dropout: float,
+        dropout: float | Tensor,
     ) -> _Passed:
         (n_bins, n_trials, _), config = seen_TBN.shape, self.config
         aligned_TBA = self.read_ins[recording](seen_TBN)
-        mask = keep(aligned_TBA.shape, rate=dropout, generator=draws)
-        aligned_TBA = apply(aligned_TBA, mask, rate=dropout)
+        aligned_TBA = apply(aligned_TBA, noise.is_kept_TBA, rate=dropout)
         encoded = encode(
             aligned_TBA,
             initial=self.initial_encoder,
             inputs=self.input_encoder,
             lag=config.input_lag,
         )
-        last_BH = _dropped(encoded.initial_BH, dropout, draws)
+        last_BH = _times(encoded.initial_BH, noise.last_BH)
         mean_BI, log_variance_BI = self.posterior(last_BH).chunk(2, dim=1)
         variance_BI = log_variance_BI.exp() + config.least_variance
         initial_BI = mean_BI
-        if draws is not None:
-            initial_BI = mean_BI + variance_BI.sqrt() * _normal(mean_BI.shape, draws)
+        if noise.initial_BI is not None:
+            initial_BI = mean_BI + variance_BI.sqrt() * noise.initial_BI
         if external_TBE is None:
             external_TBE = seen_TBN.new_empty(n_bins, n_trials, 0)
         course = self.generator(
             initial_BI,
-            _dropped(encoded.inputs_TBH, dropout, draws),
-            _dropped(external_TBE, dropout, draws),
-            self._draws(n_bins, n_trials, draws, dropout=dropout),
+            _times(encoded.inputs_TBH, noise.encoded_TBH),
+            _times(external_TBE, noise.external_TBE),
+            Draws(noise.inputs_TBU, noise.factors_TBF, noise.states_TBG),
         )
         return _Passed(course.factors_TBF, course.inputs_TBP, mean_BI, variance_BI)
-
-    def _draws(
-        self, n_bins: int, n_trials: int, draws: torch.Generator | None, *, dropout: float
-    ) -> Draws:
-        if draws is None:
-            return Draws()
-        config, shape = self.config, (n_bins, n_trials)
-        return Draws(
-            inputs_TBU=_normal((*shape, config.n_inferred), draws),
-            factors_TBF=multiplier((*shape, config.n_factors), rate=dropout, generator=draws),
-            states_TBG=multiplier(
-                (n_bins + 1, n_trials, config.n_generator), rate=dropout, generator=draws
-            ),
-        )
-
-    def _l2(self) -> Tensor:
-        """Sum squares of weights from state to state, as a share of how many are penalized."""
-        w, generator, encoder = self.regularization, self.generator, self.initial_encoder
-        penalized = [
-            (w.l2_generator, generator.generator_GG),
-            (w.l2_controller, generator.controller_GK),
-            (w.l2_initial_encoder, encoder.onward.weight_GH),
-            (w.l2_initial_encoder, encoder.backward_in_time.weight_GH),
-        ]
-        n_penalized = sum(weights.numel() for factor, weights in penalized if factor) or 1
-        squares = [0.5 * factor * weights.square().sum() for factor, weights in penalized]
-        return torch.stack(squares).sum() / n_penalized
 
 
 def _normal(shape: Sequence[int], draws: torch.Generator) -> Tensor:
     return torch.randn(*shape, generator=draws, device=draws.device)
 
 
-def _dropped(x: Tensor, rate: float, draws: torch.Generator | None) -> Tensor:
-    mask = multiplier(x.shape, rate=rate, generator=draws)
-    return x if mask is None else x * mask
+def _times(x: Tensor, multipliers: Tensor | None) -> Tensor:
+    return x if multipliers is None else x * multipliers

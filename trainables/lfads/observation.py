@@ -17,7 +17,16 @@ from torch.nn import functional
 
 
 class ObservationModule(nn.Module, ABC):
-    """What a neuron does, given a linear map of the factors."""
+    """What a neuron does, given a linear map of the factors.
+
+    Attributes
+    ----------
+    is_stacked
+        Whether one call works on a stack of models (`torch.vmap`): no shape may then hang on what
+        the data are.
+    """
+
+    is_stacked = False
 
     @abstractmethod
     def nll(self, outputs: Tensor, activity: Tensor, /) -> Tensor:
@@ -39,8 +48,8 @@ class ObservationModule(nn.Module, ABC):
     def rate(self, outputs: Tensor, /) -> Tensor:
         """Give the expected activity of each neuron in a bin, shape ``(..., neuron)``."""
 
-    def penalty(self) -> Tensor | float:
-        """Give what keeps the module's own weights in bounds."""
+    def penalty(self, prior: float | Tensor, /) -> Tensor | float:  # noqa: ARG002 - it may have none
+        """Give what keeps the module's own weights in bounds, drawn towards a prior."""
         return 0.0
 
 
@@ -194,7 +203,7 @@ class GammaModule(ObservationModule):
         is_event = activity > 0
         nll = functional.softplus(torch.where(is_event, -q, q))
         log_sig_shape, log_sig_scale = self.log_sig_2N
-        if outputs.device.type != "cpu":  # at every value: shapes must not hang on the data
+        if self.is_stacked or outputs.device.type != "cpu":  # at every value
             nll_event = self._gamma_nll(shape, scale, log_sig_shape, log_sig_scale, activity)
             return nll + torch.where(is_event, nll_event, 0)
         # Events are few, and the gamma function is slow.
@@ -215,9 +224,9 @@ class GammaModule(ObservationModule):
         rate: Tensor = torch.sigmoid(q) * (k * a + self.s_min)
         return rate
 
-    def penalty(self) -> Tensor:
-        """Give what draws the factors of shape and scale towards their prior."""
-        distance = (self.log_sig_2N.exp() - self.sig_prior).square().sum()
+    def penalty(self, prior: float | Tensor, /) -> Tensor:
+        """Give what draws the factors of shape and scale towards a prior."""
+        distance = (self.log_sig_2N.exp() - prior).square().sum()
         return 0.5 * self.sig_penalty * distance
 
     def _gamma_nll(

@@ -71,7 +71,8 @@ class Readout(nn.Module):
         learnt from; what is not sampled or not learnt from has none.
         """
         weights = (self.linear.weight, self.linear.bias, *self.observation.parameters())
-        if factors_TBF.device.type == "cpu" and torch.is_grad_enabled():
+        is_alone = factors_TBF.device.type == "cpu" and not self.observation.is_stacked
+        if is_alone and torch.is_grad_enabled():
             mean: Tensor = _Fused.apply(  # type: ignore[no-untyped-call]
                 self.observation, target, factors_TBF, *weights
             )

@@ -9,7 +9,7 @@ import torch
 
 from calsweep.datasets.lorenz import Lorenz
 from calsweep.datasets.trial_view import view_trials
-from calsweep.platform.dynamics.inferred import read_inferred, write_inferred
+from calsweep.platform.dynamics.inferred import read_inferred, write_inferred, write_samples
 from calsweep.platform.dynamics.lfads_learner import LfadsLearner, LfadsTraining
 from calsweep.trainables.lfads.model import Lfads
 from calsweep.trainables.lfads.observation import ZeroInflatedGamma
@@ -108,3 +108,43 @@ def test_what_fails_on_the_way_leaves_nothing(learner, tmp_path, monkeypatch):
             learner, tmp_path / "x.parquet", recording="lorenz_7hz", n_samples=1, trials_at_once=3
         )
     assert [*tmp_path.iterdir()] == []
+
+
+def test_samples_are_written_one_by_one_and_their_mean_is_what_is_inferred(learner, tmp_path):
+    means, samples = tmp_path / "means.parquet", tmp_path / "samples.parquet"
+    asked = {"recording": "lorenz_7hz", "n_samples": 4, "trials_at_once": 3}
+    write_inferred(learner, means, **asked)
+    assert write_samples(learner, samples, **asked) == N_TRIALS
+    with pq.ParquetFile(samples) as file:  # of 3, 3 and 2 trials, each of one sample
+        sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+    assert sizes == [3 * N_BINS] * 8 + [2 * N_BINS] * 4
+    table = pq.read_table(samples, columns=["trial", "sample", "bin"])
+    assert table["sample"].to_numpy()[:: 3 * N_BINS][:8].tolist() == [0, 1, 2, 3] * 2
+    assert set(zip(*(table[c].to_pylist() for c in ("trial", "sample")), strict=True)) == {
+        (trial, sample) for trial in range(N_TRIALS) for sample in range(4)
+    }
+    for values in ("rates", "factors", "inputs"):
+        pieces = list(read_inferred(samples, values))
+        of_trials = [np.stack(pieces[i : i + 4]) for i in (0, 4, 8)]
+        together = np.concatenate([part.mean(axis=0) for part in of_trials])
+        np.testing.assert_allclose(together, whole(means, values), rtol=1e-4, atol=1e-6)
+        assert of_trials[0].std(axis=0).max() > 0
+
+
+def test_one_sample_is_in_memory_at_a_time(learner, tmp_path, monkeypatch):
+    """A sample is drawn when the one before is written."""
+    seen, draw = [], learner.module.forward
+
+    def forward(*args, **kwargs):
+        seen.append(sum(path.stat().st_size for path in tmp_path.glob(".*.partial")))
+        return draw(*args, **kwargs)
+
+    monkeypatch.setattr(learner.module, "forward", forward)
+    write_samples(learner, tmp_path / "s.parquet", recording="lorenz_7hz", n_samples=3)
+    assert len(seen) == 3
+    assert seen[0] < seen[1] < seen[2]
+
+
+def test_no_sample_is_refused(learner, tmp_path):
+    with pytest.raises(ValueError, match="`n_samples >= 1` must hold"):
+        write_samples(learner, tmp_path / "s.parquet", recording="lorenz_7hz", n_samples=0)

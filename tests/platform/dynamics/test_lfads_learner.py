@@ -208,7 +208,7 @@ class TestTraining:
 
     def test_every_trial_is_seen_once_an_epoch(self, lorenz):
         one = learner(lorenz)
-        batches = [at.tolist() for _, at in one._batches(np.random.default_rng(0))]
+        batches = [at.tolist() for _, at in one.batches(1)]
         assert sorted(trial for batch in batches for trial in batch) == sorted(one.views[0].train_R)
         assert sorted(map(len, batches)) == [5, 5]
 

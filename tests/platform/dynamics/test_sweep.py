@@ -71,6 +71,34 @@ def test_population_leaves_the_rates_of_its_best_member(inferred):
     )
 
 
+def test_stacked_population_comes_to_the_same_and_goes_on(inferred, lorenz, tmp_path):
+    """Interrupted between two generations."""
+    _, alone, _ = inferred
+    stacked = compose(lorenz, tmp_path, "population.program=stacked", "resources.checkpoint_s=0")
+    said = []
+
+    def say(line):
+        said.append(line)
+        if line.startswith("generation 2/3"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_dynamics(stacked, say=say)
+    left = run_dynamics(stacked, say=said.append)
+    assert any(line.startswith("Going on at generation") for line in said)
+    for generation in (1, 2, 3):
+        mine, its = (Lineage(one.folder).generation(generation) for one in (left, alone))
+        for member in (1, 2, 3):
+            assert mine[member].parent == its[member].parent
+            assert mine[member].values == its[member].values
+            assert mine[member].score == pytest.approx(its[member].score, rel=1e-4)
+    ours, theirs = (
+        np.concatenate(list(read_inferred(one.files["lorenz_10hz"], "rates")))
+        for one in (left, alone)
+    )
+    np.testing.assert_allclose(ours, theirs, rtol=0.01, atol=1e-3)
+
+
 def test_same_command_finds_it_done(inferred, lorenz):
     home, left, _ = inferred
     before = left.files["lorenz_10hz"].read_bytes()

@@ -1,5 +1,6 @@
 """A decoder as a member: its training, the values that change in it, and its state."""
 
+import copy
 import math
 import re
 import tempfile
@@ -7,16 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from calsweep.datasets.cache import Cache
 from calsweep.datasets.dataset import open_dataset
 from calsweep.datasets.fold import animal_folds
 from calsweep.datasets.store import FolderStore
 from calsweep.datasets.view import split_fold
+from calsweep.platform.fold.fold_stack import why_alone
 from calsweep.platform.fold.loop import train_fold
 from calsweep.platform.fold.trainee import LIVE
-from calsweep.platform.fold.training import Training
-from calsweep.platform.population.decoder_learner import DecoderLearner
+from calsweep.platform.fold.training import Precision, Schedule, Training
+from calsweep.platform.population.decoder_learner import DecoderLearner, DecoderStack
 from calsweep.platform.population.live_setting import carriers, check_live
 from calsweep.platform.population.member import ValuesNotCarried, check_carried
 from calsweep.platform.population.replay import differing
@@ -155,9 +158,9 @@ def test_donor_s_state_brings_its_values_and_new_ones_hold_against_it(settings, 
 def test_value_that_an_optimizer_does_not_carry_is_noticed(settings, data):
     one = learner(settings, data)
     one.change({RATE: 0.05})
-    state = one._folds[1].trainee._optimizer.state_dict()
+    state = one._folds[1].trainee.optimizer.state_dict()
     state["param_groups"][0]["lr"] = 1e-3  # as a checkpoint that is loaded too late undoes it
-    one._folds[1].trainee._optimizer.load_state_dict(state)
+    one._folds[1].trainee.optimizer.load_state_dict(state)
     with pytest.raises(ValuesNotCarried, match="was set to 0.05, but after training, .* has nan"):
         check_carried(one, {RATE: 0.05}, when="after training,")
 
@@ -222,3 +225,76 @@ def test_setting_that_no_module_keeps_is_refused():
 def test_setting_that_cannot_change_in_training_is_refused(name, hint):
     with pytest.raises(ValueError, match=re.escape(hint)):
         check_live(name)
+
+
+@pytest.mark.parametrize("cell", [Cell.GRU, Cell.LSTM])
+def test_stack_of_members_trains_their_folds_as_each_does_alone(settings, data, cell):
+    """Over epochs, with values and seeds of their own, and across an exploit."""
+    decoder = Recurrent(cell=cell, n_hidden=4, bidirectional=cell is Cell.LSTM)
+    settings = replace(settings, trainables=decoder)
+    names = {f"training.{name}": (0.0, 1.0) for name in LIVE if name != "mixup"}
+    values = [
+        {"learning_rate": 5e-3, "weight_decay": 0.1, "label_smoothing": 0.2, "clip_norm": 0.1},
+        {"learning_rate": 1e-2, "focal_gamma": 2.0, "focal_alpha": 0.5},
+        {"learning_rate": 2e-3, "weight_decay": 0.0, "label_smoothing": 0.0},
+    ]
+
+    def members():
+        found = [
+            learner(settings, data, searched=names, seeds=(seed, seed + 10)) for seed in (1, 2, 3)
+        ]
+        for one, own in zip(found, values, strict=True):
+            for run, _ in one.runs:
+                in_double(run.module)
+            one.change({f"training.{name}": value for name, value in own.items()})
+        return found
+
+    alone, stacked = members(), members()
+    stack = DecoderStack(stacked)
+    for generation in range(2):
+        for one in alone:
+            one.train(1)
+        stack.train(1)
+        assert stack.validate() == pytest.approx([one.validate() for one in alone], rel=1e-5)
+        for one, other in zip(alone, stacked, strict=True):
+            for (run, _), (its, _) in zip(one.runs, other.runs, strict=True):
+                assert run.curve[-1].train_loss == pytest.approx(its.curve[-1].train_loss, rel=1e-5)
+                assert run.n_windows == its.n_windows
+                for p, q in zip(run.module.parameters(), its.module.parameters(), strict=True):
+                    torch.testing.assert_close(p, q, rtol=1e-4, atol=1e-5)
+        if generation == 0:  # the third goes on from the first
+            for whole in (alone, stacked):
+                whole[2].load_state(copy.deepcopy(whole[0].state()))
+                whole[2].change({RATE: 3e-3})
+    assert len(set(stack.validate())) == 3
+
+
+def in_double(module):
+    """Have all but the loss in double precision, so that Adam makes little of rounding."""
+    forward = type(module).forward_shared
+    module.double().forward_shared = lambda frames: forward(module, frames.double())
+
+
+def test_member_of_a_stack_that_diverges_leaves_the_others_alone(settings, data):
+    alone, *stacked = (learner(settings, data, seeds=seeds) for seeds in ((3, 4), (3, 4), (5, 6)))
+    with torch.no_grad():
+        stacked[1].runs[0][0].module.readout.bias.fill_(torch.nan)
+    stack = DecoderStack(stacked)
+    alone.train(1)
+    stack.train(1)
+    first, second = stack.validate()
+    assert first == pytest.approx(alone.validate(), rel=1e-4)
+    assert math.isnan(second)
+
+
+def test_what_cannot_be_stacked_says_why():
+    recurrent = Recurrent(cell=Cell.GRU)
+    assert why_alone(recurrent, Training()) == ""
+    assert why_alone(StackedLSTM(), Training()) == (
+        "StackedLSTM cannot be stacked, as recurrent decoders can"
+    )
+    assert "mixes runs" in why_alone(recurrent, Training(mixup=0.2))
+    assert "mixes runs" in why_alone(recurrent, Training(), searched=("training.mixup",))
+    assert "from step to step" in why_alone(recurrent, Training(schedule=Schedule.ONE_CYCLE))
+    assert "in pieces" in why_alone(recurrent, Training(accumulation=2))
+    assert "float32" in why_alone(recurrent, Training(precision=Precision.BFLOAT16))

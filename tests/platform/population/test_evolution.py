@@ -12,9 +12,9 @@ from calsweep.platform.population.member import OtherFormat, read_member
 from calsweep.platform.population.replay import differing, replay_member
 from calsweep.platform.population.state_file import write_state
 from calsweep.platform.resources import Resources
-from calsweep.search_spaces.population import Exploit, NoMemberLeft, Population
+from calsweep.search_spaces.population import Exploit, NoMemberLeft, Population, Program
 from calsweep.search_spaces.space import Space
-from tests.platform.toy_learner import RATE, Toys
+from tests.platform.toy_learner import RATE, Counting, Lonely, Toys
 
 SPACE = Space(
     training={
@@ -41,6 +41,12 @@ def rows(lineage, *, population=POPULATION):
         for number in range(1, lineage.n_generations + 1)
         for life in lineage.generation(number).values()
     ]
+
+
+@pytest.fixture
+def stacked(evolution):
+    population = replace(POPULATION, program=Program.STACKED)
+    return replace(evolution, population=population, folder=evolution.folder / "stacked")
 
 
 def test_every_member_comes_through_every_generation(evolution):
@@ -87,8 +93,10 @@ def test_only_states_of_the_last_generation_are_kept(evolution, tmp_path):
     assert names == ["0004-001", "0004-002", "0004-003", "0004-004"]
 
 
-def test_population_that_goes_on_ends_as_one_that_was_left_alone(evolution, tmp_path):
+@pytest.mark.parametrize("program", [Program.ALONE, Program.STACKED])
+def test_population_that_goes_on_ends_as_one_that_was_left_alone(evolution, tmp_path, program):
     alone = evolution.run()
+    evolution = replace(evolution, population=replace(POPULATION, program=program))
     for n_lines in (0, 1, 3, 4, 6, 11):
         folder = tmp_path / f"after {n_lines}"
         (folder / "members").mkdir(parents=True)
@@ -175,14 +183,41 @@ def test_member_that_dies_for_good_is_replaced_and_told(evolution, tmp_path, how
     assert len(rows(lineage)) == 16
 
 
-def test_process_that_is_killed_once_is_no_death(evolution, tmp_path):
+@pytest.mark.parametrize("program", [Program.ALONE, Program.STACKED])
+def test_process_that_is_killed_once_is_no_death(evolution, tmp_path, program):
     alone = rows(evolution.run())
     folder = tmp_path / "killed"
     folder.mkdir()
     toys = Toys(dies=3, at_epoch=4, how="is killed once", folder=folder)
-    lineage = replace(evolution, learners=toys, folder=folder).run()
+    population = replace(POPULATION, program=program)
+    lineage = replace(evolution, learners=toys, folder=folder, population=population).run()
     assert rows(lineage) == alone
     assert lineage.generation(2)[3].attempt == 2
+
+
+def test_generation_goes_on_where_a_killed_process_kept_it(evolution, tmp_path):
+    """A generation of six epochs, kept after each; the process is killed in the fourth."""
+    long = replace(POPULATION, generation=6, generations=2)
+    alone = replace(evolution, population=long).run()
+    for program in (Program.ALONE, Program.STACKED):
+        folder = tmp_path / program.value
+        folder.mkdir()
+        toys = Counting(dies=3, at_epoch=10, how="is killed once", folder=folder)
+        lineage = replace(
+            evolution,
+            learners=toys,
+            folder=folder,
+            population=replace(long, program=program),
+            resources=Resources(checkpoint_s=0.0),
+        ).run()
+        assert rows(lineage) == rows(alone)
+        assert lineage.generation(2)[3].attempt == 2
+        # Epochs 7 to 9 were kept: those of the killed process are not trained again.
+        trained = (folder / "epochs").read_text().split()
+        assert trained == [str(epoch) for epoch in range(1, 13)]
+        assert sorted(path.name for path in (folder / "members").iterdir()) == [
+            "0002-001", "0002-002", "0002-003", "0002-004"
+        ]  # fmt: skip
 
 
 def test_more_deaths_than_may_be_replaced_end_the_sweep_and_leave_it_to_go_on(evolution, tmp_path):
@@ -195,6 +230,29 @@ def test_more_deaths_than_may_be_replaced_end_the_sweep_and_leave_it_to_go_on(ev
     other = replace(evolution, population=few, folder=tmp_path / "other")
     other.folder.mkdir()
     assert rows(mended) == rows(other.run())
+
+
+def test_stacked_population_comes_to_the_same(evolution, stacked):
+    assert rows(stacked.run()) == rows(evolution.run())
+
+
+def test_member_of_a_stack_that_diverges_is_replaced_and_the_others_go_on(stacked):
+    lineage = replace(stacked, learners=Toys(dies=2, at_epoch=4, how="diverges")).run()
+    assert lineage.n_died == 1
+    assert lineage.generation(2)[2].error == "its loss was not finite"
+    assert lineage.generation(3)[2].parent != 2
+
+
+def test_members_of_a_stack_that_do_not_carry_their_values_fail_loudly(stacked):
+    few = replace(stacked.population, replacements=0)
+    with pytest.raises(NoMemberLeft, match=r"`training\.learning_rate` was set to .*, but after"):
+        replace(stacked, learners=Toys(how="deaf"), population=few).run()
+
+
+def test_stack_of_what_cannot_be_stacked_is_refused_with_why(stacked):
+    with pytest.raises(ValueError, match="`population.program=stacked` cannot be: they are alone"):
+        replace(stacked, learners=Lonely()).run()
+    assert not stacked.folder.exists()
 
 
 def test_member_that_does_not_carry_its_values_fails_loudly(evolution):

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from calsweep.trainables.lfads.clipped_gru import ClippedGru, plain_states, run_together
+from calsweep.trainables.lfads.clipped_gru import ClippedGru, run_together
+from tests.trainables.lfads.plain import plain_states
 
 N_BINS, N_TRIALS, N_INPUTS, N_HIDDEN = 6, 4, 5, 3
 BOTH_WAYS = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from calsweep.trainables.lfads.generator import Draws, Generator, Weights, plain_loop
+from calsweep.trainables.lfads.generator import Draws, Generator, Weights
+from tests.trainables.lfads.plain import plain_loop
 
 T, B, C, E, U, G, K, F = 5, 3, 4, 2, 2, 6, 3, 5
 N_INITIAL = 4

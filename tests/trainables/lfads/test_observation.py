@@ -87,9 +87,11 @@ class TestZeroInflatedGamma:
 
     def test_penalty_draws_towards_the_prior(self):
         module = ZeroInflatedGamma(sig_start=2.0, sig_prior=5.0, sig_penalty=0.1).build(3)
-        assert module.penalty().item() == pytest.approx(0.5 * 0.1 * 6 * 9)  # shape, scale of 3
+        assert module.penalty(module.sig_prior).item() == pytest.approx(
+            0.5 * 0.1 * 6 * 9
+        )  # shape, scale of 3
         module.sig_prior = 2.0
-        assert module.penalty().item() == pytest.approx(0.0, abs=1e-10)
+        assert module.penalty(module.sig_prior).item() == pytest.approx(0.0, abs=1e-10)
 
     def test_event_at_the_smallest_has_a_finite_likelihood(self):
         assert self.module().nll(tensor([0.0, 0.0, 0.0]), tensor([S_MIN])).isfinite()
