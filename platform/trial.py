@@ -3,8 +3,8 @@
 Ray keeps the processes of finished tasks for the next ones, so a fold pays for no start of its own.
 On a GPU, which one small decoder does not fill, all folds of a trial that can be stacked train as
 one program in one process. A fold on one device trains in that very process (Ray Train's local
-mode); a fold on several gets a group of Ray Train's workers under DDP. Either way `_train_worker` is
-what runs.
+mode); a fold on several gets a group of Ray Train's workers under DDP. Either way `_train_worker`
+is what runs.
 
 A trial's own process only hands out folds, so torch and Ray Train are imported where folds train.
 """
