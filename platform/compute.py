@@ -30,7 +30,7 @@ class Compute:
     device_seconds
         Seconds of each device: of a GPU, or of a process that trains without one.
     cpu_seconds
-        Of all cores, user and system.
+        Of all cores, user and system; of processes that train together, those of the first.
     bytes_read
         From files, by calls that read; frames that are mapped, or come over a network, are not
         counted. 0 where the system does not tell.

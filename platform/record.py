@@ -406,7 +406,8 @@ def _read_trials(folder: Path, events: Sequence[Mapping[str, Any]]) -> tuple[Tri
 
 
 def _trial(folder: Path, event: Mapping[str, Any]) -> TrialRecord:
-    folds = [_fold(folder / "folds" / key, figures) for key, figures in event["folds"].items()]
+    place = folder / "folds"
+    folds = [_fold(place, key, figures) for key, figures in event["folds"].items()]
     return TrialRecord(
         number=event["trial"],
         name=event["name"],
@@ -425,11 +426,11 @@ def _trial(folder: Path, event: Mapping[str, Any]) -> TrialRecord:
     )
 
 
-def _fold(folder: Path, figures: Mapping[str, Any] | None) -> FoldRecord:
+def _fold(folder: Path, key: str, figures: Mapping[str, Any] | None) -> FoldRecord:
     """Give a fold from its line; one of an older version has no figures there."""
     if figures is None:
-        return FoldRecord.read(folder)
-    return FoldRecord.from_figures(figures, curve=StoredCurve(folder / "fold.json"))
+        return FoldRecord.read(folder / key)
+    return FoldRecord.from_figures(figures, curve=StoredCurve(folder, key))
 
 
 def _short(value: Any) -> str:

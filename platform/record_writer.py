@@ -205,8 +205,8 @@ class Record:
 
     def close(self, ending: str = "", /) -> None:
         """Let go of the sweep, and say how the work ended; if no trial began, leave nothing."""
-        self._lease.release(ending or self._ending)
-        if self._is_new:
+        was_held = self._lease.release(ending or self._ending)
+        if self._is_new and was_held:  # or it is another's by now
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> Record:

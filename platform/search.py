@@ -204,6 +204,7 @@ class TrialRun(tune.Trainable):
     def _train(self) -> Generator[FoldRecord, None, None]:
         if self._config["error"]:
             raise ValueError(self._config["error"])
+        self._check()
         tasks = self._plan.tasks(self._config["settings"])
         self._stored = {task.key for task in tasks if task.place.exists()}
         folds = train_folds(tasks, resources=self._plan.resources, on_wait=self._check)

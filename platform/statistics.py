@@ -8,16 +8,21 @@ t of Nadeau & Bengio widens the variance by the overlap, and the sign-flip test
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 # F fold or other value
+
+
+def _stats() -> Any:
+    """Give scipy's tests; loading them takes longer than a leaderboard, which needs none."""
+    return importlib.import_module("scipy.stats")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +158,7 @@ def rank_sum(one: ArrayLike, other: ArrayLike, /) -> RankTest:
     has_ties = len(np.unique(together)) < len(together)
     method: Literal["exact", "asymptotic"]
     method = "exact" if is_small and not has_ties else "asymptotic"
-    test = stats.mannwhitneyu(one_F, other_F, method=method)
+    test = _stats().mannwhitneyu(one_F, other_F, method=method)
     return RankTest(statistic=float(test.statistic), p=float(test.pvalue))
 
 
@@ -185,7 +190,7 @@ def signed_rank(differences: ArrayLike, /) -> RankTest:
     differences_F = finite_values(differences, name="differences", least=1)
     if not differences_F.any():
         return RankTest(statistic=0.0, p=1.0)
-    test = stats.wilcoxon(differences_F)
+    test = _stats().wilcoxon(differences_F)
     return RankTest(statistic=float(test.statistic), p=float(test.pvalue))
 
 
@@ -216,7 +221,7 @@ def below_by_signed_rank(differences: ArrayLike, /) -> float:
     differences_F = finite_values(differences, name="differences", least=1)
     if not differences_F.any():
         return 1.0
-    test = stats.wilcoxon(differences_F, alternative="less", zero_method="zsplit")
+    test = _stats().wilcoxon(differences_F, alternative="less", zero_method="zsplit")
     return float(test.pvalue)
 
 
@@ -255,7 +260,7 @@ def paired_t(one: ArrayLike, other: ArrayLike, /) -> PairedT:
             t=math.copysign(math.inf, difference) if difference else 0.0,
             p=0.0 if difference > 0 else 1.0 if difference < 0 else 0.5,
         )
-    test = stats.ttest_rel(one_F, other_F, alternative="greater")
+    test = _stats().ttest_rel(one_F, other_F, alternative="greater")
     return PairedT(t=float(test.statistic), p=float(test.pvalue))
 
 
@@ -330,12 +335,12 @@ def corrected_t(
     spread = float(differences_F.std(ddof=1))
     error = math.sqrt(1 / len(differences_F) + test_to_train) * spread
     t = mean / error if error else math.copysign(math.inf, mean) if mean else 0.0
-    reach = float(stats.t.ppf((1 + confidence) / 2, degrees)) * error
+    reach = float(_stats().t.ppf((1 + confidence) / 2, degrees)) * error
     return CorrectedT(
         mean=mean,
         t=t,
         degrees=degrees,
-        p=float(2 * stats.t.sf(abs(t), degrees)),
+        p=float(2 * _stats().t.sf(abs(t), degrees)),
         low=mean - reach,
         high=mean + reach,
     )

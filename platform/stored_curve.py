@@ -17,18 +17,20 @@ class StoredCurve(Sequence[Epoch]):
 
     Parameters
     ----------
-    path
-        Of the fold's ``fold.json``.
+    folder, key
+        Of a sweep's folds, and of this one.
     """
 
-    def __init__(self, path: Path, /) -> None:
-        self._path = path
+    def __init__(self, folder: Path, key: str, /) -> None:
+        self._folder = folder
+        self._key = key
         self._rows: tuple[Epoch, ...] | None = None
 
     @property
     def _epochs(self) -> tuple[Epoch, ...]:
         if self._rows is None:
-            self._rows = epochs(json.loads(self._path.read_text())["curve"])
+            text = (self._folder / self._key / "fold.json").read_text()
+            self._rows = epochs(json.loads(text)["curve"])
         return self._rows
 
     @overload

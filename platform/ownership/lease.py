@@ -179,16 +179,23 @@ class Lease:
         if self._lost:
             raise self._lost
 
-    def release(self, ending: str, /) -> None:
-        """Let go and say how the work ended; of a lease that was lost, nothing is written."""
+    def release(self, ending: str, /) -> bool:
+        """Let go and say how the work ended; of a lease that was lost, nothing is written.
+
+        Returns
+        -------
+        was_held
+            Whether it was this process's until now.
+        """
         self._ending.set()
         if self._thread:
             self._thread.join()
         if self._owner is None or self._lost:
-            return
+            return False
         with contextlib.suppress(LeaseLost), self.writing():
             self._write(replace(self._owner, is_held=False, ending=ending))
         self._owner = None
+        return self._lost is None
 
     def _renew(self) -> None:
         while not self._ending.wait(self._renew_s):

@@ -2,6 +2,7 @@
 
     python tests/benchmarks/sweep_overhead.py               the demo's sweep
     python tests/benchmarks/sweep_overhead.py --trials 40   one of about ten minutes on two cores
+    python tests/benchmarks/sweep_overhead.py --short --trials 200    folds of about 0.2 s
 
 Wall time is that of the whole command, from the shell: imports, start of Ray, search, record,
 MLflow and leaderboard. Seconds inside training are those of the record, summed over folds. Memory
@@ -28,15 +29,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=4, help="configurations beside the baseline")
     parser.add_argument("--frames", type=int, default=4000, help="frames of each of five mice")
+    parser.add_argument("--short", action="store_true", help="folds that train in about 0.2 s")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
         write_dataset(Simulation(n_frames=options.frames).recordings(), folder=home / "mice")
         peak = Peak()
         begun = time.monotonic()
-        subprocess.run(command(home, n_trials=options.trials), check=True)
+        more = SHORT if options.short else []
+        subprocess.run([*command(home, n_trials=options.trials), *more], check=True)
         wall_s = time.monotonic() - begun
         report(home, wall_s=wall_s, peak_bytes=peak.stop())
+
+
+# Little enough for 0.2 s of one core, and no two of 200 configurations alike.
+SHORT = [
+    "~search_spaces.trainables.n_hidden", "tuner=random", "trainables.n_hidden=16",
+    "datasets.window.length=11", "training.epochs=1",
+    "training.epoch_fraction=0.25", "baseline_training.epochs=1",
+]  # fmt: skip
 
 
 def command(home: Path, *, n_trials: int) -> list[str]:
@@ -57,7 +68,9 @@ def report(home: Path, *, wall_s: float, peak_bytes: int) -> None:
     print(
         f"{len(sweep.trials)} configurations, {len(folds)} folds, {cores} cores: "
         f"wall {wall_s:.0f} s, inside training {train_s:.0f} s, "
-        f"overhead {wall_s * cores / train_s:.3f}, memory at most {peak_bytes / 1e9:.2f} GB"
+        f"{train_s / len(folds):.2f} s a fold, overhead {wall_s * cores / train_s:.3f}, "
+        f"training {train_s / (wall_s * cores):.0%} of the time, "
+        f"memory at most {peak_bytes / 1e9:.2f} GB"
     )
 
 

@@ -160,3 +160,23 @@ def test_what_cannot_be_compared_is_refused(compare, arguments, message):
     assert code == 2
     assert message in err
     assert out == ""
+
+
+def test_searches_are_cut_to_an_equal_budget(compare, home):
+    """Folds of these sweeps took a second each: three configurations beside two."""
+    write(home, name="long", aucs=(0.80, 0.70, 0.75, 0.95))
+    write(home, name="short", aucs=(0.80, 0.70, 0.90))
+    code, out, _ = compare("short", "long", "--equal-budget", "device")
+    said = " ".join(out.split())
+    assert code == 0
+    assert "short 2 of 2 configurations, of long 2 of 3 configurations are within it" in said
+    assert "short: trial 2" in said
+    assert "long: trial 2" in said
+    assert "long: trial 3" not in said
+
+
+@pytest.mark.parametrize("more", [["--arm", "s:best"], ["--reference", "s:best"]])
+def test_equal_budget_chooses_what_is_compared(compare, more):
+    code, _, err = compare("s", "--equal-budget", "cpu", *more)
+    assert code == 2
+    assert "name sweeps alone" in err

@@ -183,6 +183,15 @@ def test_lease_that_is_lost_is_told_with_who_has_it(folder):
     assert read_owner(folder).token == 2
 
 
+def test_sweep_that_is_another_s_by_now_is_not_removed(folder):
+    """A new sweep of which nothing is recorded leaves nothing, unless another went on with it."""
+    with Record(folder) as record:
+        record.begin(DESCRIPTION)
+        write_owner(folder, Owner(token=2, process=Process(name="b:7", pid=7, born="", place="b")))
+    assert (folder / "sweep.json").exists()
+    assert read_owner(folder).token == 2
+
+
 def test_lock_of_a_process_paused_amid_a_write_is_put_aside(folder):
     """The lock itself is held by a process that does nothing any more."""
     code = (

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from calsweep.platform.budget import STOP_FILE, Evolution
+from calsweep.platform.budget import STOP_FILE
+from calsweep.platform.population.evolution import Evolution
 from calsweep.platform.population.lineage import Lineage
 from calsweep.platform.population.member import OtherFormat, read_member
 from calsweep.platform.population.replay import differing, replay_member
