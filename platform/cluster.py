@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import secrets
+import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,10 +18,15 @@ os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # it would end Ctrl-C as a success
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new one prints tables at verbose=0
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+# Where Ray believes itself on a laptop, one of our own listens on loopback alone; elsewhere it does
+# on every address, whatever it is told.
+os.environ.setdefault(
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "1" if "RAY_ADDRESS" in os.environ else "0"
+)
 
 import ray
 from ray.autoscaler.sdk import request_resources
-from ray.exceptions import AuthenticationError
+from ray.exceptions import RayError
 
 from calsweep.platform.errors import first_line
 from calsweep.platform.job_folder import is_lost_with_job
@@ -214,18 +220,25 @@ def _attach(address: str) -> None:
         )
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, AuthenticationError, RuntimeError) as error:
+    except (ConnectionError, RayError, RuntimeError) as error:
         ray.shutdown()
-        raise ClusterNotReached(address, _why(error)) from error
+        raise ClusterNotReached(address, _why(error, address=address)) from error
 
 
-def _why(error: BaseException) -> str:
-    if isinstance(error, AuthenticationError) or "Unauthenticated" in str(error):
-        return (
-            "it asks for another token than this process has: set RAY_AUTH_MODE=token, and "
-            "RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the token that its head was started with."
-        )
-    return f"{first_line(error).rstrip('.')}. Is it up, and RAY_ADDRESS that of its head?"
+def _why(error: BaseException, *, address: str) -> str:
+    """Say why a cluster was not reached: Ray itself only says that it was not."""
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdigit()) or "://" in address:
+        return f"{first_line(error).rstrip('.')}. RAY_ADDRESS should be HOST:PORT of its head."
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_POLL_S):
+            pass
+    except OSError:
+        return "nothing answers there. Is its head up, and RAY_ADDRESS that of its head?"
+    return (
+        "it answers, but does not let this process in. Its token is asked for: set "
+        "RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to that of its head."
+    )
 
 
 def _start_here() -> None:

@@ -23,6 +23,8 @@ import psutil
 RAY = Path(sys.executable).with_name("ray")
 HEAD = "127.0.0.1"
 _UP_S = 90.0
+# Of a process that may have started a Ray of its own, which it does as a laptop would.
+_AS_A_CLUSTER = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}
 
 
 def free_port() -> int:
@@ -31,10 +33,49 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-class RayNodes:
-    """A head without work, and nodes that come and go."""
+class Cable:
+    """A network namespace, another machine to what runs in it, and the cable to it."""
+
+    here = "10.231.77.1"
+    there = "10.231.77.2"
 
     def __init__(self) -> None:
+        self.name = f"cs{os.getpid()}"
+        self._end = f"{self.name}-0"
+
+    def __enter__(self) -> Cable:
+        ip("netns", "add", self.name)
+        ip("link", "add", self._end, "type", "veth", "peer", "name", "eth0", "netns", self.name)
+        ip("addr", "add", f"{self.here}/24", "dev", self._end)
+        ip("link", "set", self._end, "up")
+        ip("-n", self.name, "addr", "add", f"{self.there}/24", "dev", "eth0")
+        ip("-n", self.name, "link", "set", "eth0", "up")
+        ip("-n", self.name, "link", "set", "lo", "up")
+        return self
+
+    def pull(self) -> None:
+        ip("-n", self.name, "link", "set", "eth0", "down")
+
+    def __exit__(self, *_: object) -> None:
+        ip("link", "del", self._end)
+        ip("netns", "del", self.name)
+
+
+def ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, timeout=30, capture_output=True)
+
+
+class RayNodes:
+    """A head without work, and nodes that come and go.
+
+    Parameters
+    ----------
+    host
+        Address of the head.
+    """
+
+    def __init__(self, host: str = HEAD) -> None:
+        self.host = host
         # Sockets need a short path; what is lost with a head has no part in the next.
         self._temp = Path(tempfile.mkdtemp(prefix="cs-", dir="/tmp"))
         self._nodes: list[subprocess.Popen] = []
@@ -46,29 +87,32 @@ class RayNodes:
 
     @property
     def address(self) -> str:
-        return f"{HEAD}:{self.port}"
+        return f"{self.host}:{self.port}"
 
     @property
     def url(self) -> str:
         """Where jobs are submitted."""
-        return f"http://{HEAD}:{self.dashboard}"
+        return f"http://{self.host}:{self.dashboard}"
 
     @property
     def env(self) -> dict[str, str]:
         """What a process needs to reach the cluster."""
-        return {**os.environ, **self.auth, "RAY_ADDRESS": self.address}
+        return {**os.environ, **self.auth, **_AS_A_CLUSTER, "RAY_ADDRESS": self.address}
 
     def start_head(self, *, cpus: int = 0) -> subprocess.Popen:
         return self._start(
-            HEAD, "--head", f"--port={self.port}", f"--num-cpus={cpus}",
-            f"--dashboard-host={HEAD}", f"--dashboard-port={self.dashboard}",
+            self.host, "--head", f"--port={self.port}", f"--num-cpus={cpus}",
+            f"--dashboard-host={self.host}", f"--dashboard-port={self.dashboard}",
             f"--temp-dir={self._temp}",
         )  # fmt: skip
 
-    def add(self, *, cpus: int) -> subprocess.Popen:
+    def add(self, *, cpus: int, cable: Cable | None = None) -> subprocess.Popen:
+        """Add a node on this machine, or at the other end of a cable."""
         return self._start(
-            f"127.0.0.{2 + len(self._nodes)}", f"--address={self.address}", f"--num-cpus={cpus}"
-        )
+            cable.there if cable else f"127.0.0.{2 + len(self._nodes)}",
+            f"--address={self.address}", f"--num-cpus={cpus}",
+            within=("ip", "netns", "exec", cable.name) if cable else (),
+        )  # fmt: skip
 
     def remove(self, node: subprocess.Popen) -> None:
         self._nodes.remove(node)
@@ -88,14 +132,22 @@ class RayNodes:
         self.remove_all()
         shutil.rmtree(self._temp, ignore_errors=True)
 
-    def _start(self, ip: str, *arguments: str) -> subprocess.Popen:
+    def _start(
+        self, address: str, *arguments: str, within: tuple[str, ...] = ()
+    ) -> subprocess.Popen:
         # Ports are Ray's own choice where it can choose: another Ray of this machine has some.
         command = [
-            RAY, "start", "--block", "--disable-usage-stats", f"--node-ip-address={ip}",
+            *within, RAY, "start", "--block", "--disable-usage-stats",
+            f"--node-ip-address={address}",
             "--min-worker-port=0", "--max-worker-port=0", "--object-store-memory=200000000",
             f"--dashboard-agent-listen-port={free_port()}", *arguments,
         ]  # fmt: skip
-        env = {**os.environ, **self.auth, "PATH": f"{RAY.parent}:{os.environ['PATH']}"}
+        env = {
+            **os.environ,
+            **self.auth,
+            **_AS_A_CLUSTER,
+            "PATH": f"{RAY.parent}:{os.environ['PATH']}",
+        }
         env.pop("RAY_ADDRESS", None)
         self._n_started += 1
         log = self._temp / f"node-{self._n_started}.txt"
@@ -113,8 +165,8 @@ class RayNodes:
 
 
 @contextlib.contextmanager
-def ray_nodes() -> Iterator[RayNodes]:
-    nodes = RayNodes()
+def ray_nodes(host: str = HEAD) -> Iterator[RayNodes]:
+    nodes = RayNodes(host)
     try:
         yield nodes
     finally:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from calsweep.platform.resources import Resources
 
 RAY_DEADLINE_S = 60.0
-MLFLOW_DEADLINE_S = 30.0
+MLFLOW_DEADLINE_S = 60.0
 _LOOPBACK = ("127.", "localhost", "[::1]", "auto", "local")
 
 
@@ -113,8 +113,8 @@ class RayLook:
                 )
             return "a sweep's own Ray asks for a token that it makes, and listens on loopback"
         self._nodes.result()
-        try:
-            self._probe(RAY_AUTH_MODE="disabled")
+        try:  # with few tries: it was there just now
+            self._probe(RAY_AUTH_MODE="disabled", RAY_NUM_REDIS_GET_RETRIES="3")
         except ProbeFailed:
             return "the cluster asks for a token, and this process has it"
         open_to = (

@@ -33,6 +33,21 @@ print(tries, ray.is_initialized())
 """
 
 
+LISTENING = """
+import psutil
+import calsweep.platform.commands.sweep  # all that a sweep imports, in its order
+from calsweep.platform.cluster import cluster
+from calsweep.platform.resources import Resources
+
+with cluster(Resources()):
+    own = psutil.Process()
+    for process in (own, *own.children(recursive=True)):
+        for open in process.net_connections(kind="inet"):
+            if open.status == psutil.CONN_LISTEN:
+                print(open.laddr.ip)
+"""
+
+
 def start(*, n_failing, monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     told = subprocess.run(
@@ -54,6 +69,17 @@ def test_start_that_fails_twice_is_told(monkeypatch):
         "startup. End other work on the machine, or name a cluster that runs in RAY_ADDRESS.",
         "['local', 'local'] False",
     ]
+
+
+def test_ray_of_our_own_listens_on_loopback_alone(monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    told = subprocess.run(
+        [sys.executable, "-c", LISTENING], capture_output=True, text=True, timeout=180
+    )
+    assert told.returncode == 0, told.stderr
+    addresses = told.stdout.split()
+    assert len(addresses) >= 3  # GCS, raylet, workers
+    assert {address.removeprefix("::ffff:") for address in addresses} == {"127.0.0.1"}
 
 
 def test_fold_that_never_fits_is_told():

@@ -1,14 +1,17 @@
-"""`ray job submit` against a running head does what the command line does."""
+"""`ray job submit` to a running head does what the command line does, and goes on when lost."""
 
 import os
-import secrets
+import re
 import shutil
-import socket
+import signal
 import subprocess
 import sys
+import time
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
@@ -16,87 +19,87 @@ from calsweep.datasets.fold_protocol import AnimalGroups
 from calsweep.platform.champion.candidate import best_candidate
 from calsweep.platform.champion.promotion import promote
 from calsweep.platform.fold.training import Training
-from calsweep.platform.record import TrialState, read_sweep
+from calsweep.platform.record import read_sweep
 from calsweep.platform.settings import Settings
 from calsweep.trainables.linear import Linear
+from tests.platform import swept
+from tests.ray_nodes import RAY, ray_nodes
 from tests.recorded import record_sweep
 
-ROOT = Path(__file__).parent.parent.parent
-RAY = Path(sys.executable).with_name("ray")
 NOT_UP_YET = ("Failed to connect to Ray", "No available agent to submit job")
-# A head takes any token that it finds and `ray job submit` does not look for one: said to both.
-AUTH = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+CALSWEEP = ("python", "-m", "calsweep.platform")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
 def head():
     """Start a Ray head on ports of its own; end it and only it."""
-    temp = Path("/tmp") / f"calsweep-ray-{os.getpid()}"  # sockets need a short path
-    # The agent, which takes jobs, is not there if another Ray of this machine has its port.
-    port, dashboard, agent = free_port(), free_port(), free_port()
-    path = f"{RAY.parent}:{os.environ['PATH']}"
-    env = {**os.environ, **AUTH, "RAY_USAGE_STATS_ENABLED": "0", "PATH": path}
-    head = subprocess.Popen(
-        [
-            RAY, "start", "--head", "--block", "--num-cpus=2",
-            "--node-ip-address=127.0.0.1", f"--port={port}",
-            "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
-            f"--dashboard-agent-listen-port={agent}", f"--temp-dir={temp}",
-        ],
-        env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    yield f"http://127.0.0.1:{dashboard}"
-    head.terminate()
-    head.wait(timeout=60)
-    shutil.rmtree(temp, ignore_errors=True)
+    with ray_nodes() as nodes:
+        nodes.start_head(cpus=2)
+        yield nodes
 
 
-def submit(head, *command):
-    """Submit once the head takes jobs, and wait for the end of the job."""
-    arguments = [RAY, "job", "submit", f"--address={head}", "--working-dir=.", "--", *command]
+@pytest.fixture(scope="module")
+def undisturbed(mice, tmp_path_factory):
+    home = tmp_path_factory.mktemp("undisturbed")
+    env = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
+    swept.run(mice.folder, home, env=env)
+    return read_sweep(home, "small")
+
+
+def submit(head, *command, working_dir=".", wait=True):
+    """Submit once the head takes jobs; wait for the end of the job, or not."""
+    flags = [] if wait else ["--no-wait"]
+    arguments = [
+        RAY, "job", "submit", f"--address={head.url}", f"--working-dir={working_dir}", *flags,
+        "--", *command,
+    ]  # fmt: skip
     for _ in range(30):
         run = subprocess.run(
-            arguments, cwd=ROOT, env={**os.environ, **AUTH},
+            arguments, cwd=swept.ROOT, env=head.env,
             capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         if not any(text in run.stderr + run.stdout for text in NOT_UP_YET):
             break
-        subprocess.run(["sleep", "1"], check=True)
+        time.sleep(1)
     return run
 
 
-def test_job_sweeps_as_the_command_line_does(head, mice, tmp_path):
-    run = submit(
-        head,
-        "python", "-m", "calsweep.platform", "sweep",
-        f"home={tmp_path}",
-        f"datasets.address={mice.folder}",
-        "datasets.window.length=11",
-        "training.epochs=1",
-        "training.batch_size=64",
-        "baseline_training.epochs=1",
-        "n_trials=1",
-        "name=job",
-    )  # fmt: skip
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert "Honest figure: test AUC" in run.stdout
-    sweep = read_sweep(tmp_path, "job")
-    assert [trial.state for trial in sweep.trials] == [TrialState.DONE] * 2
-    assert [len(trial.folds) for trial in sweep.trials] == [20, 20]
+def driver(home):
+    """Give the process that runs the sweep of a job."""
+    for process in psutil.process_iter():
+        try:
+            command = process.cmdline()
+        except psutil.Error:
+            continue
+        if f"home={home}" in command and Path(command[0]).name.startswith("python"):
+            return process
+    raise AssertionError("no driver runs")
+
+
+@pytest.fixture(scope="module")
+def gone_on(head, mice, tmp_path_factory):
+    """Submit a sweep, kill its driver amid it, and submit the same again."""
+    home = tmp_path_factory.mktemp("job")
+    command = [*CALSWEEP, *swept.words(mice.folder, home)]
+    first = submit(head, *command, wait=False)
+    assert first.returncode == 0, first.stdout + first.stderr
+    before = swept.wait_for_folds(home, 25)
+    driver(home).send_signal(signal.SIGKILL)
+    again = submit(head, *command)
+    assert again.returncode == 0, again.stdout + again.stderr
+    return home, before, again.stdout
+
+
+def test_job_whose_driver_was_killed_goes_on_when_submitted_again(gone_on, undisturbed):
+    home, before, said = gone_on
+    assert 25 <= len(before) < swept.N_FOLDS
+    assert "Honest figure: test AUC" in said
+    swept.check_whole(home, like=undisturbed, before=before)
 
 
 def test_job_with_a_home_that_would_vanish_is_refused(head, mice):
-    run = submit(
-        head,
-        "python", "-m", "calsweep.platform", "sweep", f"datasets.address={mice.folder}",
-    )  # fmt: skip
+    run = submit(head, *CALSWEEP, "sweep", f"datasets.address={mice.folder}")
     assert run.returncode != 0
     assert "home=" in run.stdout
     assert "would be lost" in run.stdout
@@ -115,3 +118,45 @@ def test_job_predicts_with_the_champion(head, mice, tmp_path):
     run = submit(head, *command, "out.parquet", "--home", str(tmp_path))
     assert run.returncode != 0
     assert "would be lost with it" in run.stdout
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """Build a wheel of the checkout, from a copy: setuptools leaves files where it builds."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    kept = shutil.ignore_patterns(".git", ".venv", ".calsweep", "tests", "*.egg-info", "build")
+    shutil.copytree(swept.ROOT, source, symlinks=True, ignore=kept)
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*build, f"--wheel-dir={folder}", source], check=True, timeout=200)
+    (file,) = folder.glob("*.whl")
+    return file
+
+
+def test_wheel_has_every_file_of_the_package(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        inside = set(archive.namelist())
+    kinds = {".py", ".yaml", ".html"}
+    folders = ("platform", "datasets", "trainables", "search_spaces", "dashboards")
+    files = {
+        f"calsweep/{path.relative_to(swept.ROOT).as_posix()}"
+        for folder in folders
+        for path in (swept.ROOT / folder).rglob("*")
+        if path.suffix in kinds
+    }
+    files |= {f"calsweep/{path.name}" for path in (swept.ROOT / "calsweep").glob("*.*")}
+    assert {name for name in inside if name.startswith("calsweep/")} == files
+    assert len([name for name in files if name.endswith(".yaml")]) > 50
+    assert "calsweep/dashboards/report.html" in files
+
+
+def test_job_from_a_wheel_is_the_same_sweep(head, gone_on, mice, wheel, tmp_path):
+    """It attaches to what the job from the checkout did: even the code's version is the same."""
+    home = gone_on[0]
+    trained = swept.folds_of(home)
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+    subprocess.run([*install, "--target", tmp_path / "job", wheel], check=True, timeout=200)
+    assert not (tmp_path / "job/platform").exists()
+    command = [*CALSWEEP, *swept.words(mice.folder, home)]
+    run = submit(head, *command, working_dir=tmp_path / "job")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert re.search(r"Sweep small was run to its end before; nothing to train\.", run.stdout)
+    assert swept.folds_of(home) == trained
