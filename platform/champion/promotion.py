@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -255,7 +255,10 @@ def attach_report(
     """
     address = uri or sweep_tracking_uri(sweep, home=home)
     with refusals(address):
-        Registry(address).attach(model, sweep.folder / "report.html", under="report")
+        registry = Registry(address)
+        registry.attach(model, sweep.folder / "report.html", under="report")
+        said = {"calsweep.report": "report/report.html among the artifacts of its run"}
+        registry.tag(model.name, model.version, said)
 
 
 @contextlib.contextmanager
@@ -374,5 +377,7 @@ def _finish(
         },
     }
     registry.tag(name, change.version, {key: text for key, text in tags.items() if text})
+    ended = replace(change, ending=ending)
+    changes = (ended if there.id == change.id else there for there in history.read())
+    registry.describe(name, as_markdown(changes))
     history.end(change, ending)
-    registry.describe(name, as_markdown(history.read()))

@@ -14,6 +14,8 @@ from calsweep.platform.champion.gate import Gate, NotPromoted
 from calsweep.platform.champion.history import Action, Ending, History
 from calsweep.platform.champion.load import load_model
 from calsweep.platform.champion.promotion import promote, roll_back
+from calsweep.platform.champion.registry import Registry
+from calsweep.platform.comparison import Method
 from calsweep.platform.fold.ensemble import Ensemble
 from calsweep.platform.record import read_sweep
 from calsweep.platform.tracking.tracking_errors import ModelNotFound, TrackingRefused
@@ -173,6 +175,39 @@ def test_champion_that_was_set_by_hand_is_noted(stage):
     assert [(c.action.value, c.version) for c in changes] == [
         ("promote", "1"),
         ("promote", "2"),
+        ("elsewhere", "1"),
+        ("promote", "2"),
+    ]
+
+
+def test_champion_that_moves_while_a_candidate_is_tried_out_is_not_overrun(stage, monkeypatch):
+    """As a promoter of another home does, which does not wait for this one's lock."""
+    stage.promote("weak")
+    stage.promote("strong")
+    roll_back(stage.name, home=stage.home, because="a test")
+    fetch = Registry.fetch
+
+    def meanwhile(self, *args):
+        stage.client.set_registered_model_alias(stage.name, "champion", "2")
+        return fetch(self, *args)
+
+    monkeypatch.setattr(Registry, "fetch", meanwhile)
+    with pytest.raises(NotPromoted, match="the champion is another since it was compared"):
+        stage.promote("strong", ensemble=True)
+    assert stage.aliases()["champion"] == "2"
+
+
+def test_home_without_the_champions_sweep_compares_by_what_the_registry_holds(stage, tmp_path):
+    stage.promote("weak")
+    home = tmp_path / "another"
+    shutil.copytree(stage.home / "sweeps/strong", home / "sweeps/strong")
+    candidate, gate = best_candidate(read_sweep(home, "strong")), Gate(test=Method.SIGNED_RANK)
+    done = promote(candidate, home=home, name=stage.name, gate=gate, uri=stage.uri)
+    assert done.mended == ("Version 1 was made champion elsewhere; the history notes it.",)
+    assert done.evidence.p == 0.03125
+    assert stage.aliases() == {"champion": "2", "challenger": "1"}
+    changes = History(home, stage.name).read()
+    assert [(change.action.value, change.version) for change in changes] == [
         ("elsewhere", "1"),
         ("promote", "2"),
     ]
