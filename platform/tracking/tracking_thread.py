@@ -121,7 +121,9 @@ class TrackingThread:
                 sweep = read_sweep(self._home, self._sweep)
                 if tracker is None:
                     tracker = Tracker(self._uri, home=self._home, sweep=self._sweep, fed=self._fed)
-                tracker.sync(sweep, check=self._check, is_running=self._is_running)
+                # Of a sweep that ends, no trial is under way any more.
+                is_running = False if self._is_running and is_ending else self._is_running
+                tracker.sync(sweep, check=self._check, is_running=is_running)
                 self._error, pause_s = "", SYNC_EVERY_S
                 self._is_whole = is_ending
             except TrackingStopped:

@@ -22,6 +22,16 @@ def test_thread_writes_all_before_it_closes(writer, uri):
     assert len(runs_of(uri, writer.name)) == 3
 
 
+def test_run_of_a_trial_that_did_not_end_is_closed_with_the_sweep(writer, uri):
+    writer.begin()
+    writer.fold(0)
+    thread = TrackingThread(uri, home=writer.home, sweep=writer.name, is_running=True)
+    assert thread.close() == ""
+    assert thread.fed.n_closed == 1
+    statuses = dict(runs_of(uri, writer.name)["status"])
+    assert statuses == {"trial 0": "KILLED", "trial 0/key0": "FINISHED"}
+
+
 def test_outage_is_told_within_the_deadline_and_without_password(writer):
     writer.done()
     thread = TrackingThread(NOWHERE, home=writer.home, sweep=writer.name)
