@@ -118,6 +118,8 @@ def test_job_predicts_with_the_champion(head, mice, tmp_path):
     run = submit(head, *command, "out.parquet", "--home", str(tmp_path))
     assert run.returncode != 0
     assert "would be lost with it" in run.stdout
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     """Build a wheel of the checkout, from a copy: setuptools leaves files where it builds."""

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from calsweep.platform.champion.candidate import best_candidate
+from calsweep.platform.champion.registry import CHAMPION, Registry
 from calsweep.platform.fold.checksums import write_checksums
-from calsweep.platform.registry import promote
 from calsweep.platform.tracking.tracking import Tracker
 from tests.platform.written_sweep import Writer, runs_of
 
@@ -27,7 +28,9 @@ def whole(writer, uri):
         write_rest(fold_folder(writer, number), PROBABILITY[number])
     sweep = writer.read()
     Tracker(uri, home=writer.home, sweep=writer.name).sync(sweep)
-    promote(sweep, home=writer.home, name=writer.name, uri=uri)
+    registry = Registry(uri)
+    model = registry.copy(best_candidate(sweep), name=writer.name)
+    registry.set_alias(writer.name, CHAMPION, model.version)
     return writer
 
 
