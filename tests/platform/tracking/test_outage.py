@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 
 import mlflow
@@ -212,9 +211,8 @@ def test_fold_trained_anew_has_a_run_of_its_own(writer, uri):
     assert list(runs.index[:3]) == ["trial 0", "trial 0/key0", "trial 0/key1"]
 
 
-def test_postgresql_restarted(writer, tmp_path_factory):
-    with ExitStack() as stack:
-        database = stack.enter_context(postgres(tmp_path_factory.mktemp("postgres") / "server"))
+def test_postgresql_restarted(writer):
+    with postgres() as database:
         writer.begin()
         writer.fold(0)
         with feed(writer, database.uri) as tracking:
