@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -82,7 +83,6 @@ class Postgres:
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/postgres"
 
     def make(self) -> None:
-        self.folder.mkdir()
         if os.getuid() == 0:  # it refuses to run as root
             shutil.chown(self.folder, "postgres")
         self._run("initdb", "-D", self._data, "-U", "postgres", "--auth=trust", "--no-sync")
@@ -123,15 +123,19 @@ def postgres_binaries() -> Path:
 
 
 @contextlib.contextmanager
-def postgres(folder: Path) -> Iterator[Postgres]:
+def postgres() -> Iterator[Postgres]:
     """Run a PostgreSQL of its own for the time of the block."""
-    server = Postgres(folder=folder, binaries=postgres_binaries())
-    server.make()
-    server.start()
+    binaries = postgres_binaries()
+    # Not in pytest's folder, which none but its owner may enter.
+    folder = Path(tempfile.mkdtemp(prefix="calsweep-postgres-"))
+    server = Postgres(folder=folder, binaries=binaries)
     try:
+        server.make()
+        server.start()
         yield server
     finally:
         server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def wait_until(is_so, *, why: Path | str = "", deadline_s: float = START_S) -> None:
