@@ -1,6 +1,7 @@
 """A model becomes champion past a gate, and everything of it can be looked up."""
 
 import shutil
+from pathlib import Path
 
 import mlflow
 import pandas as pd
@@ -127,21 +128,19 @@ def test_model_that_no_longer_loads_leaves_the_champion(stage):
     stage.promote("weak")
     stage.promote("strong", ensemble=True)
     version = stage.client.get_model_version(stage.name, "2")
-    folder = stage.client.get_logged_model(version.model_id).artifact_location
-    path = folder.removeprefix("file://") + "/data/model/members/03/model.safetensors"
-    with open(path, "rb") as file:  # noqa: PTH123 - as MLflow names it
-        whole = file.read()
+    stored = stage.client.get_logged_model(version.source.removeprefix("models:/"))
+    folder = Path(stored.artifact_location.removeprefix("file://"))
+    path = folder / "data/model/members/03/model.safetensors"
+    whole = path.read_bytes()
     roll_back(stage.name, home=stage.home, because="a test")
     try:
-        with open(path, "wb") as file:  # noqa: PTH123
-            file.write(whole[: len(whole) // 2])
+        path.write_bytes(whole[: len(whole) // 2])
         with pytest.raises(ModelFails, match=r"members/03 is damaged.*the champion stays"):
             stage.promote("strong", ensemble=True)
         with pytest.raises(ModelFails, match="members/03 is damaged"):
             roll_back(stage.name, home=stage.home, because="a test", to="2")
     finally:
-        with open(path, "wb") as file:  # noqa: PTH123
-            file.write(whole)
+        path.write_bytes(whole)
     assert stage.aliases() == {"champion": "1", "challenger": "2"}
     assert stage.promote("strong", ensemble=True).model.version == "2"
 
