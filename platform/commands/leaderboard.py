@@ -74,9 +74,15 @@ def _table(sweep: SweepRecord, rows: tuple[Row, ...]) -> Table:
     words = ("configuration", "audit")
     over = next((row.interval.sentence for row in rows if row.interval), "")
     columns = ["", "configuration", "validation AUC", "test AUC", *([over] if over else [])]
-    costs = ("device-hours", "AUC above 0.5 per device-hour")
+    costs = ("device-hours", "AUC - 0.5 per hour")
     for column in (*columns, "test accuracy", *costs, "audit"):
-        table.add_column(column, justify="left" if column in words else "right")
+        is_words = column in words
+        table.add_column(
+            column,
+            justify="left" if is_words else "right",
+            overflow="fold",  # a value that is cut off is worth nothing
+            min_width=44 if column == "configuration" else None,
+        )
     for row in rows:
         table.add_row(
             str(row.rank),
