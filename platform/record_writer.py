@@ -259,7 +259,7 @@ def _refusal(refused: Sequence[Changed]) -> str:
 
 
 def _ending(error: BaseException) -> str:
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, (KeyboardInterrupt, SystemExit)):  # the latter where it was told to end
         return INTERRUPTED
     return f"{type(error).__name__}: {first_line(error)}"
 

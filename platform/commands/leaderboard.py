@@ -36,7 +36,7 @@ def leaderboard(sweep: str, home: Path) -> None:
 
 def print_leaderboard(sweep: SweepRecord, /) -> None:
     """Print the configurations, best first, and the nested choice below."""
-    console = Console(width=None if Console().is_terminal else 150)
+    console = Console(width=None if Console().is_terminal else 170)
     rows = rank(sweep)
     console.print(_table(sweep, rows))
     nested = _nested_line(nested_choice(sweep))
@@ -73,10 +73,16 @@ def _table(sweep: SweepRecord, rows: tuple[Row, ...]) -> Table:
     )
     words = ("configuration", "audit")
     over = next((row.interval.sentence for row in rows if row.interval), "")
+    over = over.replace(" over ", "\nover ")
     columns = ["", "configuration", "validation AUC", "test AUC", *([over] if over else [])]
-    costs = ("device-hours", "AUC above 0.5 per device-hour")
+    costs = ("device-hours", "AUC - 0.5\nper hour")
     for column in (*columns, "test accuracy", *costs, "audit"):
-        table.add_column(column, justify="left" if column in words else "right")
+        is_words = column in words
+        table.add_column(
+            column,
+            justify="left" if is_words else "right",
+            overflow="fold",  # a value that is cut off is worth nothing
+        )
     for row in rows:
         table.add_row(
             str(row.rank),

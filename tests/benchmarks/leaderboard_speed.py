@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -51,14 +52,23 @@ def main() -> None:
             read_s = time.perf_counter() - begun
             rows, nested = leaderboard(sweep), nested_choice(sweep)
             inside_s = time.perf_counter() - begun
+            cpu_s = -cpu_of_children()
             begun = time.perf_counter()
             command = [sys.executable, "-m", "calsweep.platform", "leaderboard", "many"]
             subprocess.run([*command, "--home", str(home)], check=True, capture_output=True)
             shell_s = time.perf_counter() - begun
+            cpu_s += cpu_of_children()
             print(
                 f"{sum(len(row.trial.folds) for row in rows)} fold runs, {len(nested)} groups: "
-                f"read {read_s:.2f} s, read and ranked {inside_s:.2f} s, command {shell_s:.2f} s"
+                f"read {read_s:.2f} s, read and ranked {inside_s:.2f} s, command {shell_s:.2f} s "
+                f"({cpu_s:.2f} s of a core)"
             )
+
+
+def cpu_of_children() -> float:
+    """Give the seconds of cores that ended children took, which other work does not lengthen."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def write(home: Path, *, n_trials: int) -> None:

@@ -106,13 +106,13 @@ def test_search_ends_with_its_budget_and_goes_on_with_a_larger_one(
         "baseline_training.epochs=1", "n_trials=2", "budget.device_hours=0.001",
     )  # fmt: skip
     said = " ".join(capsys.readouterr().out.split())
-    assert "The search ends: budget.device_hours=0.001 are used up (0.001" in said
+    assert "The search ends: budget.device_hours=0.001 are used up (0.0" in said
     assert "The search was ended before its time" in said
     short = read_sweep(tmp_path, "short")
     assert short.stopped.startswith("budget.device_hours=0.001 are used up")
     assert not short.is_over
     before = {path: path.stat().st_mtime_ns for path in (short.folder / "folds").glob("[!.]*")}
-    assert 3.6 / 2 < ComputeSpent(short.folder).total().device_seconds < 20
+    assert ComputeSpent(short.folder).total().device_seconds >= 3.6
     calsweep("status", "short", "--home", tmp_path)
     assert "stopped: budget.device_hours=0.001 are used up" in capsys.readouterr().out
 
