@@ -4,7 +4,7 @@ Ray keeps the processes of finished tasks for the next ones, so a fold pays for 
 On a GPU, which one small decoder does not fill, all folds of a trial that can be stacked train as
 one program in one process. A fold on one device trains in that very process (Ray Train's local
 mode); a fold on several gets a group of Ray Train's workers under DDP. Either way `_train_worker`
-is what runs.
+is what runs. Members of a population that take several devices go the same way (`in_group`).
 
 A trial's own process only hands out folds, so torch and Ray Train are imported where folds train.
 """
@@ -17,7 +17,7 @@ import time
 import uuid
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.exceptions import RayTaskError
@@ -26,6 +26,13 @@ from calsweep.platform.fold.fold_task import FoldTask
 from calsweep.platform.record import FoldRecord
 from calsweep.platform.resources import Resources
 from calsweep.search_spaces.population import Program
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from calsweep.platform.fold.feed import Shares
+
+    Wrap = Callable[[nn.Module], nn.Module]
 
 WAIT_S = 5.0
 _STOP = ".stop-"
@@ -192,12 +199,48 @@ def _train(tasks: tuple[FoldTask, ...], resources: Resources, stop: Path) -> Non
         _train_together(tasks, resources, stop)
         return
     (task,) = tasks
+    _fit(_train_worker, {"task": task, "resources": resources, "stop": stop}, resources)
+
+
+def in_group(work: Callable[[Shares, Wrap], None], /, *, resources: Resources) -> None:
+    """Do something in a group of Ray Train's workers, in each of them.
+
+    Parameters
+    ----------
+    work
+        Takes this process among the others, and what wraps a module to average gradients over them.
+    resources
+        How many workers, and what each takes.
+
+    Raises
+    ------
+    Exception
+        What Ray Train makes of what a worker raised; see `cause_of`.
+    """
+    _fit(_work_in_group, {"work": work, "resources": resources}, resources)
+
+
+def _work_in_group(config: Mapping[str, Any]) -> None:
+    import ray.train.torch
+    import torch
+
+    from calsweep.platform.fold.feed import Shares
+
+    torch.set_num_threads(config["resources"].cpus)
+    context = ray.train.get_context()
+    shares = Shares(rank=context.get_world_rank(), world_size=context.get_world_size())
+    config["work"](shares, ray.train.torch.prepare_model)
+
+
+def _fit(
+    worker: Callable[[Mapping[str, Any]], None], config: dict[str, Any], resources: Resources
+) -> None:
     import ray.train.torch
 
     with tempfile.TemporaryDirectory(prefix="calsweep-train-") as scratch:
         trainer = ray.train.torch.TorchTrainer(
-            _train_worker,
-            train_loop_config={"task": task, "resources": resources, "stop": stop},
+            worker,
+            train_loop_config=config,
             scaling_config=_scaling(resources),
             torch_config=ray.train.torch.TorchConfig(backend="nccl" if resources.gpus else "gloo"),
             # A name of its own: Ray Train resumes the folder of a name that it knows.

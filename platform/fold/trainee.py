@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import lr_scheduler
 
 from calsweep.datasets.split import FoldData
@@ -216,7 +217,7 @@ class Trainee:
     def state(self) -> dict[str, Any]:
         """Give what training goes on from, as tensors and plain values."""
         return {
-            "module": self._module.state_dict(),
+            "module": _bare(self._module).state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": _plain(self._schedule.state_dict()) if self._schedule else {},
             "scaler": self._scaler.state_dict(),
@@ -224,7 +225,7 @@ class Trainee:
 
     def load_state(self, state: dict[str, Any], /) -> None:
         """Go on from a state."""
-        self._module.load_state_dict(state["module"])
+        _bare(self._module).load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self._schedule:
             self._schedule.load_state_dict(state["schedule"])
@@ -315,6 +316,11 @@ class Trainee:
         raise Diverged(
             epoch, step + 1, self._training.learning_rate, self._data.recordings_of(frames)
         )
+
+
+def _bare(module: nn.Module) -> nn.Module:
+    """Give a module without what averages its gradients, so that names are those of one alone."""
+    return module.module if isinstance(module, DistributedDataParallel) else module
 
 
 class _Compiled:

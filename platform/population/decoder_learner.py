@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from calsweep.datasets.split import FoldData
 from calsweep.datasets.view import split_fold
@@ -27,7 +29,7 @@ from calsweep.platform.fold.loop import (
 from calsweep.platform.fold.trainee import LIVE, Diverged, Trainee
 from calsweep.platform.fold.weights import said_of, with_local_weights, without_weights
 from calsweep.platform.plain import content_hash, from_plain, overlay, to_plain
-from calsweep.platform.population.learner import Learner, StackableLearners
+from calsweep.platform.population.learner import Learner, SpreadLearners, StackableLearners
 from calsweep.platform.population.live_setting import TRAINABLES, TRAINING, build_alone, carriers
 from calsweep.platform.population.member import read_member
 from calsweep.platform.settings import Settings, open_cache
@@ -49,12 +51,20 @@ class DecoderLearners:
         What a generation is counted in.
     device
         Where members train.
+    shares, wrap
+        As `calsweep.platform.fold.loop.train_fold` takes them; a process of several sets them.
     """
 
     tasks: tuple[FoldTask, ...]
     searched: Mapping[str, tuple[float, float]]
     unit: Unit = Unit.EPOCHS
     device: str = "cpu"
+    shares: Shares = field(default_factory=Shares)
+    wrap: Callable[[nn.Module], nn.Module] | None = None
+
+    def spread(self, shares: Shares, wrap: Callable[[nn.Module], nn.Module], /) -> DecoderLearners:
+        """Give what builds members in one of several processes that train each together."""
+        return replace(self, shares=shares, wrap=wrap)
 
     @property
     def why_alone(self) -> str:
@@ -88,6 +98,8 @@ class DecoderLearners:
             searched=self.searched,
             unit=self.unit,
             device=self.device,
+            shares=self.shares,
+            wrap=self.wrap,
         )
 
 
@@ -108,6 +120,8 @@ class DecoderLearner:
         What `train` counts.
     device
         Where.
+    shares, wrap
+        As `calsweep.platform.fold.loop.train_fold` takes them.
     """
 
     def __init__(
@@ -120,6 +134,8 @@ class DecoderLearner:
         searched: Mapping[str, tuple[float, float]],
         unit: Unit = Unit.EPOCHS,
         device: str = "cpu",
+        shares: Shares = Shares(),  # noqa: B008 - frozen
+        wrap: Callable[[nn.Module], nn.Module] | None = None,
     ) -> None:
         self._settings = settings
         self._data = data
@@ -138,7 +154,7 @@ class DecoderLearner:
         }
         with own_randomness(device):
             self._folds = [
-                _Fold(settings, data=one, seed=seed, device=device)
+                _Fold(settings, data=one, seed=seed, device=device, shares=shares, wrap=wrap)
                 for one, seed in zip(data, seeds, strict=True)
             ]
 
@@ -303,15 +319,35 @@ class DecoderStack:
 class _Fold:
     """A module on one fold."""
 
-    def __init__(self, settings: Settings, /, *, data: FoldData, seed: int, device: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        /,
+        *,
+        data: FoldData,
+        seed: int,
+        device: str,
+        shares: Shares,
+        wrap: Callable[[nn.Module], nn.Module] | None,
+    ) -> None:
         decoder, training = settings.trainables, settings.training
         check_data(data, training=training)
         self.module = build_module(decoder, data=data, seed=seed).to(device)
         self.trainee = Trainee(
-            decoder, module=self.module, data=data, training=training, n_steps=0, shares=Shares()
+            decoder,
+            module=wrap(self.module) if wrap else self.module,
+            data=data,
+            training=training,
+            n_steps=0,
+            shares=shares,
         )
         self.run = FoldTraining(
-            decoder=decoder, module=self.module, trainee=self.trainee, data=data, training=training
+            decoder=decoder,
+            module=self.module,
+            trainee=self.trainee,
+            data=data,
+            training=training,
+            shares=shares,
         )
 
 
@@ -389,4 +425,4 @@ def _data_of(tasks: Sequence[FoldTask]) -> tuple[FoldData, ...]:
 
 
 _: type[Learner] = DecoderLearner
-__: type[StackableLearners] = DecoderLearners
+__: tuple[type[StackableLearners], type[SpreadLearners]] = (DecoderLearners, DecoderLearners)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from calsweep.platform.budget import STOP_FILE
 from calsweep.platform.population.generation import train_generation
-from calsweep.platform.population.learner import Learners
+from calsweep.platform.population.learner import Learners, SpreadLearners
 from calsweep.platform.population.lineage import Life, Lineage, Writing
 from calsweep.platform.population.member import MemberTask, Outcome, member_seed
 from calsweep.platform.population.stacked_members import is_stacked
@@ -29,6 +29,7 @@ from calsweep.search_spaces.population import (
     Descent,
     NoMemberLeft,
     Population,
+    Program,
     first_generation,
     next_generation,
     why_over,
@@ -82,8 +83,8 @@ class Evolution:
         Raises
         ------
         ValueError
-            If the space holds what a population cannot change, or members should be stacked that
-            cannot be.
+            If the space holds what a population cannot change, or members should train together, or
+            in several processes each, that cannot.
         NoMemberLeft
             If more members died than may be replaced.
         MembersOverdue
@@ -147,6 +148,17 @@ class Evolution:
         return lineage.generation(generation)
 
     def _is_stacked(self) -> bool:
+        n = self.resources.num_workers
+        if n > 1:
+            if self.population.program is Program.STACKED or not isinstance(
+                self.learners, SpreadLearners
+            ):
+                raise ValueError(
+                    "members that are stacked, and models of dynamics, train in one process each, "
+                    f"but got resources.num_workers={n}: take 1, or for a decoder "
+                    "population.program=alone."
+                )
+            return False
         on_gpu = self.resources.gpus > 0
         return is_stacked(self.population.program, self.learners, on_gpu=on_gpu)
 

@@ -17,6 +17,7 @@ from calsweep.platform.cluster import n_parallel, nodes
 from calsweep.platform.errors import first_line
 from calsweep.platform.population.learner import Learners
 from calsweep.platform.population.member import MemberTask, Outcome, train_member
+from calsweep.platform.population.spread_member import train_spread
 from calsweep.platform.population.stacked_members import StackTask, train_stack
 from calsweep.platform.resources import Resources
 from calsweep.platform.trial import cause_of, next_done, stop_path
@@ -70,6 +71,11 @@ def train_generation(
         return
     folder = tasks[0].place.parent
     how: dict[str, Any] = {"folder": folder, "resources": resources, "on_wait": on_wait}
+    if resources.num_workers > 1:
+        spread = (learners, resources)
+        for task, outcome, error in work_on(train_spread, spread, tasks, **how):
+            yield task, outcome or _lost(resources, error)
+        return
     if not as_one:
         for task, outcome, error in work_on(train_member, learners, tasks, **how):
             yield task, outcome or _lost(resources, error)
@@ -143,9 +149,13 @@ def work_on(
     )
     stop = stop_path(folder)
     shared = ray.put((function, learners))
+    # A member of several workers only waits for them: what it held itself would be missing there.
+    is_alone = resources.num_workers == 1
     pending = {
         remote.options(
-            name=f"members {task.members}", num_cpus=resources.cpus, num_gpus=resources.gpus
+            name=f"members {task.members}",
+            num_cpus=resources.cpus if is_alone else 0,
+            num_gpus=resources.gpus if is_alone else 0,
         ).remote(shared, task, resources.cpus, stop): task
         for task in tasks
     }

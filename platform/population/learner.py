@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from torch import nn
+
+    from calsweep.platform.fold.feed import Shares
 
 
 class Learner(Protocol):
@@ -76,4 +80,21 @@ class StackableLearners(Learners, Protocol):
 
     def stack(self, seeds: Sequence[int], /) -> Stack:
         """Build fresh learners, one a seed, as one program."""
+        ...
+
+
+@runtime_checkable
+class SpreadLearners(Learners, Protocol):
+    """What can also build a learner in each of several processes that train it together."""
+
+    def spread(self, shares: Shares, wrap: Callable[[nn.Module], nn.Module], /) -> SpreadLearners:
+        """Give what builds learners in one of the processes.
+
+        Parameters
+        ----------
+        shares
+            This process among the others.
+        wrap
+            Wraps a module to average gradients over them.
+        """
         ...

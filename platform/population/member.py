@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from calsweep.platform.population.learner import Learner, Learners
 
 FORMAT = 1
+_PIECES = 10  # of a generation that several processes train together
 _TOLERANCE = 1e-6  # of values that a model keeps in single precision
 
 
@@ -127,20 +128,24 @@ def member_seed(seed: int, member: int, /) -> int:
     return int(np.random.SeedSequence([seed, 1, member]).generate_state(1)[0] >> 1)
 
 
-def train_member(learners: Learners, task: MemberTask, /) -> Outcome:
+def train_member(learners: Learners, task: MemberTask, /, *, rank: int | None = None) -> Outcome:
     """Take a member through a generation, unless its state is there already.
 
     What can only fail again (settings, a loss that is no number) ends the member; what else is
-    raised may pass, and is the caller's to try again.
+    raised may pass, and is the caller's to try again. Of several processes that train a member
+    together, each has a rank, and the first writes.
     """
-    attempt = count_attempt(task.place)
+    is_writer = not rank
+    attempt = count_attempt(task.place) if is_writer else 0
     if task.place.exists():
         return outcome_of(task.place, attempt=attempt)
     try:
         before = read_member(task.start)["state"] if task.start else None
-        trained = train_on(learners, task, before, kept=UnderWay.of([task]))
+        trained = train_on(learners, task, before, kept=UnderWay.of([task], rank=rank))
     except (ValueError, ArithmeticError) as error:
         return Outcome(score=math.nan, attempt=attempt, error=f"{type(error).__name__}: {error}")
+    if not is_writer:
+        return Outcome(score=trained.score, attempt=attempt)
     outcome = leave(task, trained, attempt=attempt)
     UnderWay.of([task]).forget()
     return outcome
@@ -254,7 +259,9 @@ def train_in_pieces(
         train(n)
         return time.perf_counter() - begun
     n_done, seconds = kept.go_on(learners)
-    size, last_s = 1, time.monotonic()
+    # Processes that train together must divide alike, whatever their clocks say.
+    size = max(n // _PIECES, 1) if kept.is_shared else 1
+    last_s = time.monotonic()
     while n_done < n:
         size = min(size, n - n_done)
         begun = time.perf_counter()
@@ -262,7 +269,8 @@ def train_in_pieces(
         piece_s = time.perf_counter() - begun
         n_done, seconds = n_done + size, seconds + piece_s
         # The next piece is to take about as long as may be lost.
-        size = max(int(size * kept.every_s / max(piece_s, 1e-9)), 1)
+        if not kept.is_shared:
+            size = max(int(size * kept.every_s / max(piece_s, 1e-9)), 1)
         if n_done < n and time.monotonic() - last_s >= kept.every_s:
             kept.keep(learners, n_done=n_done, seconds=seconds)
             last_s = time.monotonic()
@@ -279,14 +287,18 @@ class UnderWay:
         Where, beside the states of members; it goes with those of its generation.
     every_s
         Seconds of training between two.
+    is_shared, is_writer
+        Whether several processes train together, and whether this one writes.
     """
 
     path: Path
     every_s: float
+    is_shared: bool = False
+    is_writer: bool = True
 
     @classmethod
-    def of(cls, tasks: Sequence[MemberTask], /) -> UnderWay:
-        """Give the file of members that train together."""
+    def of(cls, tasks: Sequence[MemberTask], /, *, rank: int | None = None) -> UnderWay:
+        """Give the file of members that train together, maybe in several processes."""
         first = tasks[0].place
         whole = "".join(f"-{task.member:03d}" for task in tasks)
         generation = f"{tasks[0].generation:04d}"
@@ -296,10 +308,14 @@ class UnderWay:
         return cls(
             path=first.with_name(f".{generation}{whole}.under_way"),
             every_s=tasks[0].checkpoint_s,
+            is_shared=rank is not None,
+            is_writer=not rank,
         )
 
     def keep(self, learners: Sequence[Learner], /, *, n_done: int, seconds: float) -> None:
         """Replace what is there; a kill at any moment leaves the old or the new."""
+        if not self.is_writer:
+            return
         states = [learner.state() for learner in learners]
         _write(self.path, {"n_done": n_done, "train_seconds": seconds, "states": states})
 

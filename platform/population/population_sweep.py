@@ -58,11 +58,6 @@ def check_population(settings: SweepSettings, problem: Problem, /) -> None:
             "a decoder of two steps cannot be a member of a population: take one of one step, or "
             "another tuner."
         )
-    if settings.resources.num_workers > 1:
-        raise ValueError(
-            "a member of a population trains in one process, but got "
-            f"resources.num_workers={settings.resources.num_workers}: take 1."
-        )
     if start.training.schedule is not Schedule.CONSTANT or start.training.patience:
         raise ValueError(
             "a population finds its own schedules and ends by population.patience, so "
@@ -211,7 +206,7 @@ def _finish(
         _learners(settings, plan),
         alive,
         folder=lineage.place(generation=last, member=1).parent,
-        resources=settings.resources,
+        resources=replace(settings.resources, num_workers=1),  # it is tested in one process
         on_wait=check.check,
     ):
         if error:

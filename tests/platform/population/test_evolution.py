@@ -256,6 +256,13 @@ def test_stack_of_what_cannot_be_stacked_is_refused_with_why(stacked):
     assert not stacked.folder.exists()
 
 
+@pytest.mark.parametrize("program", [Program.AUTO, Program.STACKED])
+def test_members_of_several_processes_are_refused_where_they_cannot_be(evolution, program):
+    several = Resources(num_workers=2)
+    with pytest.raises(ValueError, match="one process each, but got resources.num_workers=2"):
+        replace(evolution, resources=several, population=replace(POPULATION, program=program)).run()
+
+
 def test_member_that_does_not_carry_its_values_fails_loudly(evolution):
     with pytest.raises(NoMemberLeft, match=r"`training\.learning_rate` was set to .*, but after"):
         replace(evolution, learners=Toys(how="deaf"), population=replace(POPULATION, size=2,

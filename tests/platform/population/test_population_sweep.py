@@ -214,7 +214,6 @@ def wait_until(is_so):
         (["search_spaces=regularization"], "`training.label_smoothing` cannot be changed"),
         (["training.schedule=cosine"], "`training.schedule=constant` and"),
         (["training.patience=3"], "ends by population.patience"),
-        (["resources.num_workers=2"], "trains in one process"),
         (["trainables=cnn_gru", "datasets=widefield_images"], "a decoder of two steps"),
         (
             ["+search_spaces.trainables.n_hiden={low: 0.1, high: 0.9}"],
