@@ -171,6 +171,9 @@ class LfadsLearner:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.module = config.build(n_neurons, n_external=len(training.external))
+        for view, readout in zip(views, self.module.readouts, strict=True):
+            assert isinstance(readout, Readout)  # noqa: S101 - the module made it
+            readout.begin(torch.from_numpy(view.activity_RTN[view.train_R]).flatten(0, 1))
         if len(views) > 1:
             averages = [_averages(view) for view in views]
             begin_aligned(self.module, align(averages, n_aligned=config.n_aligned))

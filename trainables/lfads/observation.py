@@ -48,6 +48,21 @@ class ObservationModule(nn.Module, ABC):
     def rate(self, outputs: Tensor, /) -> Tensor:
         """Give the expected activity of each neuron in a bin, shape ``(..., neuron)``."""
 
+    @abstractmethod
+    def at_rest(self, activity_XN: Tensor, /) -> Tensor:
+        """Give outputs by which each neuron does in every bin what it does on average.
+
+        Parameters
+        ----------
+        activity_XN
+            Of all bins, NaN where a neuron was not sampled.
+
+        Returns
+        -------
+        outputs
+            Shape ``(n_parameters x neuron,)``.
+        """
+
     def penalty(self, prior: float | Tensor, /) -> Tensor | float:  # noqa: ARG002 - it may have none
         """Give what keeps the module's own weights in bounds, drawn towards a prior."""
         return 0.0
@@ -117,6 +132,9 @@ class _PoissonModule(ObservationModule):
 
     def rate(self, outputs: Tensor, /) -> Tensor:
         return outputs.exp()
+
+    def at_rest(self, activity_XN: Tensor, /) -> Tensor:
+        return _mean(activity_XN, prior=0.5).log()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,6 +242,16 @@ class GammaModule(ObservationModule):
         rate: Tensor = torch.sigmoid(q) * (k * a + self.s_min)
         return rate
 
+    def at_rest(self, activity_XN: Tensor, /) -> Tensor:
+        """Give the share of events, the shape in the middle of its range, and the scale to it."""
+        is_event = (activity_XN > 0).where(activity_XN.isfinite(), torch.nan)
+        q_N = _mean(is_event, prior=0.5)
+        above_XN = (activity_XN - self.s_min).where(activity_XN > 0, torch.nan)
+        sig_shape_N, sig_scale_N = self.log_sig_2N.detach().cpu().exp()
+        scale_N = _mean(above_XN, prior=self.s_min) / (0.5 * sig_shape_N)
+        share_N = (scale_N / sig_scale_N).clamp(0.01, 0.9)
+        return torch.cat([q_N.logit(), torch.zeros_like(q_N), share_N.logit()])
+
     def penalty(self, prior: float | Tensor, /) -> Tensor:
         """Give what draws the factors of shape and scale towards a prior."""
         distance = (self.log_sig_2N.exp() - prior).square().sum()
@@ -270,6 +298,17 @@ class _GaussianModule(ObservationModule):
 
     def rate(self, outputs: Tensor, /) -> Tensor:
         return outputs.chunk(2, dim=-1)[0]
+
+    def at_rest(self, activity_XN: Tensor, /) -> Tensor:
+        mean_N = _mean(activity_XN, prior=0.0)
+        variance_N = _mean((activity_XN - mean_N).square(), prior=1.0)
+        return torch.cat([mean_N, variance_N.log()])
+
+
+def _mean(values_XN: Tensor, *, prior: float) -> Tensor:
+    """Give the mean of what was sampled and of one value more, so that none has a mean of 0."""
+    n_N = values_XN.isfinite().sum(dim=0)
+    return (values_XN.nan_to_num().sum(dim=0) + prior) / (n_N + 1)
 
 
 def _refuse_negative(activity: NDArray[np.float32], name: str) -> None:

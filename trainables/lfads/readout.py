@@ -64,6 +64,17 @@ class Readout(nn.Module):
         """Give the expected activity in each bin, shape ``(..., neuron)``."""
         return self.observation.rate(self.linear(factors))
 
+    def begin(self, activity_XN: Tensor, /) -> None:
+        """Begin with what each neuron does on average, so that factors need not tell it first.
+
+        Parameters
+        ----------
+        activity_XN
+            Of all bins to learn from, NaN where a neuron was not sampled.
+        """
+        with torch.no_grad():
+            self.linear.bias.copy_(self.observation.at_rest(activity_XN))
+
     def nll(self, factors_TBF: Tensor, target: Target, /) -> Tensor:
         """Give the mean negative log-likelihood of values that count.
 

@@ -170,8 +170,9 @@ class TestTraining:
     def test_lowers_the_validation_loss(self, lorenz):
         one = learner(lorenz, training=replace(TRAINING, learning_rate=1e-2))
         before = one.validate()
+        assert before < 0.3  # what neurons do on average is known from the beginning
         one.train(15)
-        assert one.validate() < before - 0.1
+        assert one.validate() < 0.21  # 0.212 when that had to be learnt as well
 
     def test_validation_is_the_mean_over_sampled_values(self, lorenz):
         """A model whose rates are all 1 has a likelihood that can be written out."""

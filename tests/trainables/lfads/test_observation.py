@@ -118,3 +118,31 @@ class TestGaussian:
 
     def test_rate_is_the_mean(self):
         assert Gaussian().build(2).rate(tensor([0.1, 0.2, 3.0, 4.0])).tolist() == [0.1, 0.2]
+
+
+class TestAtRest:
+    """Where readouts begin: two neurons in four bins, of which the second was sampled in two."""
+
+    @pytest.mark.parametrize("observation", [Poisson(), Gaussian()])
+    def test_expected_activity_is_the_mean(self, observation):
+        activity = tensor([[4.0, 1.0], [0.0, math.nan], [2.0, 3.0], [2.0, math.nan]])
+        module = observation.build(2)
+        rates = module.rate(module.at_rest(activity.repeat(1000, 1)))
+        assert rates.tolist() == pytest.approx([2.0, 2.0], rel=1e-3)
+
+    def test_variance_of_a_gaussian_is_that_of_the_activity(self):
+        activity = tensor([[1.0, -2.0], [3.0, 2.0]]).repeat(5000, 1)
+        assert Gaussian().build(2).at_rest(activity)[2:].exp().tolist() == pytest.approx(
+            [1.0, 4.0], rel=1e-3
+        )
+
+    def test_gamma_has_the_share_of_events_and_their_mean(self):
+        events = tensor([[0.3, 0.0], [0.0, math.nan], [0.0, 0.2], [0.0, math.nan]])
+        module = ZeroInflatedGamma(s_min=S_MIN).build(2)
+        at_rest = module.at_rest(events.repeat(1000, 1))
+        assert at_rest[:2].sigmoid().tolist() == pytest.approx([0.25, 0.5], rel=1e-3)
+        assert module.rate(at_rest).tolist() == pytest.approx([0.075, 0.1], rel=1e-3)
+
+    @pytest.mark.parametrize("observation", [Poisson(), ZeroInflatedGamma(), Gaussian()])
+    def test_is_finite_for_a_neuron_without_events(self, observation):
+        assert observation.build(1).at_rest(torch.zeros(9, 1)).isfinite().all()

@@ -86,3 +86,16 @@ def test_mean_is_over_sampled_values():
     is_sampled = torch.zeros(T, B, N, dtype=torch.bool)
     is_sampled[0, 0, :3] = True
     assert module.nll(factors(), Target(activity, is_sampled)).item() == 1.0  # exp(0) - 0 each
+
+
+@EVERY_OBSERVATION
+def test_begins_with_what_neurons_do_on_average(observation):
+    one = readout(observation)
+    activity = target().activity_TBN
+    one.begin(activity.flatten(0, 1))
+    still = torch.zeros(1, F, dtype=torch.float64)
+    mean = activity.mean(dim=(0, 1))
+    if isinstance(observation, ZeroInflatedGamma):  # of events within its range
+        one.begin(0.3 * (activity > 0).flatten(0, 1).double())
+        mean = 0.3 * (activity > 0).double().mean(dim=(0, 1))
+    assert one(still)[0].tolist() == pytest.approx(mean.tolist(), abs=0.02)
