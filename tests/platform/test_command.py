@@ -210,7 +210,10 @@ def test_data_check_says_which_folds_a_dataset_allows(calsweep, mice):
 
 
 def test_full_disk_is_told_with_what_to_do():
-    with pytest.raises(OSError) as full, Path("/dev/full").open("wb", buffering=0) as file:
+    with (
+        pytest.raises(OSError, match="No space left") as full,
+        Path("/dev/full").open("wb", buffering=0) as file,
+    ):
         file.write(b"x")
     assert _disk_full(full.value) == (
         "the disk is full (No space left on device): free some of it and give the same command "
