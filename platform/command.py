@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 from collections.abc import Sequence
@@ -126,8 +127,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if os.environ.get("CALSWEEP_TRACEBACK"):
             raise
         where = " (CALSWEEP_TRACEBACK=1 shows where)" if isinstance(error, RuntimeError) else ""
-        _fail(f"{error}{where}", code=BAD_INPUT)
+        _fail(f"{_disk_full(error) or error}{where}", code=BAD_INPUT)
     end_process(code if isinstance(code, int) else 0)
+
+
+def _disk_full(error: BaseException) -> str:
+    """Say what to do where a disk is full; nothing for other errors."""
+    if not isinstance(error, OSError) or error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        return ""
+    where = f" of {error.filename}" if error.filename else ""
+    return (
+        f"the disk{where} is full ({os.strerror(error.errno)}): free some of it and give the same "
+        "command again, which goes on from there; what was done is kept."
+    )
 
 
 def _fail(message: str, *, code: int) -> NoReturn:

@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from calsweep.datasets.dataset import read_manifest
 from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.simulation import Simulation
 from calsweep.datasets.store import FolderStore
-from calsweep.platform.command import COMMANDS
+from calsweep.platform.command import COMMANDS, _disk_full
 
 PLAIN = ("datasets.transforms.detrend=null",)
 TWICE = (
@@ -206,3 +207,16 @@ def test_data_check_says_which_folds_a_dataset_allows(calsweep, mice):
     code, out, _ = calsweep("data", "check", mice.folder, "--groups", 6, "--window", 800)
     assert "animal_groups: not possible: 6 groups need at least 6 animals" in out
     assert "time_blocks: not possible:" in out
+
+
+def test_full_disk_is_told_with_what_to_do():
+    with (
+        pytest.raises(OSError, match="No space left") as full,
+        Path("/dev/full").open("wb", buffering=0) as file,
+    ):
+        file.write(b"x")
+    assert _disk_full(full.value) == (
+        "the disk is full (No space left on device): free some of it and give the same command "
+        "again, which goes on from there; what was done is kept."
+    )
+    assert _disk_full(FileNotFoundError(2, "No such file")) == ""
