@@ -338,7 +338,9 @@ _BEGUN: dict[str, Any] = {
 }
 
 
-def _read_trials(folder: Path, read_fold: Callable[[Path], FoldRecord]) -> tuple[TrialRecord, ...]:
+def _read_trials(
+    folder: Path, read_fold: Callable[[Path], FoldRecord | None]
+) -> tuple[TrialRecord, ...]:
     """Replay the lines; of a sweep that was started again, the last run of a trial counts."""
     trials: dict[int, dict[str, Any]] = {}
     for event in read_lines(folder / "record.jsonl"):

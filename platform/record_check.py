@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -94,9 +95,9 @@ def _check_trial(sweep: SweepRecord, trial: TrialRecord, *, is_running: bool) ->
         )
     n_times = Counter(fold.fold for fold in trial.folds)
     if trial.state is TrialState.DONE:
-        for fold in sweep.plan.folds:
-            if fold.index not in n_times:
-                yield _fault(f"{trial.name} fold {fold.index:02d} is missing.")
+        for planned in sweep.plan.folds:
+            if planned.index not in n_times:
+                yield _fault(f"{trial.name} fold {planned.index:02d} is missing.")
     for number, n in n_times.items():
         if n > 1:
             yield _fault(f"{trial.name} fold {number:02d} is there {n} times.")
@@ -130,7 +131,8 @@ def _check_predictions(path: Path, fold: FoldRecord) -> Iterator[str]:
         return
     labels_W = table["label"].to_numpy()
     names = in_order(table.column_names)
-    probability_WC = from_columns([table[name].to_numpy() for name in names])
+    columns = [table[name].to_numpy() for name in names]
+    probability_WC = from_columns(columns).astype(np.float32)  # as they were when scored
     again = {"auc": auc(labels_W, probability_WC), "accuracy": accuracy(labels_W, probability_WC)}
     for name, value in again.items():
         there = getattr(fold.test, name)

@@ -63,13 +63,11 @@ def registry_faults(
             if version.source != f"models:/{models[version.run_id]}":
                 yield _fault(f"{which} is {version.source}, not the model of its run.")
             try:
-                location = client.get_logged_model(
-                    version.source.removeprefix("models:/")
-                ).artifact_location
+                model = client.get_logged_model(models[version.run_id])
             except MlflowException as error:
                 yield _fault(f"{which} has no model any more ({first_line(error)}).")
                 continue
-            for what in differing_files(location, folders[version.run_id]):
+            for what in differing_files(model.artifact_location, folders[version.run_id]):
                 yield _fault(f"{which} {what}.")
 
 
