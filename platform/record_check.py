@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -141,7 +142,8 @@ def _check_predictions(path: Path, fold: FoldRecord) -> Iterator[str]:
         return
     labels_W = table["label"].to_numpy()
     names = in_order(table.column_names)
-    probability_WC = from_columns([table[name].to_numpy() for name in names])
+    columns = [table[name].to_numpy() for name in names]
+    probability_WC = from_columns(columns).astype(np.float32)  # as they were when scored
     again = {"auc": auc(labels_W, probability_WC), "accuracy": accuracy(labels_W, probability_WC)}
     for name, value in again.items():
         there = getattr(fold.test, name)

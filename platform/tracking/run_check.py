@@ -56,7 +56,7 @@ class RunCheck:
                 self._replaced.append(run)
         self._models: dict[str, list[LoggedModel]] = defaultdict(list)
         for model in store.logged_models():
-            self._models[str(model.source_run_id)].append(model)
+            self._models[model.source_run_id or ""].append(model)
 
     def faults(self) -> Iterator[Fault]:
         """Give what is missing, twice, running, of another value, or damaged."""
