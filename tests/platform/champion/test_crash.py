@@ -11,7 +11,7 @@ import pytest
 from calsweep.platform.champion.history import Ending, History
 
 ROOT = Path(__file__).parents[3]
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 KILLED_AT = textwrap.dedent("""
     import os, signal, sys
     from pathlib import Path

@@ -31,13 +31,14 @@ def free_port():
 @contextlib.contextmanager
 def served(model, *, uri):
     port = free_port()
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # uvicorn's, by name
     with subprocess.Popen(
         [
             sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", model,
             "--env-manager", "local", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
         ],
         cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        env={**os.environ, "MLFLOW_TRACKING_URI": uri, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "MLFLOW_TRACKING_URI": uri, "PYTHONPATH": str(ROOT), "PATH": path},
     ) as server:  # fmt: skip
         try:
             yield f"http://127.0.0.1:{port}"
