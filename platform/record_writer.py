@@ -254,7 +254,7 @@ def _refusal(refused: Sequence[Changed]) -> str:
     return (
         f"is there already and has other {words.replace(',', ' and ')} than now "
         f"({'; '.join(each.sentence for each in refused)}); it is left as it is: give another "
-        f"`name=`, or accept_changes=[{words}], which {does}."
+        f"`name=`, or accept_changes=[{words}] (`calsweep resume --accept`), which {does}."
     )
 
 
