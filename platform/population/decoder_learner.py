@@ -16,7 +16,7 @@ from calsweep.datasets.view import split_fold
 from calsweep.platform.fold.checkpoint import Progress
 from calsweep.platform.fold.feed import Shares
 from calsweep.platform.fold.fold_run import check_code, save_fold, unchanged_dataset
-from calsweep.platform.fold.fold_stack import FoldStack, why_alone
+from calsweep.platform.fold.fold_stack import why_alone
 from calsweep.platform.fold.fold_task import FoldTask, fold_seed
 from calsweep.platform.fold.fold_training import FoldTraining
 from calsweep.platform.fold.loop import (
@@ -29,6 +29,7 @@ from calsweep.platform.fold.loop import (
 from calsweep.platform.fold.trainee import LIVE, Diverged, Trainee
 from calsweep.platform.fold.weights import said_of, with_local_weights, without_weights
 from calsweep.platform.plain import content_hash, from_plain, overlay, to_plain
+from calsweep.platform.population.decoder_stack import DecoderStack
 from calsweep.platform.population.learner import Learner, SpreadLearners, StackableLearners
 from calsweep.platform.population.live_setting import TRAINABLES, TRAINING, build_alone, carriers
 from calsweep.platform.population.member import read_member
@@ -285,35 +286,6 @@ class DecoderLearner:
         for name, places in self._carriers.items():
             module, attribute = places[0]
             yield name, float(getattr(fold.module.get_submodule(module), attribute))
-
-
-class DecoderStack:
-    """Members of a population of decoders whose folds train as one program.
-
-    Parameters
-    ----------
-    learners
-        Of one decoder and the same folds, after the same number of epochs.
-    """
-
-    def __init__(self, learners: Sequence[DecoderLearner], /) -> None:
-        self.learners = tuple(learners)
-        runs = [each for learner in learners for each in learner.runs]
-        self._n_folds = len(learners[0].runs)
-        self._stack = FoldStack([run for run, _ in runs], seeds=[seed for _, seed in runs])
-
-    def train(self, n: int, /) -> None:
-        """Train on for so many epochs."""
-        (n_done,) = {learner.n_done for learner in self.learners}
-        diverged: set[int] = set()
-        for epoch in range(n_done + 1, n_done + n + 1):
-            diverged |= {f // self._n_folds for f in self._stack.train_epoch(epoch)}
-        for number, learner in enumerate(self.learners):
-            learner.count_epochs(n, is_diverged=number in diverged)
-
-    def validate(self) -> list[float]:
-        """Give the mean over the folds of the validation loss of each member."""
-        return [learner.validate() for learner in self.learners]
 
 
 class _Fold:

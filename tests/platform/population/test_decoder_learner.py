@@ -19,7 +19,8 @@ from calsweep.platform.fold.fold_stack import why_alone
 from calsweep.platform.fold.loop import train_fold
 from calsweep.platform.fold.trainee import LIVE
 from calsweep.platform.fold.training import Precision, Schedule, Training
-from calsweep.platform.population.decoder_learner import DecoderLearner, DecoderStack
+from calsweep.platform.population.decoder_learner import DecoderLearner
+from calsweep.platform.population.decoder_stack import DecoderStack
 from calsweep.platform.population.live_setting import carriers, check_live
 from calsweep.platform.population.member import ValuesNotCarried, check_carried
 from calsweep.platform.population.replay import differing
