@@ -18,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import json
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from functools import lru_cache
@@ -87,16 +87,17 @@ class FoldRecord:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, folder: Path, /) -> FoldRecord:
-        """Read a fold's figures from its folder."""
+    def read(cls, folder: Path, /, *, with_curve: bool = True) -> FoldRecord:
+        """Read a fold's figures from its folder; of thousands, the curves are most of the work."""
         plain = json.loads((folder / "fold.json").read_text())
+        rows = plain.pop("curve")
         curve = tuple(
             Epoch(
                 epoch=row["epoch"],
                 train_loss=row["train_loss"],
                 validation=Score(**row["validation"]),
             )
-            for row in plain.pop("curve")
+            for row in (rows if with_curve else ())
         )
         validation, test = Score(**plain.pop("validation")), Score(**plain.pop("test"))
         notes = tuple(plain.pop("notes", ()))
@@ -258,8 +259,19 @@ def sweeps_folder(home: Path, /) -> Path:
     return home / "sweeps"
 
 
-def read_sweep(home: Path, name: str, /) -> SweepRecord:
+def read_sweep(
+    home: Path, name: str, /, *, read_fold: Callable[[Path], FoldRecord | None] = FoldRecord.read
+) -> SweepRecord:
     """Read a sweep's record, finished or not.
+
+    Parameters
+    ----------
+    home
+        Folder of sweeps, models and cache.
+    name
+        Name of the sweep.
+    read_fold
+        Reads a fold's figures from its folder; a fold of which it gives none is left out.
 
     Raises
     ------
@@ -271,7 +283,7 @@ def read_sweep(home: Path, name: str, /) -> SweepRecord:
         known = sorted(path.parent.name for path in sweeps_folder(home).glob("*/sweep.json"))
         raise SweepNotFound(name, tuple(known))
     plain = json.loads((folder / "sweep.json").read_text())
-    trials = _read_trials(folder)
+    trials = _read_trials(folder, read_fold)
     verdict = sum((trial.verdict for trial in trials), start=from_plain(plain["verdict"]))
     return SweepRecord(
         name=name,
@@ -305,7 +317,9 @@ def read_lines(path: Path, /) -> Iterator[dict[str, Any]]:
 _BEGUN: dict[str, Any] = {"state": TrialState.RUNNING, "error": "", "may_pass": False}
 
 
-def _read_trials(folder: Path) -> tuple[TrialRecord, ...]:
+def _read_trials(
+    folder: Path, read_fold: Callable[[Path], FoldRecord | None]
+) -> tuple[TrialRecord, ...]:
     """Replay the lines; of a sweep that was started again, the last run of a trial counts."""
     trials: dict[int, dict[str, Any]] = {}
     for event in read_lines(folder / "record.jsonl"):
@@ -317,12 +331,15 @@ def _read_trials(folder: Path) -> tuple[TrialRecord, ...]:
         elif number in trials:
             kept = {key: event[key] for key in ("error", "may_pass")}
             trials[number].update(state=TrialState(event["state"]), **kept)
-    return tuple(_trial(folder, trials[number]) for number in sorted(trials))
+    return tuple(_trial(folder, trials[number], read_fold) for number in sorted(trials))
 
 
-def _trial(folder: Path, event: Mapping[str, Any]) -> TrialRecord:
+def _trial(
+    folder: Path, event: Mapping[str, Any], read_fold: Callable[[Path], FoldRecord | None]
+) -> TrialRecord:
     keys = dict.fromkeys(event["folds"])
-    folds = [FoldRecord.read(folder / "folds" / key) for key in keys]
+    read = (read_fold(folder / "folds" / key) for key in keys)
+    folds = [fold for fold in read if fold is not None]
     return TrialRecord(
         number=event["trial"],
         name=event["name"],
