@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import optuna
 import plotly.graph_objects as go
+from optuna import distributions
 
 from calsweep.dashboards.curve import LOG_FROM, setting_name
 from calsweep.dashboards.style import BLUE, label, styled
@@ -36,8 +38,6 @@ def setting_importances(sweep: SweepRecord, /) -> dict[str, float]:
     ----------
     Watanabe, Bansal & Hutter (2023), "PED-ANOVA", *IJCAI*.
     """
-    import optuna  # takes two seconds, and most pages do without
-
     trials = [t for t in sweep.finished if t.values and not t.is_control]
     names = _varied(trials)
     if len(trials) < LEAST_TRIALS or len(names) < 2:
@@ -45,14 +45,14 @@ def setting_importances(sweep: SweepRecord, /) -> dict[str, float]:
             f"Importance needs {LEAST_TRIALS} finished configurations and two settings that all of "
             f"them vary; there are {len(trials)} and {len(names)}."
         )
-    distributions = {name: _distribution([t.values[name] for t in trials]) for name in names}
+    ranges = {name: _distribution([t.values[name] for t in trials]) for name in names}
     study = optuna.create_study(
         storage=optuna.storages.InMemoryStorage(), direction="maximize", study_name=sweep.name
     )
     study.add_trials(
         optuna.trial.create_trial(
             params={name: _value(trial.values[name]) for name in names},
-            distributions=distributions,
+            distributions=ranges,
             value=trial.mean_validation_auc(),
         )
         for trial in trials
@@ -106,10 +106,8 @@ def _varied(trials: Sequence[TrialRecord]) -> list[str]:
     return [name for name in shared if len({str(t.values[name]) for t in trials}) > 1]
 
 
-def _distribution(values: Sequence[Any]) -> Any:
+def _distribution(values: Sequence[Any]) -> distributions.BaseDistribution:
     """Give the range that values lie in, as Optuna has it."""
-    from optuna import distributions
-
     if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
         return distributions.CategoricalDistribution(sorted({_value(v) for v in values}, key=str))
     low, high = min(values), max(values)

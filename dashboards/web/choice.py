@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from starlette.datastructures import QueryParams
 
-from calsweep.dashboards.report import shown_trial
+from calsweep.dashboards.shown_trial import shown_trial
 from calsweep.dashboards.web.shelf import Reading
 from calsweep.platform.arm import Arm, find_arm, find_trial
 from calsweep.platform.record import TrialRecord, TrialState

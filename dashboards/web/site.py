@@ -115,11 +115,12 @@ class _Pages:
             if request.headers.get("x-seen") == seen:
                 return Response(status_code=UNCHANGED)
             reading = self.shelf.read(name)
+            choice = Choice.parse(request.query_params)
+            said = {**view.header(reading), **view.VIEWS[page](reading, choice)}
         except SweepNotFound as error:
             return _not_found(request, error)
         except UNREADABLE as error:
             return _page(request, "web/unreadable.html", name=name, reason=reason_of(error))
-        choice = Choice.parse(request.query_params)
         return _page(
             request,
             f"web/{page or 'sweep'}.html",
@@ -131,8 +132,7 @@ class _Pages:
             query=choice.address(),
             seen=seen,
             is_live=not reading.sweep.is_over,
-            **view.header(reading),
-            **view.VIEWS[page](reading, choice),
+            **said,
         )
 
     def figure(self, request: Request) -> Response:

@@ -6,9 +6,10 @@ import itertools
 import json
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -129,41 +130,75 @@ def standing(folder: Path, /, *, now_s: float | None = None) -> Standing:
         If the record cannot be read.
     """
     now_s = time.time() if now_s is None else now_s
-    plain = _description(folder / "sweep.json")
-    trials = _trials(folder)
-    n_folds_each = len(plain["plan"]["folds"])
-    failed = [t for t in trials.values() if t["state"] is TrialState.FAILED]
-    done = [t for t in trials.values() if t["state"] is TrialState.DONE]
-    ended = [t for t in trials.values() if t["state"] and not t["may_pass"]]
-    times = sorted(at for trial in trials.values() for at in trial["folds"].values())
-    latest_s = _latest_s(folder / "sweep.json")
-    is_over = len(ended) == plain["n_planned"]
+    description = folder / "sweep.json"
+    plan = _planned(description, _stamp(description))
+    done = _replay(folder, _stamp(folder / "record.jsonl"))
+    latest_s = _latest_s(description)
+    is_over = done.n_ended == plan.n_trials
     is_quiet = now_s - latest_s > QUIET_S
     state = SweepState.QUIET if is_quiet else SweepState.RUNNING
     return Standing(
         name=folder.name,
         state=SweepState.FINISHED if is_over else state,
-        n_trials_done=len(done),
-        n_failed=len(failed),
-        n_planned=plain["n_planned"],
-        n_folds_done=len(times),
-        n_folds=plain["n_planned"] * n_folds_each
-        - sum(n_folds_each - len(trial["folds"]) for trial in failed),
-        began_s=min((trial["at"] for trial in trials.values()), default=latest_s),
+        n_trials_done=done.n_done,
+        n_failed=done.n_failed,
+        n_planned=plan.n_trials,
+        n_folds_done=done.n_folds,
+        n_folds=(plan.n_trials - done.n_failed) * plan.n_folds + done.n_folds_of_failed,
+        began_s=latest_s if done.began_s is None else done.began_s,
         latest_s=latest_s,
-        folds_per_hour=_per_hour(times[-LATEST_FOLDS:]),
+        folds_per_hour=_per_hour(done.latest_s),
         under_way="" if is_over or is_quiet else describe(folds_under_way(folder / "folds")),
+        target=plan.target,
+        dataset=plan.dataset,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Planned:
+    """What a sweep sets out to do."""
+
+    n_trials: int
+    n_folds: int
+    target: str
+    dataset: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Replay:
+    """What a record's lines come to; `latest_s` are the times of its latest folds."""
+
+    n_done: int
+    n_failed: int
+    n_ended: int
+    n_folds: int
+    n_folds_of_failed: int
+    began_s: float | None
+    latest_s: tuple[float, ...]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Give what differs where a file differs, so that it is read again only then."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:  # no trial has begun
+        return 0, 0
+    return stat.st_size, stat.st_mtime_ns
+
+
+@lru_cache(maxsize=1024)
+def _planned(path: Path, _: tuple[int, int]) -> _Planned:
+    plain = json.loads(path.read_text())
+    return _Planned(
+        n_trials=plain["n_planned"],
+        n_folds=len(plain["plan"]["folds"]),
         target=str(plain["dataset"]["target"]),
         dataset=str(plain["dataset"]["address"]),
     )
 
 
-def _description(path: Path) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(path.read_text())
-    return plain
-
-
-def _trials(folder: Path) -> dict[int, dict[str, Any]]:
+@lru_cache(maxsize=1024)
+def _replay(folder: Path, _: tuple[int, int]) -> _Replay:
     """Replay the lines as the record does, with the time of each fold and without its figures."""
     trials: dict[int, dict[str, Any]] = {}
     for event in read_lines(folder / "record.jsonl"):
@@ -174,10 +209,20 @@ def _trials(folder: Path) -> dict[int, dict[str, Any]]:
             trials[number]["folds"].setdefault(event["key"], at)
         elif number in trials:
             trials[number].update(state=TrialState(event["state"]), may_pass=event["may_pass"])
-    return trials
+    failed = [trial for trial in trials.values() if trial["state"] is TrialState.FAILED]
+    times = sorted(at for trial in trials.values() for at in trial["folds"].values())
+    return _Replay(
+        n_done=sum(trial["state"] is TrialState.DONE for trial in trials.values()),
+        n_failed=len(failed),
+        n_ended=sum(bool(t["state"]) and not t["may_pass"] for t in trials.values()),
+        n_folds=len(times),
+        n_folds_of_failed=sum(len(trial["folds"]) for trial in failed),
+        began_s=min((trial["at"] for trial in trials.values()), default=None),
+        latest_s=tuple(times[-LATEST_FOLDS:]),
+    )
 
 
-def _per_hour(times_s: list[float]) -> float | None:
+def _per_hour(times_s: Sequence[float]) -> float | None:
     """Give folds an hour without the longest tenth of gaps, such as a night between two runs."""
     gaps = [later - earlier for earlier, later in itertools.pairwise(times_s)]
     if not gaps:

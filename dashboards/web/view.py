@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from calsweep.dashboards import summary
-from calsweep.dashboards.report import explanation_plates
 from calsweep.dashboards.style import group_name, held_out
 from calsweep.dashboards.web import plates
 from calsweep.dashboards.web.choice import Choice, kind_of
@@ -16,6 +15,7 @@ from calsweep.dashboards.web.shelf import Reading
 from calsweep.dashboards.web.standing import Standing
 from calsweep.platform.arm import default_reference
 from calsweep.platform.comparison import WHAT_TO_TRUST, compare
+from calsweep.platform.explanations.explanation import Kind, folder_of
 from calsweep.platform.leaderboard import (
     NESTED_DOES_NOT_APPLY,
     has_nested_choice,
@@ -122,6 +122,11 @@ def _population(reading: Reading, _: Choice) -> Mapping[str, Any]:
 
 
 def _explanations(reading: Reading, _: Choice) -> Mapping[str, Any]:
+    folds = (reading.sweep.fold_folder(f) for trial in reading.sweep.trials for f in trial.folds)
+    if not any(folder_of(kind, folder).exists() for folder in folds for kind in Kind):
+        return {"plates": (), "missing": ""}
+    from calsweep.dashboards.report import explanation_plates  # brings torch: 200 MB, some seconds
+
     try:
         return {"plates": explanation_plates(reading.sweep), "missing": ""}
     except (OSError, ValueError, KeyError, LookupError) as error:

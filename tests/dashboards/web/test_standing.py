@@ -55,7 +55,7 @@ def test_one_that_cannot_be_read_leaves_the_others(tmp_path):
     write_record(sweeps_folder(tmp_path) / "good", [])
     broken = sweeps_folder(tmp_path) / "broken"
     broken.mkdir()
-    (broken / "sweep.json").write_text("{}")
+    (broken / "sweep.json").write_text('{"n_planned": 1}')
     found = {line.name: line for line in standings(tmp_path)}
     assert found["good"].state is SweepState.RUNNING
     assert found["broken"] == Unreadable(name="broken", reason="its record has no 'plan'")
