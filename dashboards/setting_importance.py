@@ -46,6 +46,7 @@ def setting_importances(sweep: SweepRecord, /) -> dict[str, float]:
             f"them vary; there are {len(trials)} and {len(names)}."
         )
     ranges = {name: _distribution([t.values[name] for t in trials]) for name in names}
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         storage=optuna.storages.InMemoryStorage(), direction="maximize", study_name=sweep.name
     )

@@ -6,6 +6,7 @@ was drawn of a record is kept with it, and is forgotten as soon as the record is
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -127,6 +128,12 @@ class Shelf:
                 let_go, _ = self._readings.popitem(last=False)
                 self._folds.pop(let_go, None)
             return reading
+
+    def read_ahead(self) -> None:
+        """Read the latest sweep, which is what a reader most often opens first."""
+        for name in sweep_names(self.home)[:1]:
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, LookupError):
+                self.read(name)  # what is wrong with it is told where it is opened
 
     def _read(self, name: str, version: str) -> Reading:
         folds = self._folds.setdefault(name, {})

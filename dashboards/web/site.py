@@ -14,6 +14,7 @@ No address outside is ever asked: the server forbids it to the browser (Content-
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -71,7 +72,9 @@ def site(home: Path, /, *, hosts: tuple[str, ...]) -> Starlette:
         Names that it may be asked by. Another is refused, so that no page elsewhere can read it
         through the browser of whoever has it open.
     """
-    pages = _Pages(Shelf(home))
+    shelf = Shelf(home)
+    threading.Thread(target=shelf.read_ahead, name="read-ahead", daemon=True).start()
+    pages = _Pages(shelf)
     routes = [
         Route("/", pages.sweeps),
         Route("/sweeps/{sweep}", pages.sweep),
