@@ -266,7 +266,7 @@ def setting_name(name: str, /) -> str:
     >>> setting_name("datasets.window.length"), setting_name("training.learning_rate")
     ('window length', 'learning rate')
     """
-    return " ".join(name.split(".")[1:]).replace("_", " ")
+    return " ".join(name.split(".")[1:]).replace("_", " ") or name
 
 
 def _is_number(value: object) -> bool:

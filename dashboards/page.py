@@ -45,7 +45,9 @@ def plate_of(name: str, title: str, drawn: go.Figure, /, *, of_one: bool = False
     of_one
         Whether it is of the configuration that is shown.
     """
-    return Plate(name=name, title=title, data=_json(drawn), reading=reading(drawn), of_one=of_one)
+    return Plate(
+        name=name, title=title, data=figure_json(drawn), reading=reading(drawn), of_one=of_one
+    )
 
 
 def render_page(file: str, /, **values: Any) -> str:
@@ -58,16 +60,29 @@ def render_page(file: str, /, **values: Any) -> str:
     values
         What the template names; text is escaped.
     """
-    return (
-        _environment()
-        .get_template(file)
-        .render(
-            templates={theme.value: _json(_blank(theme)) for theme in Theme},
-            dark_marks=DARK_MARKS,
-            plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - the library's own text
-            **values,
-        )
-    )
+    plotly_js = Markup(get_plotlyjs())  # noqa: S704 - the library's own text
+    return render_text(file, **themes(), plotly_js=plotly_js, **values)
+
+
+def render_text(file: str, /, **values: Any) -> str:
+    """Give the text of a template of this folder alone; what is filled in is escaped.
+
+    Parameters
+    ----------
+    file
+        Its name, with the folder below this one.
+    values
+        What it names.
+    """
+    return _environment().get_template(file).render(**values)
+
+
+def themes() -> dict[str, Any]:
+    """Give what a page needs to draw figures in light and dark."""
+    return {
+        "templates": {theme.value: figure_json(_blank(theme)) for theme in Theme},
+        "dark_marks": DARK_MARKS,
+    }
 
 
 def write_page(text: str, out: Path, /) -> Path:
@@ -78,7 +93,7 @@ def write_page(text: str, out: Path, /) -> Path:
     return out
 
 
-def _json(drawn: go.Figure) -> Markup:
+def figure_json(drawn: go.Figure, /) -> Markup:
     """Write a figure so that no text in it can end the script that holds it."""
     text = str(drawn.to_json())
     escaped = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

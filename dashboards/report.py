@@ -48,6 +48,7 @@ from calsweep.dashboards.page import Plate, plate_of, render_page, write_page
 from calsweep.dashboards.prediction import RocCurve, choose_stretch, read_predictions, roc
 from calsweep.dashboards.repeat import command_to_repeat
 from calsweep.dashboards.roc import roc_curves
+from calsweep.dashboards.shown_trial import shown_trial
 from calsweep.dashboards.stretch import prediction_stretch
 from calsweep.dashboards.style import held_out
 from calsweep.platform.arm import default_arms, default_reference
@@ -134,21 +135,6 @@ def render(sweep: SweepRecord, /) -> str:
         plates=_plates(sweep, rows, shown),
         explanations=explanation_plates(sweep),
     )
-
-
-def shown_trial(sweep: SweepRecord, rows: Sequence[Row], /) -> TrialRecord | None:
-    """Give the configuration whose folds are drawn.
-
-    Returns
-    -------
-    trial
-        The best finished one, a control only where no other is finished; before any is finished,
-        that with most folds; ``None`` before the first fold.
-    """
-    if rows:
-        return min(rows, key=lambda row: (row.trial.is_control, row.rank)).trial
-    begun = [trial for trial in sweep.trials if trial.folds]
-    return max(begun, key=lambda trial: (len(trial.folds), trial.number), default=None)
 
 
 def compared_arms(sweep: SweepRecord, /) -> Comparison | None:

@@ -80,6 +80,10 @@ COMMANDS = {
     "report": Entry(
         target="calsweep.dashboards.report:report", summary="Draw a sweep as one HTML file."
     ),
+    "dashboard": Entry(
+        target="calsweep.dashboards.web.dashboard:dashboard",
+        summary="Open a page on sweeps, live while they run.",
+    ),
 }
 BAD_INPUT = 2
 

@@ -15,11 +15,11 @@ import pytest
 from click.testing import CliRunner
 from plotly.offline import get_plotlyjs
 
-from calsweep.dashboards.report import report, shown_trial, typical_fold, write_report
+from calsweep.dashboards.report import report, typical_fold, write_report
 from calsweep.platform.arm import default_arms, default_reference
 from calsweep.platform.comparison import compare
 from calsweep.platform.config import compose_settings
-from calsweep.platform.leaderboard import leaderboard, nested_choice
+from calsweep.platform.leaderboard import nested_choice
 
 CHROMIUM = Path("/usr/bin/chromium")
 MEBIBYTE = 2**20
@@ -327,15 +327,6 @@ def test_leaks_stand_on_every_row_with_their_evidence(writer):
     assert "leaky folds" in row_of(page, "baseline")[1]
     assert "30 frames of m1_a are in the training and the test part (fold 0)" in page.text
     assert "Audit before training: leaky." in page.text
-
-
-def test_control_is_not_shown_where_another_is_finished(sweep):
-    best, second, *_ = leaderboard(sweep)
-    settings = best.trial.settings | {"datasets": {"labels": "permuted"}}
-    control = dataclasses.replace(best, trial=dataclasses.replace(best.trial, settings=settings))
-    assert shown_trial(sweep, [best, second]) == best.trial
-    assert shown_trial(sweep, [control, second]) == second.trial
-    assert shown_trial(sweep, [control]) == control.trial
 
 
 def test_command_writes_beside_the_record(writer):

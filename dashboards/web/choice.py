@@ -1,0 +1,119 @@
+"""What a person chose on a page, as it stands in the page's address."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from starlette.datastructures import QueryParams
+
+from calsweep.dashboards.shown_trial import shown_trial
+from calsweep.dashboards.web.shelf import Reading
+from calsweep.platform.arm import Arm, find_arm, find_trial
+from calsweep.platform.record import TrialRecord, TrialState
+from calsweep.search_spaces.space import ARM
+
+ARMS_COMPARED = 4
+ARMS_AT_MOST = 12
+_STATES = {state.value: state for state in TrialState}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What is chosen; nothing by default.
+
+    Attributes
+    ----------
+    text
+        Part of a configuration's name or settings, whatever the case.
+    decoder, state
+        Only configurations of this kind or state; empty for all.
+    page
+        Of the leaderboard, from 1.
+    name
+        Of the configuration whose folds are drawn; empty for the best.
+    folds
+        Those whose learning curves are drawn; empty for all.
+    compared
+        Names of configurations side by side; empty for the best few and the linear baseline.
+    """
+
+    text: str = ""
+    decoder: str = ""
+    state: str = ""
+    page: int = 1
+    name: str = ""
+    folds: tuple[int, ...] = ()
+    compared: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, query: QueryParams, /) -> Choice:
+        """Read an address; what makes no sense is as if it were not there."""
+        page = query.get("page", "")
+        return cls(
+            text=query.get("text", "").strip()[:200],
+            decoder=query.get("decoder", ""),
+            state=query.get("state", ""),
+            page=int(page) if page.isdecimal() and 0 < int(page) < 10**6 else 1,
+            name=query.get("trial", ""),
+            folds=tuple(int(fold) for fold in query.getlist("fold") if fold.isdecimal()),
+            compared=tuple(dict.fromkeys(query.getlist("arm")))[:ARMS_AT_MOST],
+        )
+
+    def address(self, changes: Mapping[str, object] | None = None, /) -> str:
+        """Write the choice, with changes, as the part of an address after the question mark."""
+        single = {
+            "text": self.text,
+            "decoder": self.decoder,
+            "state": self.state,
+            "page": self.page if self.page > 1 else "",
+            "trial": self.name,
+            **(changes or {}),
+        }
+        pairs: list[tuple[str, object]] = [(k, v) for k, v in single.items() if v]
+        pairs += [("fold", fold) for fold in self.folds]
+        pairs += [("arm", arm) for arm in self.compared]
+        return urlencode(pairs)
+
+    def admits(self, trial: TrialRecord, /) -> bool:
+        """Say whether a configuration is among those that are looked for."""
+        described = f"{trial.name} {trial.decoder} {trial.mask}".casefold()
+        return (
+            self.text.casefold() in described
+            and self.decoder in ("", kind_of(trial))
+            and (self.state not in _STATES or trial.state is _STATES[self.state])
+        )
+
+    def trial(self, reading: Reading, /) -> TrialRecord | None:
+        """Give the configuration whose folds are drawn; ``None`` before the first fold.
+
+        Raises
+        ------
+        LookupError
+            If there is none of this name.
+        """
+        if self.name:
+            return find_trial(reading.sweep, self.name)
+        return shown_trial(reading.sweep, reading.rows)
+
+    def arms(self, reading: Reading, /) -> tuple[Arm, ...]:
+        """Give the configurations side by side.
+
+        Raises
+        ------
+        LookupError
+            If one is not there.
+        ValueError
+            If one is not finished.
+        """
+        if self.compared:
+            return tuple(find_arm(reading.sweep, name) for name in self.compared)
+        rows = [row for row in reading.rows if row.rank <= ARMS_COMPARED or row.trial.is_baseline]
+        return tuple(Arm(sweep=reading.sweep, trial=row.trial) for row in rows)
+
+
+def kind_of(trial: TrialRecord, /) -> str:
+    """Name the kind of decoder that a configuration is of."""
+    kind = str(trial.settings["trainables"]["_target_"]).rpartition(".")[2].lower()
+    return str(trial.values.get(ARM, kind))

@@ -1,0 +1,98 @@
+"use strict";
+const TEMPLATES = {
+{% for theme, data in templates.items() %}
+  {{ theme }}: {{ data }}.layout.template,
+{% endfor %}
+};
+const DARK_MARKS = {{ dark_marks | tojson }};
+{% include "draw.js" %}
+
+const LOOK_EVERY_MS = 2500;
+const textOf = new Map();
+
+function say(figure, text, isMissing) {
+  const caption = figure.querySelector("figcaption");
+  caption.textContent = text;
+  caption.classList.toggle("missing", isMissing);
+  const plot = figure.querySelector(".plot");
+  plot.setAttribute("aria-label", `${figure.querySelector("h2").textContent}. ${text}`);
+}
+
+async function load(figure) {
+  const plot = figure.querySelector(".plot");
+  try {
+    const answer = await (await fetch(figure.dataset.source)).json();
+    if (answer.missing !== undefined) {
+      textOf.delete(plot);
+      Plotly.purge(plot);
+      say(figure, answer.missing, true);
+    } else {
+      const text = JSON.stringify(answer.figure);
+      if (textOf.get(plot) !== text) {
+        textOf.set(plot, text);
+        await drawFigure(plot, text, themeSeen());
+      }
+      say(figure, answer.reading, false);
+    }
+  } catch {
+    say(figure, "The figure could not be fetched.", true);
+  }
+  figure.dataset.state = "settled";
+}
+
+const inSight = new IntersectionObserver((entries) => {
+  for (const {isIntersecting, target} of entries) {
+    if (!isIntersecting) continue;
+    inSight.unobserve(target);
+    load(target);
+  }
+}, {rootMargin: "500px"});
+
+for (const figure of document.querySelectorAll("figure[data-source]")) inSight.observe(figure);
+for (const data of document.querySelectorAll('figure > script[type="application/json"]')) {
+  const plot = data.parentElement.querySelector(".plot");
+  textOf.set(plot, data.textContent);
+  drawFigure(plot, data.textContent, themeSeen());
+}
+
+function redraw(theme) {
+  for (const [plot, text] of textOf) drawFigure(plot, text, theme);
+}
+dark.addEventListener("change", () => redraw(themeSeen()));
+addEventListener("beforeprint", () => redraw("light"));
+addEventListener("afterprint", () => redraw(themeSeen()));
+
+// What has changed is put in its place; what a reader typed or chose stays.
+function swap(fresh) {
+  for (const there of document.querySelectorAll("[data-swap]")) {
+    const next = fresh.getElementById(there.id);
+    if (next && next.innerHTML !== there.innerHTML) there.replaceChildren(...next.childNodes);
+  }
+}
+
+async function look() {
+  if (document.hidden) return;
+  const main = document.getElementById("main");
+  const lost = document.getElementById("lost");
+  let answer;
+  try {
+    answer = await fetch(location.href, {headers: {"x-seen": main.dataset.seen}});
+  } catch {
+    lost.hidden = false;
+    return;
+  }
+  lost.hidden = true;
+  if (answer.status !== 200) return;
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  swap(fresh);
+  const seen = fresh.getElementById("main").dataset.seen;
+  if (seen === main.dataset.seen) return;
+  main.dataset.seen = seen;
+  for (const figure of document.querySelectorAll('figure[data-state="settled"]')) load(figure);
+}
+
+async function follow() {
+  await look();
+  setTimeout(follow, LOOK_EVERY_MS);
+}
+if (document.body.dataset.live) setTimeout(follow, LOOK_EVERY_MS);

@@ -1,0 +1,116 @@
+"""Records as the page reads them: again when they have grown, and not before.
+
+What was drawn of a record is kept with it, and is forgotten as soon as the record is another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from calsweep.dashboards.web.standing import sweep_names
+from calsweep.platform.leaderboard import Row, leaderboard
+from calsweep.platform.record import SweepNotFound, SweepRecord, read_sweep, sweeps_folder
+
+SWEEPS_HELD = 3
+DRAWN_HELD = 40
+
+_Drawn = TypeVar("_Drawn")
+
+
+@dataclass(eq=False, kw_only=True)
+class Reading:
+    """A sweep's record as it was at a moment.
+
+    Attributes
+    ----------
+    sweep
+        The record.
+    version
+        Differs where the record differs.
+    """
+
+    sweep: SweepRecord
+    version: str
+    _kept: OrderedDict[Hashable, Any] = field(default_factory=OrderedDict)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """The leaderboard, best first."""
+        return leaderboard(self.sweep)
+
+    def keep(self, key: Hashable, make: Callable[[], _Drawn], /) -> _Drawn:
+        """Give what was made under a key before, or make it; the oldest are let go."""
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = make()
+            self._kept.move_to_end(key)
+            while len(self._kept) > DRAWN_HELD:
+                self._kept.popitem(last=False)
+            found: _Drawn = self._kept[key]
+            return found
+
+
+class Shelf:
+    """The sweeps of a home, those looked at last held in memory.
+
+    Parameters
+    ----------
+    home
+        Folder of sweeps, models and cache.
+    """
+
+    def __init__(self, home: Path, /) -> None:
+        self.home = home
+        self._lock = threading.Lock()
+        self._readings: OrderedDict[str, Reading] = OrderedDict()
+
+    def version(self, name: str, /) -> str:
+        """Say which state a sweep's record is in, without reading it.
+
+        Raises
+        ------
+        SweepNotFound
+            If there is none of this name.
+        """
+        known = sweep_names(self.home)
+        if name not in known:  # only what was found may be opened, whatever an address says
+            raise SweepNotFound(name, tuple(sorted(known)))
+        folder = sweeps_folder(self.home) / name
+        paths = [folder / file for file in ("sweep.json", "record.jsonl", "lineage.jsonl")]
+        stats = [path.stat() for path in paths if path.exists()]
+        return "-".join(f"{stat.st_size:x}.{stat.st_mtime_ns:x}" for stat in stats)
+
+    def read(self, name: str, /) -> Reading:
+        """Read a sweep, or give what was read if its record is still the same.
+
+        Raises
+        ------
+        SweepNotFound
+            If there is none of this name.
+        OSError, ValueError, KeyError, TypeError
+            If its record cannot be read at all.
+        """
+        version = self.version(name)
+        with self._lock:
+            reading = self._readings.get(name)
+            if reading is None or reading.version != version:
+                reading = Reading(sweep=read_sweep(self.home, name), version=version)
+            self._readings[name] = reading
+            self._readings.move_to_end(name)
+            while len(self._readings) > SWEEPS_HELD:
+                self._readings.popitem(last=False)
+            return reading
+
+    def read_ahead(self) -> None:
+        """Read the latest sweep, which is what a reader most often opens first."""
+        for name in sweep_names(self.home)[:1]:
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, LookupError):
+                self.read(name)  # what is wrong with it is told where it is opened

@@ -1,0 +1,209 @@
+"""The page on a folder of sweeps: what stands at each address.
+
+Starlette and uvicorn serve it; both are in every installation already, through MLflow, and cost
+no memory of their own to speak of. Streamlit was weighed and left: it runs a page's whole script
+again for every click, brings its own markup and its own scripts (of which neither a policy on what
+may be loaded nor an accessibility check can be kept), and holds a session for every reader. Here a
+page is a form and a few tables that a browser shows before any script runs, a control is part of
+the address, so that a view can be sent to somebody, and figures are drawn one by one by the very
+functions of the static report: one that fails says so in its place, and the others stand.
+
+No address outside is ever asked: the server forbids it to the browser (Content-Security-Policy).
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from plotly.offline import get_plotlyjs
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from calsweep.dashboards.page import figure_json, render_text, themes
+from calsweep.dashboards.style import reading as how_to_read
+from calsweep.dashboards.web import plates, view
+from calsweep.dashboards.web.choice import Choice
+from calsweep.dashboards.web.shelf import Reading, Shelf
+from calsweep.dashboards.web.standing import Standing, reason_of, standings
+from calsweep.dashboards.web.table import leaderboard_csv
+from calsweep.platform.record import SweepNotFound
+
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, LookupError)
+GONE = 404
+UNCHANGED = 204
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
+_HEADERS = (
+    (b"content-security-policy", _POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+)
+PAGES = {
+    "": "Leaderboard",
+    "folds": "Folds",
+    "population": "Population",
+    "explanations": "Explanations",
+    "compare": "Compare",
+    "data": "Data",
+}
+
+
+def site(home: Path, /, *, hosts: tuple[str, ...]) -> Starlette:
+    """Give the page on a folder of sweeps.
+
+    Parameters
+    ----------
+    home
+        Folder of sweeps, models and cache; it may be empty, or not be there yet.
+    hosts
+        Names that it may be asked by. Another is refused, so that no page elsewhere can read it
+        through the browser of whoever has it open.
+    """
+    shelf = Shelf(home)
+    threading.Thread(target=shelf.read_ahead, name="read-ahead", daemon=True).start()
+    pages = _Pages(shelf)
+    routes = [
+        Route("/", pages.sweeps),
+        Route("/sweeps/{sweep}", pages.sweep),
+        Route("/sweeps/{sweep}/leaderboard.csv", pages.csv),
+        Route("/sweeps/{sweep}/figure/{figure}", pages.figure),
+        Route("/sweeps/{sweep}/{page}", pages.sweep),
+        Route("/static/look.css", _look),
+        Route("/static/page.js", _script),
+        Route("/static/plotly.js", _plotly),
+    ]
+    middleware = [
+        Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
+        Middleware(_Guarded),
+        Middleware(GZipMiddleware, minimum_size=2000, compresslevel=1),
+    ]
+    return Starlette(routes=routes, middleware=middleware, exception_handlers={GONE: _not_found})
+
+
+class _Pages:
+    """The answers that need the records."""
+
+    def __init__(self, shelf: Shelf, /) -> None:
+        self.shelf = shelf
+
+    def sweeps(self, request: Request) -> Response:
+        found = list(standings(self.shelf.home))
+        return _page(
+            request,
+            "web/sweeps.html",
+            home=str(self.shelf.home),
+            lines=[view.line_of(f) if isinstance(f, Standing) else f for f in found],
+            is_live=True,
+        )
+
+    def sweep(self, request: Request) -> Response:
+        name, page = request.path_params["sweep"], request.path_params.get("page", "")
+        if page not in PAGES:
+            return _not_found(request, LookupError(f"There is no page {page!r}."))
+        try:
+            seen = self.shelf.version(name)
+            if request.headers.get("x-seen") == seen:
+                return Response(status_code=UNCHANGED)
+            reading = self.shelf.read(name)
+            choice = Choice.parse(request.query_params)
+            said = {**view.header(reading), **view.VIEWS[page](reading, choice)}
+        except SweepNotFound as error:
+            return _not_found(request, error)
+        except UNREADABLE as error:
+            return _page(request, "web/unreadable.html", name=name, reason=reason_of(error))
+        return _page(
+            request,
+            f"web/{page or 'sweep'}.html",
+            name=name,
+            at=f"/sweeps/{quote(name, safe='')}",
+            pages=PAGES,
+            page_now=page,
+            choice=choice,
+            query=choice.address(),
+            seen=seen,
+            is_live=not reading.sweep.is_over,
+            **said,
+        )
+
+    def figure(self, request: Request) -> Response:
+        """Answer with a figure, or with the reason why there is none; both are answers."""
+        name = request.path_params["figure"]
+        choice = Choice.parse(request.query_params)
+        try:
+            reading = self.shelf.read(request.path_params["sweep"])
+            text = reading.keep((name, choice), lambda: _drawn(reading, name, choice))
+        except UNREADABLE as error:
+            return JSONResponse({"missing": reason_of(error)})
+        return Response(text, media_type="application/json")
+
+    def csv(self, request: Request) -> Response:
+        try:
+            reading = self.shelf.read(request.path_params["sweep"])
+        except UNREADABLE as error:
+            return _not_found(request, error)
+        choice = Choice.parse(request.query_params)
+        return Response(
+            leaderboard_csv(reading, choice),
+            media_type="text/csv",
+            headers={"content-disposition": 'attachment; filename="leaderboard.csv"'},
+        )
+
+
+def _drawn(reading: Reading, name: str, choice: Choice) -> str:
+    drawn = plates.draw(reading, name, choice)
+    return f'{{"figure": {figure_json(drawn)}, "reading": {json.dumps(how_to_read(drawn))}}}'
+
+
+def _page(request: Request, file: str, /, *, status: int = 200, **values: Any) -> Response:
+    known = {"is_live": False, "seen": "", "pages": {}, "name": ""}
+    text = render_text(file, **{**known, **values, "request_path": request.url.path})
+    return HTMLResponse(text, status_code=status, headers={"cache-control": "no-store"})
+
+
+def _not_found(request: Request, error: Exception) -> Response:
+    reason = str(error) if isinstance(error, LookupError) else "There is nothing at this address."
+    return _page(request, "web/not_found.html", status=GONE, reason=reason)
+
+
+def _look(_: Request) -> Response:
+    return Response(render_text("look.css") + render_text("web/web.css"), media_type="text/css")
+
+
+def _script(_: Request) -> Response:
+    return Response(render_text("web/page.js", **themes()), media_type="text/javascript")
+
+
+def _plotly(_: Request) -> Response:
+    return Response(
+        get_plotlyjs(),
+        media_type="text/javascript",
+        headers={"cache-control": "private, max-age=86400"},
+    )
+
+
+class _Guarded:
+    """Adds to every answer what the browser must not do with it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *_HEADERS]
+            await send(message)
+
+        await self.app(scope, receive, guarded)

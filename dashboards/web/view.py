@@ -1,0 +1,204 @@
+"""What each page of a sweep says in words and tables."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from calsweep.dashboards import summary
+from calsweep.dashboards.style import group_name, held_out
+from calsweep.dashboards.web import plates
+from calsweep.dashboards.web.choice import Choice, kind_of
+from calsweep.dashboards.web.shelf import Reading
+from calsweep.dashboards.web.standing import Standing
+from calsweep.platform.arm import default_reference
+from calsweep.platform.comparison import WHAT_TO_TRUST, compare
+from calsweep.platform.explanations.explanation import Kind, folder_of
+from calsweep.platform.leaderboard import (
+    NESTED_DOES_NOT_APPLY,
+    has_nested_choice,
+    n_folds,
+    nested_choice,
+)
+from calsweep.platform.progress import minutes
+from calsweep.platform.record import TrialRecord, TrialState
+
+PER_PAGE = 25
+OFFERED = 200
+"""Configurations that a list offers, best first; others are found by their name in the address."""
+
+
+def line_of(standing: Standing, /) -> dict[str, Any]:
+    """Write a line of the list of sweeps."""
+    left_s = standing.left_s
+    per_hour = standing.folds_per_hour
+    return {
+        "name": standing.name,
+        "state": standing.state.value,
+        "percent": round(100 * standing.share),
+        "folds": f"{standing.n_folds_done:,} of {standing.n_folds:,}",
+        "trials": f"{standing.n_trials_done} of {standing.n_planned}"
+        + (f", {standing.n_failed} failed" if standing.n_failed else ""),
+        "left": f"about {minutes(left_s)}" if left_s is not None else "–",
+        "gone": minutes(standing.latest_s - standing.began_s),
+        "per_hour": f"{per_hour:,.0f}" if per_hour else "–",
+        "under_way": standing.under_way,
+        "latest": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(standing.latest_s)),
+        "target": standing.target,
+        "dataset": standing.dataset,
+    }
+
+
+def header(reading: Reading, /) -> dict[str, Any]:
+    """Say what stands above every page of a sweep."""
+    sweep = reading.sweep
+    return {
+        "state": summary.state(sweep),
+        "warnings": summary.warnings(sweep),
+        "verdict": sweep.verdict.standing.value,
+        "is_leaky": bool(sweep.verdict.leaks),
+    }
+
+
+def _sweep(reading: Reading, choice: Choice) -> Mapping[str, Any]:
+    sweep = reading.sweep
+    admitted = {trial.name for trial in sweep.trials if choice.admits(trial)}
+    every = reading.keep("places", lambda: summary.places(sweep, reading.rows))
+    found = [place for place in every if place.name in admitted]
+    n_pages = max(1, math.ceil(len(found) / PER_PAGE))
+    page = min(choice.page, n_pages)
+    shown = found[(page - 1) * PER_PAGE : page * PER_PAGE]
+    pinned = [place for place in every if place.is_baseline and place not in shown]
+    choices = reading.keep("nested", lambda: nested_choice(sweep))
+    seconds = math.fsum(fold.train_seconds for trial in sweep.trials for fold in trial.folds)
+    return {
+        "places": shown,
+        "pinned": pinned,
+        "n_found": len(found),
+        "n_every": len(every),
+        "page": page,
+        "n_pages": n_pages,
+        "kinds": sorted({kind_of(trial) for trial in sweep.trials}),
+        "states": [state.value for state in TrialState],
+        "n_folds": n_folds(sweep.plan),
+        "nested_auc": summary.nested_auc(choices),
+        "nested_reason": summary.nested_reason(sweep.plan),
+        "nested_missing": (
+            "No configuration is finished yet."
+            if has_nested_choice(sweep.plan)
+            else NESTED_DOES_NOT_APPLY
+        ),
+        "held_out": held_out(sweep.plan),
+        "spent": f"{minutes(seconds)} of training spent; {len(sweep.trials)} of {sweep.n_planned} "
+        f"configurations begun",
+        "drawings": plates.SWEEP,
+    }
+
+
+def _folds(reading: Reading, choice: Choice) -> Mapping[str, Any]:
+    try:
+        trial, missing = choice.trial(reading), ""
+    except LookupError as error:
+        trial, missing = None, str(error)
+    return {
+        "shown": trial,
+        "missing": missing or ("" if trial else "No fold is trained yet."),
+        "offered": _offered(reading, trial),
+        "fold_numbers": [fold.index for fold in reading.sweep.plan.folds],
+        "notes": summary.training_notes(trial),
+        "drawings": plates.FOLDS,
+    }
+
+
+def _population(reading: Reading, _: Choice) -> Mapping[str, Any]:
+    try:
+        drawn, missing = plates.population_drawings(reading), ""
+    except (OSError, ValueError, KeyError, LookupError) as error:
+        drawn, missing = {}, f"The population's record cannot be read: {error}"
+    titles = {name: title for name, (title, _) in drawn.items()}
+    return {"titles": titles, "missing": missing}
+
+
+def _explanations(reading: Reading, _: Choice) -> Mapping[str, Any]:
+    folds = (reading.sweep.fold_folder(f) for trial in reading.sweep.trials for f in trial.folds)
+    if not any(folder_of(kind, folder).exists() for folder in folds for kind in Kind):
+        return {"plates": (), "missing": ""}
+    from calsweep.dashboards.report import explanation_plates  # brings torch: 200 MB, some seconds
+
+    try:
+        return {"plates": explanation_plates(reading.sweep), "missing": ""}
+    except (OSError, ValueError, KeyError, LookupError) as error:
+        return {"plates": (), "missing": f"The explanations cannot be read: {error}"}
+
+
+def _compare(reading: Reading, choice: Choice) -> Mapping[str, Any]:
+    said: dict[str, Any] = {"contrasts": (), "methods": (), "level": "", "missing": ""}
+    arms: tuple[str, ...] = ()
+    try:
+        found = choice.arms(reading)
+        arms = tuple(arm.trial.name for arm in found)
+        comparison = compare(found, reference=default_reference(found))
+        said |= {
+            "contrasts": summary.contrasts(comparison),
+            "methods": summary.methods(comparison),
+            "level": summary.interval_level(comparison),
+        }
+    except (ValueError, LookupError) as error:
+        said["missing"] = str(error) if arms or choice.compared else "No configuration is finished."
+    finished = [row.trial for row in reading.rows[:OFFERED]]
+    finished += [row.trial for row in reading.rows[OFFERED:] if row.trial.is_baseline]
+    return {
+        **said,
+        "arms": arms,
+        "offered": finished,
+        "what_to_trust": WHAT_TO_TRUST,
+        "drawings": plates.COMPARE,
+    }
+
+
+def _data(reading: Reading, _: Choice) -> Mapping[str, Any]:
+    sweep = reading.sweep
+    plan = sweep.plan
+    return {
+        "facts": summary.facts(sweep),
+        "method": summary.method(sweep),
+        "findings": [(f.is_leak, f.sentence) for f in sweep.verdict.findings],
+        "recordings": sweep.dataset["recordings"],
+        "groups": [group_name(subjects) for subjects in plan.groups],
+        "folds": [
+            (
+                fold.index,
+                "–" if fold.test_group is None else group_name(plan.groups[fold.test_group]),
+                "–"
+                if fold.validation_group is None
+                else group_name(plan.groups[fold.validation_group]),
+                *(
+                    f"{sum(s.stop_frame - s.start_frame for s in part):,}"
+                    for part in (fold.train, fold.validation, fold.test)
+                ),
+            )
+            for fold in plan.folds
+        ],
+    }
+
+
+VIEWS: dict[str, Callable[[Reading, Choice], Mapping[str, Any]]] = {
+    "": _sweep,
+    "folds": _folds,
+    "population": _population,
+    "explanations": _explanations,
+    "compare": _compare,
+    "data": _data,
+}
+
+
+def _offered(reading: Reading, shown: TrialRecord | None) -> list[TrialRecord]:
+    """Give the configurations to choose from: best first, then those under way."""
+    ranked = [row.trial for row in reading.rows]
+    begun = [t for t in reading.sweep.trials if t.folds and t.state is not TrialState.DONE]
+    offered = [*ranked, *begun][:OFFERED]
+    if shown is not None and all(trial.number != shown.number for trial in offered):
+        offered.append(shown)
+    return offered

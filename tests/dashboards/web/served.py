@@ -1,0 +1,99 @@
+"""The page as a person has it: the command in a process of its own, and a browser's page on it."""
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SHOTS = Path(os.environ.get("CALSWEEP_SHOTS", "/tmp/calsweep-shots"))
+ENDS_WITHIN_S = 60
+WAIT_MS = 60_000
+
+
+@contextlib.contextmanager
+def started(home, *options):
+    """Run `calsweep dashboard` on a home and give its address and process."""
+    command = [sys.executable, "-m", "calsweep.platform", "dashboard", "--port", "0"]
+    process = subprocess.Popen(
+        [*command, "--home", str(home), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    try:
+        line = process.stdout.readline()
+        address = re.search(r"http://\S+", line)
+        assert address, line + process.stdout.read()
+        yield address.group(), process.pid
+    finally:
+        process.terminate()
+        process.wait(timeout=ENDS_WITHIN_S)
+
+
+@contextlib.contextmanager
+def serving(home, *options):
+    """Run `calsweep dashboard` on a home and give its address."""
+    with started(home, *options) as (address, _):
+        yield address
+
+
+@dataclass
+class Reader:
+    """A browser's page that notes what a reader should never see."""
+
+    page: object
+    address: str
+    said: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+
+    def __post_init__(self):
+        self.page.set_default_timeout(WAIT_MS)
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("request", self._note)
+
+    def _note(self, request):
+        if not request.url.startswith((self.address, "data:", "blob:")):
+            self.outside.append(request.url)
+
+    def open(self, path="/"):
+        answer = self.page.goto(f"{self.address}{path}")
+        self.page.wait_for_load_state()
+        return answer.status
+
+    def draw_all(self):
+        """Bring every figure into sight and wait until it is drawn or says why not."""
+        names = self.page.eval_on_selector_all("figure[data-source]", "all => all.map(f => f.id)")
+        for name in names:
+            self.page.evaluate(
+                "name => document.getElementById(name).scrollIntoView({behavior: 'instant'})", name
+            )
+            self.page.wait_for_selector(f'figure[id="{name}"][data-state="settled"]')
+        return names
+
+    def missing(self):
+        return self.page.eval_on_selector_all(
+            "figcaption.missing", "all => all.map(f => `${f.parentElement.id}: ${f.textContent}`)"
+        )
+
+    def drawn(self):
+        return self.page.eval_on_selector_all(
+            "figure:has(.plot-container)", "all => all.map(f => f.id)"
+        )
+
+    def shoot(self, name):
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.evaluate("scrollTo(0, 0)")
+        self.page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+
+    def wait_until(self, holds, what):
+        """Wait for something that the page does by itself."""
+        end = time.monotonic() + WAIT_MS / 1000
+        while not holds():
+            assert time.monotonic() < end, f"waited {WAIT_MS} ms for {what}"
+            self.page.wait_for_timeout(100)

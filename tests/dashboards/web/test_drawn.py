@@ -1,0 +1,20 @@
+import pytest
+
+FIGURES = {
+    "": ["history", "parallel", "spread"],
+    "/folds": ["matrix", "groups", "roc", "confusion", "learning"],
+    "/population": [],
+    "/explanations": [],
+    "/compare": ["boxes", "differences"],
+    "/data": [],
+}
+
+
+@pytest.mark.parametrize("path", FIGURES)
+def test_page_is_drawn_whole_and_asks_nobody_else(address, reader, path):
+    here = reader(address)
+    assert here.open(f"/sweeps/tiny{path}") == 200
+    here.draw_all()
+    here.shoot(path.strip("/") or "sweep")
+    assert here.drawn() == FIGURES[path]
+    assert (here.said, here.outside) == ([], [])
