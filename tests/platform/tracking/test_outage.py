@@ -1,7 +1,6 @@
 """MLflow that is away, ends, or fails: nothing stops, and all is there once when it is back."""
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
