@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from calsweep.platform.fold.under_way import describe, folds_under_way
-from calsweep.platform.record import TrialState, read_lines, sweeps_folder
+from calsweep.platform.record import TrialState, record_events, sweeps_folder
 
 QUIET_S = 300.0
 """Seconds without a word after which a sweep that is not over counts as not running."""
@@ -41,10 +41,10 @@ class Standing:
         Name of the sweep.
     state
         What it is doing.
-    n_trials_done, n_failed, n_planned
+    n_trials_done, n_failed, n_pruned, n_planned
         Configurations.
     n_folds_done, n_folds
-        Folds, those of failed configurations that will not be trained left out.
+        Folds, those of failed and pruned configurations that will not be trained left out.
     began_s, latest_s
         Of its first and latest word, in seconds since 1970.
     folds_per_hour
@@ -59,6 +59,7 @@ class Standing:
     state: SweepState
     n_trials_done: int
     n_failed: int
+    n_pruned: int
     n_planned: int
     n_folds_done: int
     n_folds: int
@@ -134,6 +135,7 @@ def standing(folder: Path, /, *, now_s: float | None = None) -> Standing:
     plan = _planned(description, _stamp(description))
     done = _replay(folder, _stamp(folder / "record.jsonl"))
     latest_s = _latest_s(description)
+    n_cut = done.n_failed + done.n_pruned
     is_over = done.n_ended == plan.n_trials
     is_quiet = now_s - latest_s > QUIET_S
     state = SweepState.QUIET if is_quiet else SweepState.RUNNING
@@ -142,9 +144,10 @@ def standing(folder: Path, /, *, now_s: float | None = None) -> Standing:
         state=SweepState.FINISHED if is_over else state,
         n_trials_done=done.n_done,
         n_failed=done.n_failed,
+        n_pruned=done.n_pruned,
         n_planned=plan.n_trials,
         n_folds_done=done.n_folds,
-        n_folds=(plan.n_trials - done.n_failed) * plan.n_folds + done.n_folds_of_failed,
+        n_folds=(plan.n_trials - n_cut) * plan.n_folds + done.n_folds_of_cut,
         began_s=latest_s if done.began_s is None else done.began_s,
         latest_s=latest_s,
         folds_per_hour=_per_hour(done.latest_s),
@@ -170,9 +173,10 @@ class _Replay:
 
     n_done: int
     n_failed: int
+    n_pruned: int
     n_ended: int
     n_folds: int
-    n_folds_of_failed: int
+    n_folds_of_cut: int
     began_s: float | None
     latest_s: tuple[float, ...]
 
@@ -201,7 +205,11 @@ def _planned(path: Path, _: tuple[int, int]) -> _Planned:
 def _replay(folder: Path, _: tuple[int, int]) -> _Replay:
     """Replay the lines as the record does, with the time of each fold and without its figures."""
     trials: dict[int, dict[str, Any]] = {}
-    for event in read_lines(folder / "record.jsonl"):
+    for event in record_events(folder):
+        if event["event"] == "anew":
+            trials.clear()
+        if "trial" not in event:
+            continue
         number, at = event["trial"], event.get("at", 0.0)
         if event["event"] == "trial":
             trials[number] = {"state": None, "may_pass": False, "at": at, "folds": {}}
@@ -209,14 +217,16 @@ def _replay(folder: Path, _: tuple[int, int]) -> _Replay:
             trials[number]["folds"].setdefault(event["key"], at)
         elif number in trials:
             trials[number].update(state=TrialState(event["state"]), may_pass=event["may_pass"])
-    failed = [trial for trial in trials.values() if trial["state"] is TrialState.FAILED]
+    broken_off = {TrialState.FAILED, TrialState.PRUNED}
+    cut = [trial for trial in trials.values() if trial["state"] in broken_off]
     times = sorted(at for trial in trials.values() for at in trial["folds"].values())
     return _Replay(
         n_done=sum(trial["state"] is TrialState.DONE for trial in trials.values()),
-        n_failed=len(failed),
+        n_failed=sum(trial["state"] is TrialState.FAILED for trial in trials.values()),
+        n_pruned=sum(trial["state"] is TrialState.PRUNED for trial in trials.values()),
         n_ended=sum(bool(t["state"]) and not t["may_pass"] for t in trials.values()),
         n_folds=len(times),
-        n_folds_of_failed=sum(len(trial["folds"]) for trial in failed),
+        n_folds_of_cut=sum(len(trial["folds"]) for trial in cut),
         began_s=min((trial["at"] for trial in trials.values()), default=None),
         latest_s=tuple(times[-LATEST_FOLDS:]),
     )

@@ -40,7 +40,8 @@ def line_of(standing: Standing, /) -> dict[str, Any]:
         "percent": round(100 * standing.share),
         "folds": f"{standing.n_folds_done:,} of {standing.n_folds:,}",
         "trials": f"{standing.n_trials_done} of {standing.n_planned}"
-        + (f", {standing.n_failed} failed" if standing.n_failed else ""),
+        + (f", {standing.n_failed} failed" if standing.n_failed else "")
+        + (f", {standing.n_pruned} pruned" if standing.n_pruned else ""),
         "left": f"about {minutes(left_s)}" if left_s is not None else "–",
         "gone": minutes(standing.latest_s - standing.began_s),
         "per_hour": f"{per_hour:,.0f}" if per_hour else "–",

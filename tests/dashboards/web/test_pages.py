@@ -121,7 +121,7 @@ def test_arms_are_chosen_and_tested(address, reader):
     here = reader(address)
     here.open("/sweeps/tiny/compare")
     assert here.page.locator("#comparison tbody tr").count() == 3
-    here.page.get_by_label("Configurations").select_option(["trial 1", "baseline"])
+    here.page.locator("select[name=arm]").select_option(["trial 1", "baseline"])
     here.page.get_by_role("button", name="Compare").click()
     here.page.wait_for_url("**arm=trial+1&arm=baseline**")
     assert here.page.locator("#comparison tbody tr").count() == 2

@@ -43,6 +43,14 @@ def test_folds_of_a_failed_configuration_are_not_waited_for(tmp_path):
     assert (found.n_folds, found.n_failed, found.n_trials_done) == (41, 1, 0)
 
 
+def test_pruned_configurations_are_counted_apart(tmp_path):
+    end = {"event": "end", "trial": 0, "state": "pruned", "error": "", "may_pass": False}
+    lines = [{"event": "trial", "trial": 0, "at": 1.0}, fold(0, 0, 2.0), {**end, "at": 3.0}]
+    write_record(tmp_path / "one", [*lines, {"event": "stopped", "why": "budget", "at": 4.0}])
+    found = standing(tmp_path / "one")
+    assert (found.n_folds, found.n_failed, found.n_pruned) == (41, 0, 1)
+
+
 def test_sweep_that_says_nothing_is_quiet_and_promises_no_end(tmp_path):
     lines = [{"event": "trial", "trial": 0, "at": 1.0}, fold(0, 0, 2.0), fold(0, 1, 3.0)]
     latest_s = write_record(tmp_path / "one", lines)
