@@ -185,6 +185,7 @@ def start() -> None:
 
 _JOB_FOLDERS = "working_dir_files"  # where Ray unpacks the working directories of jobs
 _POLL_S = 1.0
+_ANSWER_S = 5.0
 
 
 def _worker(resources: Resources) -> dict[str, float]:
@@ -218,6 +219,10 @@ def _attach(address: str) -> None:
         raise ClusterNotReached(
             address, "it is that of a dashboard, which takes jobs: name HOST:6379, or submit a job."
         )
+    if not _answers(address):  # Ray itself tries for more than a minute, and does not say so
+        raise ClusterNotReached(
+            address, "nothing answers there. Is its head up, and RAY_ADDRESS that of its head?"
+        )
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RayError, RuntimeError) as error:
@@ -225,16 +230,28 @@ def _attach(address: str) -> None:
         raise ClusterNotReached(address, _why(error, address=address)) from error
 
 
+def _host_and_port(address: str) -> tuple[str, int] | None:
+    host, _, port = address.rpartition(":")
+    is_plain = host and port.isdigit() and "://" not in address
+    return (host.strip("[]"), int(port)) if is_plain else None
+
+
+def _answers(address: str) -> bool:
+    """Say whether anything listens at an address; of one that only Ray understands, it may."""
+    place = _host_and_port(address)
+    if place is None:
+        return True
+    try:
+        with socket.create_connection(place, timeout=_ANSWER_S):
+            return True
+    except OSError:
+        return False
+
+
 def _why(error: BaseException, *, address: str) -> str:
     """Say why a cluster was not reached: Ray itself only says that it was not."""
-    host, _, port = address.rpartition(":")
-    if not (host and port.isdigit()) or "://" in address:
+    if _host_and_port(address) is None:
         return f"{first_line(error).rstrip('.')}. RAY_ADDRESS should be HOST:PORT of its head."
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=_POLL_S):
-            pass
-    except OSError:
-        return "nothing answers there. Is its head up, and RAY_ADDRESS that of its head?"
     return (
         "it answers, but does not let this process in. Its token is asked for: set "
         "RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to that of its head."

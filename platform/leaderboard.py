@@ -115,8 +115,11 @@ def leaderboard(sweep: SweepRecord, /) -> tuple[Row, ...]:
     ranked = sorted(sweep.finished, key=lambda t: (-t.mean_validation_auc(), t.number))
     units = independent_units(sweep.plan)
     rows = (summarize(trial, rank=rank) for rank, trial in enumerate(ranked, start=1))
+    n_planned = len(sweep.plan.folds)
     return tuple(
-        replace(row, interval=_over(units, sweep.plan, row.trial) if units else None)
+        replace(row, interval=_over(units, sweep.plan, row.trial))
+        if units and len(row.trial.folds) == n_planned
+        else row
         for row in rows
     )
 

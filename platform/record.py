@@ -93,7 +93,7 @@ class FoldRecord:
     train_seconds: float
     process: str
     notes: tuple[str, ...] = ()
-    compute: Compute | None = None
+    compute: Compute | None = field(default=None, compare=False)
 
     @classmethod
     def read(cls, folder: Path, /) -> FoldRecord:
@@ -168,10 +168,11 @@ class TrialRecord:
     may_pass: bool = False
     verdict: Verdict = field(default_factory=Verdict)
     pruned: Pruned | None = None
-    attempt: int = 1
-    begun_at: float = 0.0
-    ended_at: float | None = None
-    fold_done_at: Mapping[str, float] = field(default_factory=dict)
+    # When and how often it was trained is no part of what came of it.
+    attempt: int = field(default=1, compare=False)
+    begun_at: float = field(default=0.0, compare=False)
+    ended_at: float | None = field(default=None, compare=False)
+    fold_done_at: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     def fold(self, number: int, /) -> FoldRecord:
         """Give a fold by its number in the plan; a finished trial has them all."""

@@ -17,7 +17,7 @@ from calsweep.platform.dynamics.lfads_learner import (
     LfadsLearner,
     LfadsLearners,
 )
-from calsweep.platform.dynamics.lfads_stack import LfadsStack
+from calsweep.platform.dynamics.lfads_stack import SEVERAL_RECORDINGS, LfadsStack
 from calsweep.platform.dynamics.settings import DynamicsSettings
 from calsweep.platform.fold.fold_run import unchanged_dataset
 from calsweep.platform.plain import from_plain, nearest, to_plain
@@ -65,8 +65,8 @@ class DynamicsLearners:
 
     @property
     def why_alone(self) -> str:
-        """Empty: every model of dynamics can be stacked."""
-        return ""
+        """Why models cannot be stacked; empty if they can."""
+        return SEVERAL_RECORDINGS if len(self._models.views) > 1 else ""
 
     def stack(self, seeds: Sequence[int], /) -> Stack:
         """Build fresh members as one program, which share the trials on the device."""

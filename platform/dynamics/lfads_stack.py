@@ -24,6 +24,10 @@ from calsweep.trainables.lfads.observation import ObservationModule
 
 # M member, T bin, B trial, N neuron
 
+SEVERAL_RECORDINGS = (
+    "several recordings take turns, and at a step of one the weights of the others have to rest"
+)
+
 
 class LfadsStack:
     """Members of a population that train and validate together.
@@ -36,11 +40,13 @@ class LfadsStack:
     Raises
     ------
     ValueError
-        If they are not.
+        If they are not, or have several recordings.
     """
 
     def __init__(self, learners: Sequence[LfadsLearner], /) -> None:
         first = learners[0]
+        if len(first.views) > 1:
+            raise ValueError(f"members cannot be stacked: {SEVERAL_RECORDINGS}.")
         if any(
             one.given is not first.given or one.module.config != first.module.config
             for one in learners

@@ -18,7 +18,7 @@ from calsweep.platform.record import SweepRecord, TrialState, read_sweep
 
 ROOT = Path(__file__).parent.parent.parent
 N_FOLDS = 4 * 20
-_OF_THE_RUN = {"process", "train_seconds"}
+_OF_THE_RUN = {"process", "train_seconds", "compute"}
 
 
 def words(address, home, *more) -> list[str]:

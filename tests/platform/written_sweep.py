@@ -1,5 +1,7 @@
 """A sweep's record written line by line, with figures written out, and what MLflow has of it."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,7 +131,8 @@ class Writer:
                 train_seconds=1.5,
                 process="here:1",
             ).write(folder)
-        self._append(event="fold", key=f"key{number}")
+        with self._record() as record:
+            record.add_fold(0, key=f"key{number}")
 
     def end(self, *, error: str = "") -> SweepRecord:
         self._append(event="end", state="failed" if error else "done", error=error, may_pass=False)
@@ -145,9 +148,14 @@ class Writer:
         return read_sweep(self.home, self.name)
 
     def _append(self, **line: object) -> None:
+        with self._record() as record:
+            record.append({"trial": 0, **line})
+
+    @contextlib.contextmanager
+    def _record(self) -> Iterator[Record]:
         with Record(self.home / "sweeps" / self.name) as record:
             record.begin(self._description)
-            record.append({"trial": 0, **line})
+            yield record
 
 
 def runs_of(uri: str, sweep: str) -> pd.DataFrame:

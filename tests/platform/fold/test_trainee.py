@@ -142,7 +142,7 @@ class TestSteps:
                 n_steps=0,
                 shares=Shares(),
             )
-            trainee._optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
+            trainee.optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
             batch = module_batches(data)[0]
             trainee._step(batch, *trainee._feed.batches([batch]), np.random.default_rng(0))
             moved = [

@@ -14,9 +14,8 @@ import torch
 from calsweep.datasets.view import View
 from calsweep.datasets.window import Window
 from calsweep.platform.fold.model import FoldModel, FrameModel
-from calsweep.platform.tracking import tracked, tracking
+from calsweep.platform.tracking import run_writer, tracked, tracking
 from calsweep.platform.tracking.address import sweep_tracking_uri
-from calsweep.platform.tracking.run_writer import RunWriter
 from calsweep.platform.tracking.tracking import Tracker
 from tests.platform.written_sweep import runs_of, tiny_model
 
@@ -86,14 +85,14 @@ def test_writers_of_one_sweep_take_turns(writer, uri, monkeypatch):
     first = Tracker(uri, home=writer.home, sweep=writer.name)
     second = Tracker(uri, home=writer.home, sweep=writer.name)
     half_written = threading.Event()
-    log_model = RunWriter._log_model
+    store_model = run_writer.store_model
 
-    def slow(self, *args, **kwargs):
+    def slow(*args, **kwargs):
         half_written.set()
         time.sleep(0.5)
-        return log_model(self, *args, **kwargs)
+        return store_model(*args, **kwargs)
 
-    monkeypatch.setattr(RunWriter, "_log_model", slow)
+    monkeypatch.setattr(run_writer, "store_model", slow)
     thread = threading.Thread(target=first.sync, args=(sweep,))
     thread.start()
     assert half_written.wait(30)
@@ -117,7 +116,7 @@ def test_writer_sees_what_another_wrote_between(writer, uri):
 def test_child_of_a_killed_writer_is_made_again(writer, uri, monkeypatch):
     sweep = writer.done()
     with monkeypatch.context() as patched:
-        patched.setattr(RunWriter, "_log_model", lambda *_, **__: 1 / 0)
+        patched.setattr(run_writer, "store_model", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             Tracker(uri, home=writer.home, sweep=writer.name).sync(sweep)
     assert runs_of(uri, writer.name).loc["trial 0/key0", "status"] == "RUNNING"

@@ -67,13 +67,14 @@ def test_every_damage_to_the_record_is_named(verify, whole):
     predictions = fold_folder(whole, 1) / "predictions.parquet"
     predictions.unlink()
     lines = (folder / "record.jsonl").read_text().splitlines()
-    lines[1] = lines[1].replace('"fold"', "~fold~")
+    number = next(i for i, line in enumerate(lines) if '"event": "fold"' in line)
+    lines[number] = lines[number].replace('"fold"', "~fold~", 1)
     (folder / "record.jsonl").write_text("\n".join(lines) + "\n")
     code, lines, err = verify()
     assert code == 2
     record = [line for line in lines if line.startswith("record: ")]
     assert record == [
-        f"record: line 2 of {folder}/record.jsonl is damaged.",
+        f"record: line {number + 1} of {folder}/record.jsonl is damaged.",
         "record: baseline fold 00 is missing.",
         f"record: baseline fold 01: {predictions} is missing.",
     ]
