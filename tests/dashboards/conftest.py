@@ -15,7 +15,13 @@ from calsweep.datasets.audit import Finding, Kind, Verdict
 from calsweep.datasets.fold import Fold, FoldPlan, HeldOut, PartName, Stretch
 from calsweep.platform.config import compose_settings
 from calsweep.platform.plain import to_plain
-from calsweep.platform.record import FoldRecord, SweepRecord, read_sweep, sweeps_folder
+from calsweep.platform.record import (
+    FoldRecord,
+    SweepRecord,
+    TrialState,
+    read_sweep,
+    sweeps_folder,
+)
 from calsweep.platform.record_writer import Record
 from calsweep.platform.score import Epoch, Score
 from calsweep.platform.settings import SweepSettings
@@ -99,27 +105,20 @@ class SweepWriter:
 
     def trial(self, number: int, *, n_folds: int = 20, error: str = "") -> None:
         name, values, target, strength = TRIALS[number]
-        lines = [
-            {
-                "event": "trial",
-                "trial": number,
-                "name": name,
-                "values": values,
-                "verdict": to_plain(self.verdict()),
-                "settings": {"trainables": {"_target_": target}},
-            }
-        ]
+        self._record.begin_trial(
+            number,
+            name=name,
+            values=values,
+            verdict=to_plain(self.verdict()),
+            settings={"trainables": {"_target_": target}},
+        )
         for fold in self.plan().folds[:n_folds]:
             key = f"{number:02d}{fold.index:02d}"
             self._train(fold, key, strength=strength)
-            lines.append({"event": "fold", "trial": number, "key": key})
+            self._record.add_fold(number, key=key)
         if n_folds == 20 or error:
-            state = "failed" if error else "done"
-            lines.append(
-                {"event": "end", "trial": number, "state": state, "error": error, "may_pass": False}
-            )
-        for line in lines:
-            self._record.append(line)
+            state = TrialState.FAILED if error else TrialState.DONE
+            self._record.end_trial(number, state, error=error)
 
     def read(self) -> SweepRecord:
         return read_sweep(self.home, self.name)
