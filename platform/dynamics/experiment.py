@@ -5,22 +5,29 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from calsweep.datasets.cache import beside
 from calsweep.datasets.lorenz import Form, Lorenz
-from calsweep.platform.dynamics.rate_scores import INFERRED, SMOOTHED, Asked, score_rates
+from calsweep.platform.dynamics.inferred import read_inferred
+from calsweep.platform.dynamics.recovery import (
+    MEASURES,
+    TrueStates,
+    best_lag,
+    smoothed_events,
+)
+from calsweep.platform.dynamics.settings import DynamicsSettings, dataset_of
 from calsweep.platform.ingestion import simulate
 from calsweep.platform.plain import nearest
 from calsweep.platform.statistics import paired_t
 
-MEASURES = ("x", "y", "z")
 SMOOTHING = "smoothing"
-# R, "Mapping to ground truth Lorenz states".
-_ASKED = Asked(lag_ms=30.0, smooth_ms=6.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +42,7 @@ class Experiment:
         Each value to the simulator's settings (`calsweep.datasets.lorenz.Lorenz`).
     methods
         Each method to the ``form`` of the recording it sees, and ``overrides`` of
-        `calsweep lfads`. Events smoothed in time, in the form of the first, stand beside them.
+        `calsweep lfads`. Events of frames, smoothed in time, stand beside them.
     """
 
     along: str
@@ -63,12 +70,15 @@ class Finding:
     ----------
     value, method
         Which.
+    lag_ms
+        By how much rates are read after the state.
     r2
         Dimension of the state to the coefficient of determination of each fold of trials.
     """
 
     value: str
     method: str
+    lag_ms: float
     r2: Mapping[str, tuple[float, ...]]
 
 
@@ -78,15 +88,17 @@ def run_experiment(
     *,
     name: str,
     folder: Path,
-    run: Callable[[Sequence[str]], Any],
+    run: Callable[[Sequence[str]], DynamicsSettings],
     only: Sequence[str] = (),
     seed: int = 0,
     simulation: Mapping[str, Any] | None = None,
     say: Callable[[str], None] = print,
 ) -> tuple[Finding, ...]:
-    """Simulate, train every method on every value, and score them.
+    """Simulate, train every method on every value, and score them as R does.
 
-    What is there is not done again: an experiment that was interrupted goes on.
+    Rates of every method, those of whole frames interpolated, are mapped to the true state in bins
+    of 10 ms, at the lag at which smoothed events tell it best. What is there is not done again: an
+    experiment that was interrupted goes on.
 
     Parameters
     ----------
@@ -123,19 +135,18 @@ def run_experiment(
     findings: list[Finding] = []
     for value in only or experiment.values:
         settings = {**experiment.values[value], **(simulation or {}), "seed": seed}
-        for method, how in experiment.methods.items():
-            form = Form(how["form"])
-            address = folder / f"{value}-{form.value}"
-            if not (address / "manifest.json").exists():
-                simulate(Lorenz(**settings, form=form), address=str(address), replace=True)
-            say(f"{experiment.along} {value}, {method}")
-            score = _scored(run, how, address, name=f"{name}-{value}-{_plain(method)}")
-            new = [_finding(value, method, score, INFERRED)]
-            if not any((one.value, one.method) == (value, SMOOTHING) for one in findings):
-                new.append(_finding(value, SMOOTHING, score, SMOOTHED))
-            findings += new
-            for one in new:
-                say(f"  {one.method}: R² of z {_mean(one.r2['z']):.3f}")
+        for method, lag_ms, r2_FD in _scored(
+            experiment,
+            settings,
+            said=f"{experiment.along} {value}",
+            name=f"{name}-{value}",
+            folder=folder / value,
+            run=run,
+            say=say,
+        ):
+            r2 = {name: tuple(r2_FD[:, d].tolist()) for d, name in enumerate(MEASURES)}
+            findings.append(Finding(value=value, method=method, lag_ms=lag_ms, r2=r2))
+            say(f"  {method}: R² of z {_mean(r2['z']):.3f}")
     _write(folder / "findings.json", experiment, findings)
     return tuple(findings)
 
@@ -158,28 +169,46 @@ def order_of_methods(findings: Sequence[Finding], /, *, measure: str = "z") -> l
 
 
 def _scored(
-    run: Callable[[Sequence[str]], Any], how: Mapping[str, Any], address: Path, *, name: str
-) -> Any:
-    settings = run(
-        [
-            f"datasets.address={address}",
-            "datasets.condition=condition",
-            f"datasets.measures=[{','.join(MEASURES)}]",
-            f"name={name}",
-            *how["overrides"],
-        ]
-    )
-    (score,) = score_rates(settings, _ASKED)
-    return score
-
-
-def _finding(value: str, method: str, score: Any, which: str) -> Finding:
-    r2_FD = score.states[which].r2_FD
-    return Finding(
-        value=value,
-        method=method,
-        r2={name: tuple(r2_FD[:, d].tolist()) for d, name in enumerate(MEASURES)},
-    )
+    experiment: Experiment,
+    settings: Mapping[str, Any],
+    *,
+    said: str,
+    name: str,
+    folder: Path,
+    run: Callable[[Sequence[str]], DynamicsSettings],
+    say: Callable[[str], None],
+) -> Iterator[tuple[str, float, NDArray[np.float64]]]:
+    """Give each method as it is done, the lag, and R² of each fold and dimension."""
+    simulators = {form: Lorenz(**settings, form=form) for form in Form}
+    folders = {form: folder.with_name(f"{folder.name}-{form.value}") for form in Form}
+    for form, simulator in simulators.items():
+        if not (folders[form] / "manifest.json").exists():
+            simulate(simulator, address=str(folders[form]), replace=True)
+    states = TrueStates.of(simulators[Form.FRAMES])
+    lag_ms: float | None = None
+    for method, how in experiment.methods.items():
+        say(f"{said}, {method}")
+        form = Form(how["form"])
+        done = run(
+            [
+                f"datasets.address={folders[form]}",
+                "datasets.condition=condition",
+                f"datasets.measures=[{','.join(MEASURES)}]",
+                f"name={name}-{_plain(method)}",
+                *how["overrides"],
+            ]
+        )
+        if lag_ms is None:
+            frames = done.with_address(str(folders[Form.FRAMES]))
+            (view,) = frames.datasets.views(dataset_of(frames), seed=frames.seed)
+            smoothed_RBN = states.in_bins(smoothed_events(view), Form.FRAMES)
+            lag_ms = best_lag(states, smoothed_RBN)
+            say(f"  Rates are read {lag_ms:g} ms after the state, where events tell it best.")
+            yield SMOOTHING, lag_ms, states.decoded(smoothed_RBN, lag_ms=lag_ms)
+        rates_RTN = np.concatenate(
+            list(read_inferred(done.file_of(simulators[form].name), "rates"))
+        )
+        yield method, lag_ms, states.decoded(states.in_bins(rates_RTN, form), lag_ms=lag_ms)
 
 
 def _plain(text: str) -> str:
@@ -197,7 +226,12 @@ def _write(path: Path, experiment: Experiment, findings: Sequence[Finding]) -> N
                 {
                     "along": experiment.along,
                     "findings": [
-                        {"value": one.value, "method": one.method, "r2": dict(one.r2)}
+                        {
+                            "value": one.value,
+                            "method": one.method,
+                            "lag_ms": one.lag_ms,
+                            "r2": dict(one.r2),
+                        }
                         for one in findings
                     ],
                 },
@@ -213,6 +247,7 @@ def read_findings(path: Path, /) -> tuple[str, tuple[Finding, ...]]:
         Finding(
             value=one["value"],
             method=one["method"],
+            lag_ms=one["lag_ms"],
             r2={name: tuple(values) for name, values in one["r2"].items()},
         )
         for one in plain["findings"]
