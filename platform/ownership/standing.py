@@ -85,7 +85,7 @@ def read_standing(folder: Path, /, *, is_alive: bool | None = None) -> Standing:
         ``None`` if nobody holds it.
     """
     described = json.loads((folder / "sweep.json").read_text())
-    counted = _count(folder)
+    counted = count_lines(folder)
     owner = read_owner(folder)
     n_folds_each = len(described.get("plan", {}).get("folds", ()))
     n_planned = described.get("n_planned", 0)
@@ -111,8 +111,8 @@ def read_standing(folder: Path, /, *, is_alive: bool | None = None) -> Standing:
     )
 
 
-class _Count:
-    """What the lines of a record come to."""
+class Count:
+    """What the lines of a record come to: folds and trials, and what this owner trained of them."""
 
     def __init__(self) -> None:
         self.token = 0
@@ -124,17 +124,24 @@ class _Count:
 
     @property
     def n_folds(self) -> int:
+        """Folds that are done."""
         return sum(map(len, self._folds.values()))
 
     @property
     def n_ended(self) -> int:
+        """Trials that ended."""
         return len(self._ends)
+
+    def n_ended_as(self, state: str, /) -> int:
+        """Count the trials that ended in a state (`calsweep.platform.record.TrialState`)."""
+        return sum(end["state"] == state for end in self._ends.values())
 
     @property
     def n_final(self) -> int:
+        """Trials whose end would stay if the sweep went on."""
         return sum(not end["may_pass"] for end in self._ends.values())
 
-    def n_left_out(self, n_each: int) -> int:
+    def n_left_out(self, n_each: int, /) -> int:
         """Count the folds that trials which ended for good have not trained."""
         return sum(
             n_each - len(self._folds[trial])
@@ -142,7 +149,8 @@ class _Count:
             if not end["may_pass"]
         )
 
-    def add(self, line: Mapping[str, Any]) -> None:
+    def add(self, line: Mapping[str, Any], /) -> None:
+        """Take the next line."""
         if line.get("token", 0) > self.token:
             self.token, self.n_trained = line["token"], 0
         self.worked_s = line.get("worked_s", 0.0)
@@ -161,8 +169,9 @@ class _Count:
                 self.error = f"trial {line['trial']}: {line['error']}"
 
 
-def _count(folder: Path) -> _Count:
-    count = _Count()
+def count_lines(folder: Path, /) -> Count:
+    """Count what the record of a sweep holds."""
+    count = Count()
     for line in record_events(folder):
         count.add(line)
     return count
