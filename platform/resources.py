@@ -68,4 +68,4 @@ class Resources:
         >>> Resources(num_workers=4, gpus=1).n_devices, Resources(gpus=0.25).n_devices
         (4.0, 0.25)
         """
-        return self.num_workers * (self.gpus or 1.0)
+        return float(self.num_workers * (self.gpus or 1.0))

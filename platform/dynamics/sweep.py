@@ -26,14 +26,13 @@ from calsweep.platform.dynamics.settings import DynamicsSettings, dataset_of
 from calsweep.platform.interruption import Interruption
 from calsweep.platform.metrics.sweep_metrics import SweepMetrics
 from calsweep.platform.object_storage.address import is_remote
+from calsweep.platform.ownership.standing import BEST
 from calsweep.platform.population.evolution import Evolution
 from calsweep.platform.population.lineage import Life, Lineage
 from calsweep.platform.population.member import member_seed, read_member
 from calsweep.platform.provenance import code_version
 from calsweep.platform.record_writer import Record
 from calsweep.platform.settings import cache_folder
-
-_BEST = "best.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +122,7 @@ def run_dynamics(settings: DynamicsSettings, /, *, say: Callable[[str], None] = 
             model.load_state(read_member(place)["state"])
             for name, write, file in missing:
                 write(model, file, recording=name, n_samples=settings.n_samples)
-        with beside(settings.folder / _BEST) as partial:
+        with beside(settings.folder / BEST) as partial:
             partial.write_text(json.dumps(_plain(best), indent=1))
     return Inferred(folder=settings.folder, best=best, files=files)
 

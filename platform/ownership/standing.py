@@ -10,9 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from calsweep.platform.ownership.lease import Owner, read_owner
+from calsweep.platform.population.generations import Generations, read_generations
 from calsweep.platform.progress import minutes
 from calsweep.platform.record import record_events
 from calsweep.platform.record_writer import DONE, INTERRUPTED, STOPPED
+from calsweep.search_spaces.suggestion import Tuner
+
+BEST = "best.json"
+"""File that a population of models of dynamics leaves when it is over."""
 
 
 class State(Enum):
@@ -49,6 +54,8 @@ class Standing:
         Seconds that the rest may take at the rate of its present owner; ``None`` if not known.
     error
         What failed last, or why it was stopped; empty if nothing did.
+    generations
+        How far its population is; ``None`` if it is none.
     """
 
     name: str
@@ -61,20 +68,24 @@ class Standing:
     n_folds_planned: int
     left_s: float | None
     error: str
+    generations: Generations | None = None
 
     @property
     def line(self) -> str:
         """How far it is, in one line."""
+        has_folds = self.n_folds_planned > 0
+        left = f"about {minutes(self.left_s)} left" if self.left_s is not None else ""
         parts = [
-            f"{self.n_trials}/{self.n_planned} trials",
-            f"{self.n_folds}/{self.n_folds_planned} folds",
-            f"about {minutes(self.left_s)} left" if self.left_s is not None else "",
+            self.generations.line if self.generations else "",
+            f"{self.n_trials}/{self.n_planned} trials" if has_folds else "",
+            f"{self.n_folds}/{self.n_folds_planned} folds" if has_folds else "",
+            left if self.generations is None else "",
         ]
         return " · ".join(part for part in parts if part)
 
 
 def read_standing(folder: Path, /, *, is_alive: bool | None = None) -> Standing:
-    """Give how far the sweep in a folder is.
+    """Give how far the sweep, or the population of models of dynamics, in a folder is.
 
     Parameters
     ----------
@@ -91,7 +102,9 @@ def read_standing(folder: Path, /, *, is_alive: bool | None = None) -> Standing:
     n_planned = described.get("n_planned", 0)
     n_planned_folds = max(n_planned * n_folds_each - counted.n_left_out(n_folds_each), 0)
     n_left = max(n_planned_folds - counted.n_folds, 0)
-    state = _state(owner, is_alive=is_alive, is_over=counted.n_final >= n_planned)
+    generations = _generations(folder, described)
+    is_over = (folder / BEST).exists() if n_planned == 0 else counted.n_final >= n_planned
+    state = _state(owner, is_alive=is_alive, is_over=is_over)
     ending = owner.ending if owner and not owner.is_held else ""
     return Standing(
         name=folder.name,
@@ -102,13 +115,25 @@ def read_standing(folder: Path, /, *, is_alive: bool | None = None) -> Standing:
         n_planned=n_planned,
         n_folds=counted.n_folds,
         n_folds_planned=n_planned_folds,
-        left_s=(
-            counted.worked_s / counted.n_trained * n_left
-            if state is State.RUNNING and counted.n_trained
-            else None
-        ),
+        left_s=_left_s(counted, generations, n_left=n_left) if state is State.RUNNING else None,
         error=ending if state in {State.FAILED, State.STOPPED} else counted.error,
+        generations=generations,
     )
+
+
+def _generations(folder: Path, described: Mapping[str, Any]) -> Generations | None:
+    settings = described.get("settings", {})
+    is_population = settings.get("tuner", Tuner.POPULATION.value) == Tuner.POPULATION.value
+    if not is_population or "population" not in settings:
+        return None
+    return read_generations(folder, settings)
+
+
+def _left_s(count: Count, generations: Generations | None, *, n_left: int) -> float | None:
+    """Give how long the rest takes: the folds of a population come all at its end."""
+    if generations is not None:
+        return generations.left_s
+    return count.worked_s / count.n_trained * n_left if count.n_trained else None
 
 
 class Count:
