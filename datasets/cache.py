@@ -13,6 +13,8 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from calsweep.datasets.tally import TALLY, Counts
+
 LOCK_DEADLINE_S = 600.0
 LIMIT_MB = 20_000.0
 _HEX_DIGITS = 8  # that tell one partial file from another
@@ -116,6 +118,8 @@ class Cache:
         place = self.folder / name
         with self._lock_of(name).open("a") as lock:
             _acquire(lock.fileno(), path=place, how=fcntl.LOCK_SH)
+            is_there = place.exists()
+            TALLY.add(Counts(cache_hits=is_there, cache_misses=not is_there))
             while not place.exists():  # between two locks it may be made, and may go
                 _acquire(lock.fileno(), path=place)
                 if not place.exists():

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from calsweep.datasets.lent_memory import LENDER
 from calsweep.datasets.manifest import ImageFormat, ShardEntry
 from calsweep.datasets.store import FolderStore, Store
+from calsweep.datasets.tally import TALLY, Counts
 
 UNIT = "unit."
 BEHAVIOR = "behavior."
@@ -200,6 +201,7 @@ def _whole(
         data = read(entry.file)
     except FileNotFoundError as error:
         raise DamagedShard(entry.file, "the file is missing") from error
+    TALLY.add(Counts(bytes_read=len(data)))
     if entry.xxh3 is None or thoroughly:
         name, is_whole = "SHA-256", hashlib.sha256(data).hexdigest() == entry.sha256
     else:

@@ -301,6 +301,11 @@ def sweeps_folder(home: Path, /) -> Path:
     return home / "sweeps"
 
 
+def dynamics_folder(home: Path, /) -> Path:
+    """Give the folder that holds the populations of models of dynamics of a home."""
+    return home.expanduser().resolve() / "dynamics"
+
+
 def read_sweep(home: Path, name: str, /) -> SweepRecord:
     """Read a sweep's record, finished or not.
 

@@ -58,3 +58,14 @@ class Resources:
                 f"`deadline_s > 0` must hold, but got {self.gpus=}, {self.retries=}, "
                 f"{self.checkpoint_s=}, {self.nodes_within_s=}, {self.deadline_s=}."
             )
+
+    @property
+    def n_devices(self) -> float:
+        """Devices that one fold takes; a share of one counts as such, a process without one as 1.
+
+        Examples
+        --------
+        >>> Resources(num_workers=4, gpus=1).n_devices, Resources(gpus=0.25).n_devices
+        (4.0, 0.25)
+        """
+        return float(self.num_workers * (self.gpus or 1.0))

@@ -17,6 +17,7 @@ from calsweep.platform.cluster import check_home, cluster
 from calsweep.platform.doctor.machine import check_folder
 from calsweep.platform.errors import hide_login, without_logins
 from calsweep.platform.leaderboard import n_folds
+from calsweep.platform.metrics.sweep_metrics import SweepMetrics
 from calsweep.platform.object_storage.address import is_remote
 from calsweep.platform.object_storage.storage import locate
 from calsweep.platform.ownership.follow import OwnerEnded, follow
@@ -142,7 +143,7 @@ def _run(
     with cluster(settings.resources) as n_parallel, bar:
         warm_up(n_parallel, resources=settings.resources)
         values = {trial.number: trial.values for trial in known.trials}
-        with _tracking(settings) as tracking:
+        with _tracking(settings) as tracking, _metrics(settings, plan, tracking):
             _search(
                 # Ray Tune keeps what it is given: an address may hold a password.
                 replace(settings, tracking_uri="", overrides=()),
@@ -362,6 +363,14 @@ def _tracking(settings: SweepSettings) -> TrackingThread:
 
     uri = tracking_uri(settings.home, settings.tracking_uri)
     return TrackingThread(uri, home=settings.home, sweep=settings.sweep_name, is_running=True)
+
+
+def _metrics(settings: SweepSettings, plan: TrialPlan, tracking: TrackingThread) -> SweepMetrics:
+    return SweepMetrics(
+        plan.folder,
+        n_tracked=lambda: tracking.fed.n_there,
+        n_devices=settings.resources.n_devices,
+    )
 
 
 def _catch_up(settings: SweepSettings, tracking: TrackingThread, progress: Progress) -> None:

@@ -23,6 +23,7 @@ import ray
 from ray.exceptions import RayTaskError
 
 from calsweep.platform.fold.fold_task import FoldTask
+from calsweep.platform.metrics.read_metrics import read_metrics
 from calsweep.platform.record import FoldRecord
 from calsweep.platform.resources import Resources
 from calsweep.search_spaces.population import Program
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from calsweep.platform.fold.feed import Shares
+    from calsweep.platform.score import Epoch
 
     Wrap = Callable[[nn.Module], nn.Module]
 
@@ -255,12 +257,18 @@ def _train_together(tasks: tuple[FoldTask, ...], resources: Resources, stop: Pat
     from calsweep.platform.fold.stacked_run import run_folds
 
     torch.set_num_threads(resources.cpus)
-    run_folds(
-        tasks,
-        device="cuda" if resources.gpus else "cpu",
-        checkpoint_s=resources.checkpoint_s,
-        on_epoch=lambda: _stop_if_told(stop),
-    )
+    with read_metrics(tasks[0].folder) as reads:
+
+        def on_epoch() -> None:
+            reads.tell()
+            _stop_if_told(stop)
+
+        run_folds(
+            tasks,
+            device="cuda" if resources.gpus else "cpu",
+            checkpoint_s=resources.checkpoint_s,
+            on_epoch=on_epoch,
+        )
 
 
 def _stop_if_told(stop: Path) -> None:
@@ -294,12 +302,18 @@ def _train_worker(config: Mapping[str, Any]) -> None:
     context = ray.train.get_context()
 
     torch.set_num_threads(resources.cpus)
-    run_fold(
-        task,
-        device="cuda" if resources.gpus else "cpu",
-        shares=Shares(rank=context.get_world_rank(), world_size=context.get_world_size()),
-        n_devices=resources.num_workers * (resources.gpus or 1.0),
-        checkpoint_s=resources.checkpoint_s,
-        wrap=ray.train.torch.prepare_model if context.get_world_size() > 1 else None,
-        on_epoch=lambda _: _stop_if_told(stop),
-    )
+    with read_metrics(task.folder) as reads:
+
+        def on_epoch(_: Epoch) -> None:
+            reads.tell()
+            _stop_if_told(stop)
+
+        run_fold(
+            task,
+            device="cuda" if resources.gpus else "cpu",
+            shares=Shares(rank=context.get_world_rank(), world_size=context.get_world_size()),
+            n_devices=resources.n_devices,
+            checkpoint_s=resources.checkpoint_s,
+            wrap=ray.train.torch.prepare_model if context.get_world_size() > 1 else None,
+            on_epoch=on_epoch,
+        )

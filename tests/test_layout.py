@@ -25,6 +25,7 @@ KNOWN_TO = {
         "platform/trial.py",
         "platform/cluster.py",
         "platform/population/generation.py",
+        "platform/metrics/exported.py",
     },
     "mlflow": {
         "platform/tracking/tracking.py",

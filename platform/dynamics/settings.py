@@ -17,6 +17,7 @@ from calsweep.datasets.trial_view import TrialView, UnequalTrials, view_trials
 from calsweep.platform.dynamics.lfads_learner import LfadsTraining
 from calsweep.platform.object_storage.storage import locate
 from calsweep.platform.plain import content_hash, to_plain
+from calsweep.platform.record import dynamics_folder
 from calsweep.platform.resources import Resources
 from calsweep.platform.settings import cache_folder, check_name, default_home, open_cache
 from calsweep.search_spaces.population import Population
@@ -172,7 +173,7 @@ class DynamicsSettings:
     @property
     def folder(self) -> Path:
         """Where the population and what it leaves lie."""
-        return dynamics_folder(self.home, self.run_name)
+        return dynamics_folder(self.home) / self.run_name
 
     def file_of(self, recording: str, /) -> Path:
         """Give where what is inferred of a recording lies: in the folder, whatever its name."""
@@ -200,11 +201,6 @@ class DynamicsSettings:
         return dataclasses.replace(
             self, datasets=dataclasses.replace(self.datasets, address=address)
         )
-
-
-def dynamics_folder(home: Path, name: str, /) -> Path:
-    """Give the folder of a population of models of dynamics."""
-    return home.expanduser().resolve() / "dynamics" / name
 
 
 def dataset_of(settings: DynamicsSettings, /) -> Dataset:

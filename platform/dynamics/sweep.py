@@ -24,15 +24,15 @@ from calsweep.platform.cluster import check_home, cluster
 from calsweep.platform.dynamics.learners import DynamicsLearners, check_searched
 from calsweep.platform.dynamics.settings import DynamicsSettings, dataset_of
 from calsweep.platform.interruption import Interruption
+from calsweep.platform.metrics.sweep_metrics import SweepMetrics
 from calsweep.platform.object_storage.address import is_remote
+from calsweep.platform.ownership.standing import BEST
 from calsweep.platform.population.evolution import Evolution
 from calsweep.platform.population.lineage import Life, Lineage
 from calsweep.platform.population.member import member_seed, read_member
 from calsweep.platform.provenance import code_version
 from calsweep.platform.record_writer import Record
 from calsweep.platform.settings import cache_folder
-
-_BEST = "best.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ def run_dynamics(settings: DynamicsSettings, /, *, say: Callable[[str], None] = 
             record.check()
 
         if not lineage.end:
-            with cluster(settings.resources) as n_parallel:
+            with cluster(settings.resources) as n_parallel, _metrics(settings):
                 say(
                     f"{settings.run_name}: {settings.population.size} members, "
                     f"{n_parallel} at a time, in generations of {settings.population.generation} "
@@ -122,9 +122,13 @@ def run_dynamics(settings: DynamicsSettings, /, *, say: Callable[[str], None] = 
             model.load_state(read_member(place)["state"])
             for name, write, file in missing:
                 write(model, file, recording=name, n_samples=settings.n_samples)
-        with beside(settings.folder / _BEST) as partial:
+        with beside(settings.folder / BEST) as partial:
             partial.write_text(json.dumps(_plain(best), indent=1))
     return Inferred(folder=settings.folder, best=best, files=files)
+
+
+def _metrics(settings: DynamicsSettings) -> SweepMetrics:
+    return SweepMetrics(settings.folder, n_devices=settings.resources.n_devices)
 
 
 def learners_of(settings: DynamicsSettings, /, *, dataset_hash: str) -> DynamicsLearners:

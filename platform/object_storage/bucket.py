@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from calsweep.datasets.lent_memory import LENDER
 from calsweep.datasets.store import Store
+from calsweep.datasets.tally import TALLY, Counts
 from calsweep.platform.object_storage.address import StorageRefused
 from calsweep.platform.object_storage.block_file import BlockFile
 from calsweep.platform.object_storage.parts_upload import PartsUpload, is_large
@@ -179,6 +180,7 @@ class Bucket:
             stop=tenacity.stop_before_delay(self._deadline_s),
             wait=tenacity.wait_random_exponential(multiplier=0.2, max=5),
             retry=Patience(),
+            before_sleep=lambda _: TALLY.add(Counts(storage_retries=1)),
             reraise=True,
         )
         return attempts(call, give_up)

@@ -15,6 +15,7 @@ import ray
 
 from calsweep.platform.cluster import n_parallel, nodes
 from calsweep.platform.errors import first_line
+from calsweep.platform.metrics.read_metrics import read_metrics
 from calsweep.platform.population.learner import Learners
 from calsweep.platform.population.member import MemberTask, Outcome, train_member
 from calsweep.platform.population.spread_member import train_spread
@@ -189,4 +190,5 @@ def _call(
 
     torch.set_num_threads(cpus)
     function, learners = shared
-    return function(learners, task)
+    with read_metrics(stop.parent):
+        return function(learners, task)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from calsweep.platform.config import compose_dynamics, settings_of
-from calsweep.platform.dynamics.settings import DynamicsSettings, dynamics_folder
+from calsweep.platform.dynamics.settings import DynamicsSettings
 from calsweep.platform.plain import from_plain
 from calsweep.platform.population.learner import Learners
-from calsweep.platform.record import read_sweep
+from calsweep.platform.record import dynamics_folder, read_sweep
 from calsweep.search_spaces.population import Population
 from calsweep.search_spaces.suggestion import Tuner
 
@@ -61,7 +61,7 @@ def read_dynamics(home: Path, name: str, /) -> DynamicsSettings:
     """
     settings = find_dynamics(home, name)
     if settings is None:
-        folder = dynamics_folder(home, name).parent
+        folder = dynamics_folder(home)
         known = tuple(sorted(path.parent.name for path in folder.glob("*/sweep.json")))
         raise NoDynamics(name, known)
     return settings
@@ -131,7 +131,7 @@ def _of_dynamics(settings: DynamicsSettings) -> PopulationRun:
 
 
 def _described(home: Path, name: str) -> dict[str, Any] | None:
-    path = dynamics_folder(home, name) / "sweep.json"
+    path = dynamics_folder(home) / name / "sweep.json"
     if not path.exists():
         return None
     described: dict[str, Any] = json.loads(path.read_text())

@@ -6,9 +6,11 @@ What was made twice is found when runs are read, which is done anew after every 
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from calsweep.platform.tracking import environment  # noqa: F401
 
@@ -16,7 +18,9 @@ from calsweep.platform.tracking import environment  # noqa: F401
 from mlflow.entities import LoggedModel, Metric, Param, Run, RunTag
 from mlflow.tracking import MlflowClient
 
+from calsweep.datasets.cache import beside
 from calsweep.platform.tracking import tracked
+from calsweep.platform.tracking.artifact_folder import artifact_folder
 
 RUNNING = "RUNNING"
 KILLED = "KILLED"
@@ -42,6 +46,8 @@ class StoredRun:
         Why the trial failed.
     has_params
         Whether its settings are there.
+    artifacts
+        Where MLflow keeps its files.
     """
 
     run_id: str
@@ -49,6 +55,7 @@ class StoredRun:
     result: str
     error: str
     has_params: bool
+    artifacts: str = ""
 
     @classmethod
     def of(cls, run: Run, /) -> StoredRun:
@@ -60,6 +67,7 @@ class StoredRun:
             result=tags.get(tracked.RESULT, ""),
             error=tags.get(tracked.ERROR, ""),
             has_params=bool(run.data.params),
+            artifacts=run.info.artifact_uri or "",
         )
 
 
@@ -154,6 +162,17 @@ class RunStore:
             stored = replace(stored, result=tags.get(tracked.RESULT, run.result))
             stored = replace(stored, error=tags.get(tracked.ERROR, run.error))
         self._runs[key] = stored
+
+    def write_json(self, key: str, data: Mapping[str, Any], /, *, name: str) -> None:
+        """Put a file of JSON with a run; one that is there is replaced."""
+        run = self._runs[key]
+        folder = artifact_folder(run.artifacts)
+        if folder is None:
+            self._client.log_dict(run.run_id, dict(data), name)
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        with beside(folder / name) as partial:
+            partial.write_text(json.dumps(data, indent=2))
 
     def end(self, key: str, status: str, /, *, at_ms: int) -> None:
         """Close a run."""

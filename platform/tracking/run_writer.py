@@ -31,12 +31,15 @@ class Fed:
         Runs closed whose trial has no process any more, or whose fold was trained anew.
     n_removed
         Runs that were there twice.
+    n_there
+        Folds of the record that MLflow has, as far as was looked.
     """
 
     n_folds: int = 0
     n_summaries: int = 0
     n_closed: int = 0
     n_removed: int = 0
+    n_there: int = 0
 
 
 class RunWriter:
@@ -73,6 +76,9 @@ class RunWriter:
         """Write what the record holds and MLflow does not; arguments as in `Tracker.sync`."""
         if is_running is None:
             is_running = is_held(sweep.folder)
+        self.fed.n_there = sum(
+            self._has(trial, fold) for trial in sweep.trials for fold in trial.folds
+        )
         for trial in sweep.trials:
             self._sync_trial(sweep, trial, check=check, is_running=is_running)
 
@@ -98,7 +104,7 @@ class RunWriter:
             at_ms = tracked.begun_ms(trial)
             run = self.runs.create(key, name=trial.name, tags=tags, at_ms=at_ms)
         if not run.has_params:  # they are written last: all else is there where they are
-            self._client.log_dict(run.run_id, dict(trial.settings), tracked.SETTINGS)
+            self.runs.write_json(key, trial.settings, name=tracked.SETTINGS)
             self.runs.log(key, params=tracked.params(trial.settings))
         for fold in trial.folds:
             if not self._has(trial, fold):
@@ -134,7 +140,7 @@ class RunWriter:
             )
         else:
             self.runs.forget_models(key)
-        self._client.log_dict(run.run_id, dict(trial.settings), tracked.SETTINGS)
+        self.runs.write_json(key, trial.settings, name=tracked.SETTINGS)
         model_id = store_model(
             self._client,
             sweep.fold_folder(fold) / "model",
@@ -153,6 +159,7 @@ class RunWriter:
         )
         self.runs.end(key, "FINISHED", at_ms=at_ms)
         self.fed.n_folds += 1
+        self.fed.n_there += 1
 
     def _end_trial(self, trial: TrialRecord) -> None:
         """Write a trial's summary, unless it stands there: a trial may end again, and otherwise."""
@@ -160,7 +167,7 @@ class RunWriter:
         run, here = self.runs[key], tracked.ending(trial)
         if (run.status, run.result) == (here.status, here.result):
             return
-        self._client.log_dict(run.run_id, tracked.fold_table(trial), tracked.FOLD_TABLE)
+        self.runs.write_json(key, tracked.fold_table(trial), name=tracked.FOLD_TABLE)
         if run.error and not here.error:
             self.runs.forget_error(key)
         at_ms = tracked.ended_ms(trial)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
+import shutil
 import tempfile
+import uuid
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from calsweep.platform.tracking import environment  # noqa: F401
@@ -16,6 +20,10 @@ from mlflow.types import ColSpec, Schema
 
 import calsweep
 from calsweep.platform.fold.ensemble import read_model
+from calsweep.platform.tracking.artifact_folder import artifact_folder
+
+_DESCRIPTION = "MLmodel"
+_DATA = Path("data") / "model"
 
 
 def store_model(
@@ -51,7 +59,7 @@ def store_model(
     model_id
         Of the stored model, which is whole.
     """
-    units = read_model(folder).units
+    files = _files(loader, read_model(folder).units)
     logged = client.create_logged_model(
         experiment,
         name=name,
@@ -59,19 +67,58 @@ def store_model(
         model_type="pyfunc",
         tags=dict(tags or {}),
     )
-    with tempfile.TemporaryDirectory(prefix="calsweep-model-") as scratch:
-        path = Path(scratch) / "model"
-        mlflow.pyfunc.save_model(
-            str(path),
-            loader_module=loader,
-            data_path=str(folder),
-            signature=_signature(units),
-            pip_requirements=[f"calsweep=={calsweep.__version__}"],
-        )
-        client.log_model_artifacts(logged.model_id, str(path))
+    place = artifact_folder(logged.artifact_location)
+    if place is not None:
+        _write(place, folder, files)
+    else:
+        with tempfile.TemporaryDirectory(prefix="calsweep-model-") as scratch:
+            path = Path(scratch) / "model"
+            _write(path, folder, files)
+            client.log_model_artifacts(logged.model_id, str(path))
     client.finalize_logged_model(logged.model_id, "READY")
     model_id: str = logged.model_id
     return model_id
+
+
+@lru_cache(maxsize=8)
+def _files(loader: str, units: tuple[str, ...]) -> Mapping[str, str]:
+    """Give what MLflow writes beside a model's own files, by name.
+
+    It takes MLflow longer than all else of a fold, and models of a sweep differ in little of it.
+    """
+    with tempfile.TemporaryDirectory(prefix="calsweep-model-") as scratch:
+        data = Path(scratch) / _DATA.name
+        data.mkdir()
+        path = Path(scratch) / "saved"
+        mlflow.pyfunc.save_model(
+            str(path),
+            loader_module=loader,
+            data_path=str(data),
+            signature=_signature(units),
+            pip_requirements=[f"calsweep=={calsweep.__version__}"],
+        )
+        return {file.name: file.read_text() for file in path.iterdir() if file.is_file()}
+
+
+def _write(place: Path, folder: Path, files: Mapping[str, str]) -> None:
+    """Write a model and its description into a folder that is empty, or is not there."""
+    shutil.copytree(folder, place / _DATA, dirs_exist_ok=True)
+    n_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    for name, text in files.items():
+        of_this = _of_this_model(text, n_bytes=n_bytes) if name == _DESCRIPTION else text
+        (place / name).write_text(of_this)
+
+
+def _of_this_model(description: str, *, n_bytes: int) -> str:
+    """Give what MLflow tells one model by from another: a number, a time and a size of its own."""
+    now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+    own = {
+        "model_uuid": uuid.uuid4().hex,
+        "utc_time_created": f"'{now.isoformat(sep=' ')}'",
+        "model_size_bytes": str(n_bytes),
+    }
+    lines = [line for line in description.splitlines() if line.partition(":")[0] not in own]
+    return "\n".join([*lines, *(f"{key}: {value}" for key, value in own.items())]) + "\n"
 
 
 def _signature(units: tuple[str, ...]) -> ModelSignature:

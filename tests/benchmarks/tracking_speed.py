@@ -24,7 +24,7 @@ import mlflow
 
 from calsweep.platform.config import compose_settings
 from calsweep.platform.plain import to_plain
-from calsweep.platform.record import FoldRecord
+from calsweep.platform.record import FoldRecord, TrialState
 from calsweep.platform.score import Epoch, Score
 from calsweep.platform.tracking.tracking import Tracker
 from tests.mlflow_server import MlflowServer, postgres
@@ -68,16 +68,16 @@ class ManyFolds(Writer):
     def write(self, n_trials: int):
         self.begin()
         settings = to_plain(compose_settings(("datasets.address=mice",)).linear)
-        for trial in range(n_trials):
-            about = {"name": f"trial {trial}", "values": {}, "verdict": to_plain(self.verdict())}
-            self._record.append({"event": "trial", "trial": trial, "settings": settings, **about})
-            for fold in range(N_FOLDS):
-                self.write_fold(trial, fold)
-            end = {"state": "done", "error": "", "may_pass": False}
-            self._record.append({"event": "end", "trial": trial, **end})
+        with self._record() as record:
+            for trial in range(n_trials):
+                about = {"values": {}, "verdict": to_plain(self.verdict()), "settings": settings}
+                record.begin_trial(trial, name=f"trial {trial}", **about)
+                for fold in range(N_FOLDS):
+                    record.add_fold(trial, key=self.trained_fold(trial, fold))
+                record.end_trial(trial, TrialState.DONE)
         return self.read()
 
-    def write_fold(self, trial: int, fold: int) -> None:
+    def trained_fold(self, trial: int, fold: int) -> str:
         key = f"{trial:04d}{fold:04d}"
         folder = self.home / "sweeps" / self.name / "folds" / key
         tiny_model().save(folder / "model")
@@ -91,7 +91,7 @@ class ManyFolds(Writer):
             best_epoch=2, curve=tuple(curve), validation=score, test=score, n_windows=1000,
             train_seconds=1.5, process="here:1",
         ).write(folder)  # fmt: skip
-        self._record.append({"event": "fold", "trial": trial, "key": key})
+        return key
 
 
 def search(uri: str) -> None:

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 INFRA = Path(__file__).parent.parent.parent / "infra"
-SECRETS = ("ray_token", "postgres_password", "aws_credentials", "s3_users")
+SECRETS = ("ray_token", "postgres_password", "aws_credentials", "s3_users", "grafana_password")
+SERVICES = {"head", "worker", "mlflow", "postgres", "s3", "bucket", "prometheus", "grafana"}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def services(text):
 
 
 def test_services_are_those_of_a_cluster(services):
-    assert set(services) == {"head", "worker", "mlflow", "postgres", "s3", "bucket"}
+    assert set(services) == SERVICES
     assert "--num-cpus=0" in services["head"]["command"]
     assert services["worker"]["deploy"]["replicas"] == 2
 
@@ -49,9 +50,11 @@ def test_services_are_those_of_a_cluster(services):
 def test_ports_are_those_of_this_machine_alone(services):
     published = [port for service in services.values() for port in service.get("ports", [])]
     assert sorted(published) == [
+        "127.0.0.1:3000:3000/tcp",
         "127.0.0.1:5000:5000/tcp",
         "127.0.0.1:8265:8265/tcp",
         "127.0.0.1:8333:8333/tcp",
+        "127.0.0.1:9090:9090/tcp",
     ]
 
 
