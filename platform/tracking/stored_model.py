@@ -15,7 +15,6 @@ from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, Schema
 
 import calsweep
-from calsweep.platform.fold.ensemble import read_model
 
 
 def store_model(
@@ -51,6 +50,9 @@ def store_model(
     model_id
         Of the stored model, which is whole.
     """
+    # It brings torch, which looking at MLflow does not take.
+    from calsweep.platform.fold.ensemble import read_model
+
     units = read_model(folder).units
     logged = client.create_logged_model(
         experiment,
