@@ -1,19 +1,23 @@
 """A sweep with its record as `calsweep sweep` leaves it, trained in this process."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from calsweep.datasets.audit import Verdict
 from calsweep.datasets.dataset import open_dataset
+from calsweep.datasets.fold_protocol import AnimalGroups
 from calsweep.datasets.view import plan_folds
 from calsweep.platform.fold.fold_run import run_fold
 from calsweep.platform.fold.fold_task import FoldTask, fold_seed
+from calsweep.platform.fold.training import Training
 from calsweep.platform.object_storage.storage import locate
 from calsweep.platform.plain import to_plain
 from calsweep.platform.provenance import code_version
 from calsweep.platform.record import SweepRecord, read_sweep, sweeps_folder
 from calsweep.platform.record_writer import Record
 from calsweep.platform.settings import Settings, cache_folder, open_cache
+from calsweep.trainables.linear import Linear
 
 
 def record_sweep(
@@ -67,3 +71,13 @@ def record_sweep(
             end = {"event": "end", "trial": number, "state": "done", "error": "", "may_pass": False}
             record.append(end)
     return read_sweep(home, name)
+
+
+def record_weak_and_strong(home: Path, mice) -> Path:
+    """Record the sweeps ``weak``, which learns hardly anything, and ``strong``, on six folds."""
+    view = replace(mice.view(length=5), folds=AnimalGroups(k_groups=3))
+    for name, learning_rate in {"weak": 1e-6, "strong": 1e-2}.items():
+        training = Training(epochs=2, learning_rate=learning_rate, batch_size=64)
+        settings = Settings(trainables=Linear(), datasets=view, training=training)
+        record_sweep(home, name, {f"trial {name}": settings})
+    return home

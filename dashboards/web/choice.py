@@ -16,6 +16,7 @@ from calsweep.search_spaces.space import ARM
 
 ARMS_COMPARED = 4
 ARMS_AT_MOST = 12
+_MOST = 10**9
 _STATES = {state.value: state for state in TrialState}
 
 
@@ -37,6 +38,8 @@ class Choice:
         Those whose learning curves are drawn; empty for all.
     compared
         Names of configurations side by side; empty for the best few and the linear baseline.
+    recording, at, span
+        What is gone along: its name, the first frame, and how many; empty and 0 for the usual.
     """
 
     text: str = ""
@@ -46,19 +49,27 @@ class Choice:
     name: str = ""
     folds: tuple[int, ...] = ()
     compared: tuple[str, ...] = ()
+    recording: str = ""
+    at: int = 0
+    span: int = 0
 
     @classmethod
     def parse(cls, query: QueryParams, /) -> Choice:
         """Read an address; what makes no sense is as if it were not there."""
-        page = query.get("page", "")
+        # Of two the latter: a click on an overview adds to an address.
+        numbers = {key: query.get(key, "") for key in ("page", "at", "span")}
+        whole = {k: int(n) for k, n in numbers.items() if n.isdecimal() and int(n) < _MOST}
         return cls(
             text=query.get("text", "").strip()[:200],
             decoder=query.get("decoder", ""),
             state=query.get("state", ""),
-            page=int(page) if page.isdecimal() and 0 < int(page) < 10**6 else 1,
+            page=whole.get("page") or 1,
             name=query.get("trial", ""),
             folds=tuple(int(fold) for fold in query.getlist("fold") if fold.isdecimal()),
             compared=tuple(dict.fromkeys(query.getlist("arm")))[:ARMS_AT_MOST],
+            recording=query.get("recording", ""),
+            at=whole.get("at", 0),
+            span=whole.get("span", 0),
         )
 
     def address(self, changes: Mapping[str, object] | None = None, /) -> str:
@@ -69,6 +80,9 @@ class Choice:
             "state": self.state,
             "page": self.page if self.page > 1 else "",
             "trial": self.name,
+            "recording": self.recording,
+            "at": self.at,
+            "span": self.span,
             **(changes or {}),
         }
         pairs: list[tuple[str, object]] = [(k, v) for k, v in single.items() if v]

@@ -18,19 +18,24 @@ function say(figure, text, isMissing) {
   plot.setAttribute("aria-label", `${figure.querySelector("h2").textContent}. ${text}`);
 }
 
+// Of several answers that are on their way, the one to the latest question counts.
 async function load(figure) {
   const plot = figure.querySelector(".plot");
+  const source = figure.dataset.source;
   try {
-    const answer = await (await fetch(figure.dataset.source)).json();
+    const answer = await (await fetch(source)).json();
+    if (figure.dataset.source !== source) return;
     if (answer.missing !== undefined) {
       textOf.delete(plot);
       Plotly.purge(plot);
       say(figure, answer.missing, true);
+      if (answer.again) setTimeout(() => load(figure), LOOK_EVERY_MS);
     } else {
       const text = JSON.stringify(answer.figure);
       if (textOf.get(plot) !== text) {
         textOf.set(plot, text);
         await drawFigure(plot, text, themeSeen());
+        if (figure.dataset.jump) letJump(figure, plot);
       }
       say(figure, answer.reading, false);
     }
@@ -68,6 +73,45 @@ function swap(fresh) {
     const next = fresh.getElementById(there.id);
     if (next && next.innerHTML !== there.innerHTML) there.replaceChildren(...next.childNodes);
   }
+}
+
+// A step along a recording: the tables and figures change, the page stays.
+async function turn(href, isBack = false) {
+  const answer = await fetch(href);
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  if (!isBack) history.pushState(null, "", href);
+  swap(fresh);
+  for (const figure of document.querySelectorAll("figure[data-source]")) {
+    const next = fresh.getElementById(figure.id);
+    if (!next || next.dataset.source === figure.dataset.source) continue;
+    figure.dataset.source = next.dataset.source;
+    if (next.dataset.jump) figure.dataset.jump = next.dataset.jump;
+    delete figure.dataset.state;
+    load(figure);
+  }
+}
+
+function letJump(figure, plot) {
+  plot.removeAllListeners("plotly_click");
+  plot.on("plotly_click", ({points}) => {
+    const at = points.map((point) => point.customdata).find((frame) => frame !== undefined);
+    if (at !== undefined) turn(figure.dataset.jump + at);
+  });
+}
+
+if (document.querySelector("[data-turn]")) {
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.("a[data-turn]");
+    if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    turn(link.href);
+  });
+  document.addEventListener("keydown", ({key, target, ctrlKey, altKey, metaKey}) => {
+    const rel = {ArrowLeft: "prev", ArrowRight: "next"}[key];
+    if (!rel || ctrlKey || altKey || metaKey || target.closest("input, select, .scroll")) return;
+    document.querySelector(`a[data-turn][rel="${rel}"]`)?.click();
+  });
+  addEventListener("popstate", () => turn(location.href, true));
 }
 
 async function look() {

@@ -23,6 +23,7 @@ from calsweep.dashboards.prediction import Predictions, RocCurve, read_predictio
 from calsweep.dashboards.roc import roc_curves
 from calsweep.dashboards.search_history import search_history
 from calsweep.dashboards.setting_importance import importance_bars, setting_importances
+from calsweep.dashboards.web import along
 from calsweep.dashboards.web.choice import Choice
 from calsweep.dashboards.web.shelf import Reading
 from calsweep.platform.comparison import compare
@@ -132,6 +133,11 @@ FOLDS = {
     "confusion": Drawing(title="Classes observed and decoded", draw=_confusion),
     "learning": Drawing(title="Learning curves", draw=_learning),
 }
+PREDICTIONS = {
+    "overview": Drawing(title="The whole recording", draw=along.overview),
+    "decoded": Drawing(title="Decoded and observed", draw=along.decoded),
+    "activity": Drawing(title="Activity of the units", draw=along.activity),
+}
 COMPARE = {
     "boxes": Drawing(title="The same folds, configuration by configuration", draw=_boxes),
     "differences": Drawing(title="Differences between configurations", draw=_differences),
@@ -157,7 +163,7 @@ def draw(reading: Reading, name: str, choice: Choice, /) -> go.Figure:
     OSError, ValueError, KeyError
         If data that it needs is missing or damaged.
     """
-    drawing = {**SWEEP, **FOLDS, **COMPARE}.get(name)
+    drawing = {**SWEEP, **FOLDS, **PREDICTIONS, **COMPARE}.get(name)
     if drawing is not None:
         return drawing.draw(reading, choice)
     drawn = population_drawings(reading).get(name)

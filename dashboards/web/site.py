@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from plotly.offline import get_plotlyjs
@@ -25,21 +24,24 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from calsweep.dashboards.page import figure_json, render_text, themes
 from calsweep.dashboards.style import reading as how_to_read
-from calsweep.dashboards.web import plates, view
+from calsweep.dashboards.web import along, plates, view
+from calsweep.dashboards.web.answer import GONE, not_found, page
 from calsweep.dashboards.web.choice import Choice
+from calsweep.dashboards.web.models.permission import Permission
+from calsweep.dashboards.web.models.routes import Models
 from calsweep.dashboards.web.shelf import Reading, Shelf
 from calsweep.dashboards.web.standing import Standing, reason_of, standings
 from calsweep.dashboards.web.table import leaderboard_csv
 from calsweep.platform.record import SweepNotFound
+from calsweep.platform.settings import tracking_uri
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, LookupError)
-GONE = 404
 UNCHANGED = 204
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
@@ -49,11 +51,12 @@ _POLICY = (
 _HEADERS = (
     (b"content-security-policy", _POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
+    (b"referrer-policy", b"same-origin"),
 )
 PAGES = {
     "": "Leaderboard",
     "folds": "Folds",
+    "predictions": "Predictions",
     "population": "Population",
     "explanations": "Explanations",
     "compare": "Compare",
@@ -61,7 +64,14 @@ PAGES = {
 }
 
 
-def site(home: Path, /, *, hosts: tuple[str, ...]) -> Starlette:
+def site(
+    home: Path,
+    /,
+    *,
+    hosts: tuple[str, ...],
+    given_uri: str = "",
+    permission: Permission | None = None,
+) -> Starlette:
     """Give the page on a folder of sweeps.
 
     Parameters
@@ -71,16 +81,23 @@ def site(home: Path, /, *, hosts: tuple[str, ...]) -> Starlette:
     hosts
         Names that it may be asked by. Another is refused, so that no page elsewhere can read it
         through the browser of whoever has it open.
+    given_uri
+        MLflow's address where one is given; by default as `tracking_uri` says.
+    permission
+        Who may change a champion; ``None`` for a page that only reads.
     """
     shelf = Shelf(home)
     threading.Thread(target=shelf.read_ahead, name="read-ahead", daemon=True).start()
     pages = _Pages(shelf)
+    uri = tracking_uri(home, given_uri)
+    models = Models(home, uri=uri, given_uri=given_uri, permission=permission)
     routes = [
         Route("/", pages.sweeps),
         Route("/sweeps/{sweep}", pages.sweep),
         Route("/sweeps/{sweep}/leaderboard.csv", pages.csv),
         Route("/sweeps/{sweep}/figure/{figure}", pages.figure),
         Route("/sweeps/{sweep}/{page}", pages.sweep),
+        *models.routes,
         Route("/static/look.css", _look),
         Route("/static/page.js", _script),
         Route("/static/plotly.js", _plotly),
@@ -90,7 +107,7 @@ def site(home: Path, /, *, hosts: tuple[str, ...]) -> Starlette:
         Middleware(_Guarded),
         Middleware(GZipMiddleware, minimum_size=2000, compresslevel=1),
     ]
-    return Starlette(routes=routes, middleware=middleware, exception_handlers={GONE: _not_found})
+    return Starlette(routes=routes, middleware=middleware, exception_handlers={GONE: not_found})
 
 
 class _Pages:
@@ -101,7 +118,7 @@ class _Pages:
 
     def sweeps(self, request: Request) -> Response:
         found = list(standings(self.shelf.home))
-        return _page(
+        return page(
             request,
             "web/sweeps.html",
             home=str(self.shelf.home),
@@ -110,27 +127,27 @@ class _Pages:
         )
 
     def sweep(self, request: Request) -> Response:
-        name, page = request.path_params["sweep"], request.path_params.get("page", "")
-        if page not in PAGES:
-            return _not_found(request, LookupError(f"There is no page {page!r}."))
+        name, which = request.path_params["sweep"], request.path_params.get("page", "")
+        if which not in PAGES:
+            return not_found(request, LookupError(f"There is no page {which!r}."))
         try:
             seen = self.shelf.version(name)
             if request.headers.get("x-seen") == seen:
                 return Response(status_code=UNCHANGED)
             reading = self.shelf.read(name)
             choice = Choice.parse(request.query_params)
-            said = {**view.header(reading), **view.VIEWS[page](reading, choice)}
+            said = {**view.header(reading), **view.VIEWS[which](reading, choice)}
         except SweepNotFound as error:
-            return _not_found(request, error)
+            return not_found(request, error)
         except UNREADABLE as error:
-            return _page(request, "web/unreadable.html", name=name, reason=reason_of(error))
-        return _page(
+            return page(request, "web/unreadable.html", name=name, reason=reason_of(error))
+        return page(
             request,
-            f"web/{page or 'sweep'}.html",
+            f"web/{which or 'sweep'}.html",
             name=name,
             at=f"/sweeps/{quote(name, safe='')}",
             pages=PAGES,
-            page_now=page,
+            page_now=which,
             choice=choice,
             query=choice.address(),
             seen=seen,
@@ -146,14 +163,15 @@ class _Pages:
             reading = self.shelf.read(request.path_params["sweep"])
             text = reading.keep((name, choice), lambda: _drawn(reading, name, choice))
         except UNREADABLE as error:
-            return JSONResponse({"missing": reason_of(error)})
+            is_coming = isinstance(error, along.NotOpenYet)
+            return JSONResponse({"missing": reason_of(error), "again": is_coming})
         return Response(text, media_type="application/json")
 
     def csv(self, request: Request) -> Response:
         try:
             reading = self.shelf.read(request.path_params["sweep"])
         except UNREADABLE as error:
-            return _not_found(request, error)
+            return not_found(request, error)
         choice = Choice.parse(request.query_params)
         return Response(
             leaderboard_csv(reading, choice),
@@ -165,17 +183,6 @@ class _Pages:
 def _drawn(reading: Reading, name: str, choice: Choice) -> str:
     drawn = plates.draw(reading, name, choice)
     return f'{{"figure": {figure_json(drawn)}, "reading": {json.dumps(how_to_read(drawn))}}}'
-
-
-def _page(request: Request, file: str, /, *, status: int = 200, **values: Any) -> Response:
-    known = {"is_live": False, "seen": "", "pages": {}, "name": ""}
-    text = render_text(file, **{**known, **values, "request_path": request.url.path})
-    return HTMLResponse(text, status_code=status, headers={"cache-control": "no-store"})
-
-
-def _not_found(request: Request, error: Exception) -> Response:
-    reason = str(error) if isinstance(error, LookupError) else "There is nothing at this address."
-    return _page(request, "web/not_found.html", status=GONE, reason=reason)
 
 
 def _look(_: Request) -> Response:

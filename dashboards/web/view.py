@@ -9,7 +9,7 @@ from typing import Any
 
 from calsweep.dashboards import summary
 from calsweep.dashboards.style import group_name, held_out
-from calsweep.dashboards.web import plates
+from calsweep.dashboards.web import along, plates
 from calsweep.dashboards.web.choice import Choice, kind_of
 from calsweep.dashboards.web.shelf import Reading
 from calsweep.dashboards.web.standing import Standing
@@ -113,6 +113,12 @@ def _folds(reading: Reading, choice: Choice) -> Mapping[str, Any]:
     }
 
 
+def _predictions(reading: Reading, choice: Choice) -> Mapping[str, Any]:
+    found = along.said(reading, choice)
+    offered = [trial for trial in _offered(reading, found["shown"]) if trial.folds]
+    return {**found, "offered": offered, "drawings": plates.PREDICTIONS}
+
+
 def _population(reading: Reading, _: Choice) -> Mapping[str, Any]:
     try:
         drawn, missing = plates.population_drawings(reading), ""
@@ -188,6 +194,7 @@ def _data(reading: Reading, _: Choice) -> Mapping[str, Any]:
 VIEWS: dict[str, Callable[[Reading, Choice], Mapping[str, Any]]] = {
     "": _sweep,
     "folds": _folds,
+    "predictions": _predictions,
     "population": _population,
     "explanations": _explanations,
     "compare": _compare,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from calsweep.platform.arm import FIGURES, Arm
+from calsweep.platform.champion.version_tag import FIGURE, FOLDS, KEY
 from calsweep.platform.fold.ensemble import Ensemble
 from calsweep.platform.fold.model import FoldModel
 from calsweep.platform.leaderboard import best_fold, best_trial, summarize
@@ -16,9 +16,6 @@ from calsweep.platform.plain import content_hash
 from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord
 from calsweep.platform.tracking import tracked
 
-KEY = "calsweep.candidate"
-FIGURE = "calsweep.test"
-FOLDS = "calsweep.folds"
 _DIGITS = 6
 
 
@@ -173,15 +170,3 @@ def best_candidate(
     return Candidate(
         sweep=sweep, trial=chosen, folds=chosen.folds if ensemble else (best_fold(chosen),)
     )
-
-
-def read_figures(tags: Mapping[str, str], figure: str, /) -> tuple[float, ...]:
-    """Read the test figures of a promoted configuration from its tags; none if there are none.
-
-    Examples
-    --------
-    >>> read_figures({"calsweep.test.auc": "0.912345,0.900000"}, "auc")
-    (0.912345, 0.9)
-    """
-    text = tags.get(f"{FIGURE}.{figure}", "")
-    return tuple(float(value) for value in text.split(",")) if text else ()

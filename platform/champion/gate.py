@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from calsweep.platform.arm import FIGURES, figure_name
-from calsweep.platform.champion.candidate import Candidate, read_figures
+from calsweep.platform.champion.candidate import Candidate
+from calsweep.platform.champion.version_tag import read_figures
 from calsweep.platform.comparison import ALPHA, Method
 from calsweep.platform.independence import frames_ratio, independent_units
 from calsweep.platform.plain import nearest

@@ -150,6 +150,12 @@ class History:
         return tuple(changes.values())
 
 
+def histories(home: Path, /) -> dict[str, tuple[Change, ...]]:
+    """Give the history of each model whose champion was changed from a home, by name."""
+    names = sorted(path.parent.name for path in home.glob("champions/*/history.jsonl"))
+    return {name: History(home, name).read() for name in names}
+
+
 def line_of(changes: Iterable[Change], /) -> tuple[str, ...]:
     """Give the versions that led to the present champion: a rollback takes back what came after.
 

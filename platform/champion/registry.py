@@ -6,13 +6,14 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import mlflow
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from calsweep.platform.champion.candidate import KEY, Candidate
+from calsweep.platform.champion.version_tag import KEY
 from calsweep.platform.errors import first_line
 from calsweep.platform.plain import nearest
 from calsweep.platform.tracking.run_writer import MODEL_ID
@@ -20,6 +21,9 @@ from calsweep.platform.tracking.stored_model import store_model
 from calsweep.platform.tracking.tracked import RUN_KEY
 from calsweep.platform.tracking.tracking import open_client, refusals
 from calsweep.platform.tracking.tracking_errors import ModelNotFound
+
+if TYPE_CHECKING:  # it brings torch, which looking at a registry does not take
+    from calsweep.platform.champion.candidate import Candidate
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -89,6 +93,24 @@ class Registry:
             if error.error_code not in _NO_MODEL:
                 raise
             raise ModelNotFound(f"models:/{name}/{version}", _reason(error)) from error
+
+    def models(self) -> dict[str, dict[str, str]]:
+        """Give the names of the registered models, each with its aliases and their versions."""
+        found: dict[str, dict[str, str]] = {}
+        token = None
+        while True:
+            page = self._client.search_registered_models(page_token=token)
+            for model in page:
+                found[model.name] = {alias: str(v) for alias, v in model.aliases.items()}
+            token = page.token
+            if not token:
+                return found
+
+    def versions(self, name: str, /) -> tuple[RegisteredModel, ...]:
+        """Give the versions of a model, the latest first, as many as MLflow gives at once."""
+        quote = '"' if "'" in name else "'"
+        found = self._client.search_model_versions(f"name={quote}{name}{quote}")
+        return tuple(map(_as_model, sorted(found, key=lambda v: -int(v.version))))
 
     def copy(self, candidate: Candidate, /, *, name: str) -> RegisteredModel:
         """Put a candidate's model into the registry; one that is there is not put there twice.

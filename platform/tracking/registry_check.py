@@ -13,8 +13,8 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from calsweep.platform.champion.candidate import KEY
 from calsweep.platform.champion.registry import CHAMPION
+from calsweep.platform.champion.version_tag import KEY
 from calsweep.platform.errors import first_line
 from calsweep.platform.fault import Fault, Part
 from calsweep.platform.record import SweepRecord

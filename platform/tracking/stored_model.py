@@ -19,7 +19,6 @@ from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, Schema
 
 import calsweep
-from calsweep.platform.fold.ensemble import read_model
 from calsweep.platform.tracking.artifact_folder import artifact_folder
 
 _DESCRIPTION = "MLmodel"
@@ -59,6 +58,9 @@ def store_model(
     model_id
         Of the stored model, which is whole.
     """
+    # It brings torch, which looking at MLflow does not take.
+    from calsweep.platform.fold.ensemble import read_model
+
     files = _files(loader, read_model(folder).units)
     logged = client.create_logged_model(
         experiment,

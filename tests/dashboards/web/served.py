@@ -9,13 +9,25 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from axe_playwright_python.sync_playwright import Axe
+
 SHOTS = Path(os.environ.get("CALSWEEP_SHOTS", "/tmp/calsweep-shots"))
 ENDS_WITHIN_S = 60
 WAIT_MS = 60_000
+SERIOUS = {"serious", "critical"}
+
+
+def serious(page):
+    violations = Axe().run(page).response["violations"]
+    return [
+        (v["id"], [node["html"][:160] for node in v["nodes"][:3]])
+        for v in violations
+        if v["impact"] in SERIOUS
+    ]
 
 
 @contextlib.contextmanager
-def started(home, *options):
+def started(home, *options, **environment):
     """Run `calsweep dashboard` on a home and give its address and process."""
     command = [sys.executable, "-m", "calsweep.platform", "dashboard", "--port", "0"]
     process = subprocess.Popen(
@@ -23,7 +35,7 @@ def started(home, *options):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
     )
     try:
         line = process.stdout.readline()
@@ -36,9 +48,9 @@ def started(home, *options):
 
 
 @contextlib.contextmanager
-def serving(home, *options):
+def serving(home, *options, **environment):
     """Run `calsweep dashboard` on a home and give its address."""
-    with started(home, *options) as (address, _):
+    with started(home, *options, **environment) as (address, _):
         yield address
 
 
@@ -91,9 +103,9 @@ class Reader:
         self.page.evaluate("scrollTo(0, 0)")
         self.page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
 
-    def wait_until(self, holds, what):
+    def wait_until(self, holds, what, *, within_s=WAIT_MS / 1000):
         """Wait for something that the page does by itself."""
-        end = time.monotonic() + WAIT_MS / 1000
+        end = time.monotonic() + within_s
         while not holds():
-            assert time.monotonic() < end, f"waited {WAIT_MS} ms for {what}"
+            assert time.monotonic() < end, f"waited {within_s} s for {what}"
             self.page.wait_for_timeout(100)

@@ -3,6 +3,7 @@ import pytest
 FIGURES = {
     "": ["history", "parallel", "spread"],
     "/folds": ["matrix", "groups", "roc", "confusion", "learning"],
+    "/predictions": ["overview", "decoded"],  # its dataset is nowhere
     "/population": [],
     "/explanations": [],
     "/compare": ["boxes", "differences"],

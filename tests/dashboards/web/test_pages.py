@@ -7,29 +7,19 @@ import urllib.error
 import urllib.request
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 
 from calsweep.platform.leaderboard import leaderboard
-from tests.dashboards.web.served import serving
+from tests.dashboards.web.served import serious, serving
 
 FIGURES = {
     "": ["history", "parallel", "spread"],
     "/folds": ["matrix", "groups", "roc", "confusion", "learning"],
+    "/predictions": ["overview", "decoded"],  # its dataset is nowhere
     "/population": [],
     "/explanations": [],
     "/compare": ["boxes", "differences"],
     "/data": [],
 }
-SERIOUS = {"serious", "critical"}
-
-
-def serious(page):
-    violations = Axe().run(page).response["violations"]
-    return [
-        (v["id"], [node["html"][:160] for node in v["nodes"][:3]])
-        for v in violations
-        if v["impact"] in SERIOUS
-    ]
 
 
 def is_too_wide(page):

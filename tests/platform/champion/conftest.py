@@ -1,21 +1,17 @@
 """A home with two sweeps of small linear decoders, each on six folds of five simulated mice."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
-from calsweep.datasets.fold_protocol import AnimalGroups
 from calsweep.platform.champion.candidate import Candidate, best_candidate
 from calsweep.platform.champion.gate import Gate
 from calsweep.platform.champion.promotion import Promotion, promote
 from calsweep.platform.comparison import Method
-from calsweep.platform.fold.training import Training
 from calsweep.platform.record import read_sweep
-from calsweep.platform.settings import Settings
-from calsweep.trainables.linear import Linear
-from tests.recorded import record_sweep
+from tests.recorded import record_weak_and_strong
 
 SIX_FOLDS = Gate(test=Method.SIGNED_RANK)  # which six folds suffice for, if all are better
 
@@ -28,13 +24,7 @@ def no_address_from_outside(monkeypatch):
 @pytest.fixture(scope="session")
 def home(mice, tmp_path_factory):
     """Give a home with the sweeps ``weak``, which learns hardly anything, and ``strong``."""
-    home = tmp_path_factory.mktemp("champions")
-    view = replace(mice.view(length=5), folds=AnimalGroups(k_groups=3))
-    for name, learning_rate in {"weak": 1e-6, "strong": 1e-2}.items():
-        training = Training(epochs=2, learning_rate=learning_rate, batch_size=64)
-        settings = Settings(trainables=Linear(), datasets=view, training=training)
-        record_sweep(home, name, {f"trial {name}": settings})
-    return home
+    return record_weak_and_strong(tmp_path_factory.mktemp("champions"), mice)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ import pytest
 
 from calsweep.datasets.audit import Verdict
 from calsweep.platform.arm import best_arm
-from calsweep.platform.champion.candidate import best_candidate, read_figures
+from calsweep.platform.champion.candidate import best_candidate
 from calsweep.platform.champion.gate import Gate, NotPromoted, judge
+from calsweep.platform.champion.version_tag import read_figures
 from calsweep.platform.comparison import Method, compare
 from calsweep.platform.score import Score
 from tests.platform.scored_sweep import LEAK, pair_plan, scored_sweep, scored_trial

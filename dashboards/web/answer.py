@@ -1,0 +1,37 @@
+"""Answers in the shape that all pages share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from calsweep.dashboards.page import render_text
+
+GONE = 404
+
+
+def page(request: Request, file: str, /, *, status: int = 200, **values: Any) -> Response:
+    """Answer with a page.
+
+    Parameters
+    ----------
+    request
+        What was asked.
+    file
+        The page's template.
+    status
+        Of HTTP.
+    values
+        What the template names; text is escaped.
+    """
+    known = {"is_live": False, "seen": "", "pages": {}, "page_now": "", "at": "", "name": ""}
+    text = render_text(file, **{**known, "path": request.url.path, **values})
+    return HTMLResponse(text, status_code=status, headers={"cache-control": "no-store"})
+
+
+def not_found(request: Request, error: Exception, /) -> Response:
+    """Say that there is nothing at an address, and why."""
+    reason = str(error) if isinstance(error, LookupError) else "There is nothing at this address."
+    return page(request, "web/not_found.html", status=GONE, reason=reason)

@@ -1,0 +1,77 @@
+"""Predictions along a recording, on a sweep whose dataset is there, and once it is not."""
+
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from calsweep.datasets.fold_protocol import AnimalGroups
+from calsweep.platform.fold.training import Training
+from calsweep.platform.settings import Settings
+from calsweep.trainables.linear import Linear
+from tests.dashboards.web.served import serious, serving
+from tests.recorded import record_sweep
+
+
+@pytest.fixture(scope="module")
+def recorded(mice, tmp_path_factory):
+    """Give the record of one linear decoder on two folds, and its dataset, which may be deleted."""
+    home = tmp_path_factory.mktemp("along")
+    folder = shutil.copytree(mice.folder, home / "mice")
+    view = replace(mice.view(length=5), address=str(folder), folds=AnimalGroups(k_groups=3))
+    training = Training(epochs=1, learning_rate=1e-2, batch_size=64)
+    settings = Settings(trainables=Linear(), datasets=view, training=training)
+    return record_sweep(home, "small", {"trial 1": settings}, n_folds=2), folder
+
+
+def frames(here, figure):
+    """Give where an axis of time begins and ends, in frames of the ten a second."""
+    shown = here.page.evaluate(
+        "name => document.querySelector(`#${name} .plot`).layout.xaxis.range", figure
+    )
+    return [round(10 * at) for at in shown]
+
+
+def test_reader_goes_along_a_recording_and_to_its_worst_stretch(recorded, reader):
+    sweep, folder = recorded
+    with serving(sweep.folder.parent.parent) as address:
+        here = reader(address)
+        here.open("/sweeps/small/predictions")
+        here.draw_all()
+        drawn = ["overview", "decoded", "activity"]
+        here.wait_until(lambda: here.drawn() == drawn, "the dataset to be opened")
+        assert frames(here, "decoded") == [2, 602]  # sixty seconds of windows of five frames
+        assert frames(here, "activity") == [2, 602]
+        assert serious(here.page) == []
+        where = here.page.locator("#where")
+        assert where.inner_text().startswith("0:00.2 to 1:00.2 of 1:29.8")
+
+        here.page.keyboard.press("ArrowRight")
+        here.wait_until(lambda: frames(here, "activity") == [298, 898], "the next stretch")
+        assert "at=302" in here.page.url
+        here.page.get_by_role("link", name="0:10 min").click()
+        here.wait_until(lambda: frames(here, "decoded") == [548, 648], "a shorter stretch")
+        worst = here.page.locator("#worst a").first
+        begin = worst.inner_text().split(" ")[0]
+        worst.click()
+        here.wait_until(lambda: where.inner_text().startswith(begin), "the worst stretch")
+        here.page.go_back()
+        here.wait_until(lambda: frames(here, "decoded") == [548, 648], "the stretch before")
+        bars = here.page.locator("#overview .plot .nsewdrag")
+        bars.click(position={"x": 5, "y": 40})
+        here.wait_until(lambda: frames(here, "decoded")[0] < 60, "what was clicked at")
+        here.open("/sweeps/small/predictions?recording=none")
+        assert "No trained fold of trial 1 tests a recording 'none'." in (
+            here.page.locator("#missing").inner_text()
+        )
+        assert (here.said, here.outside) == ([], [])
+
+    shutil.rmtree(folder)
+    with serving(sweep.folder.parent.parent) as address:
+        here = reader(address)
+        here.open("/sweeps/small/predictions")
+        here.draw_all()
+        here.wait_until(lambda: "No dataset at" in "".join(here.missing()), "word of the dataset")
+        assert [text.split(":")[0] for text in here.missing()] == ["activity"]
+        assert here.drawn() == ["overview", "decoded"]
+        assert (here.said, here.outside) == ([], [])
