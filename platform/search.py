@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray import tune
+from ray.tune.error import TuneError
 from ray.tune.search import Searcher
 
 from calsweep.platform.budget import BudgetWatch
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from calsweep.platform.progress import Progress
     from calsweep.platform.settings import SweepSettings
     from calsweep.search_spaces.suggestion import Suggestions
+
+N_LOST = 5
+"""How often a trial's process, or its node, may be lost before the trial fails."""
 
 _END = ".end"  # among the folds, tells trials that the search is over
 
@@ -104,17 +108,27 @@ def search(
                 verbose=0,
                 # What a trial has reached lies in the sweep's record.
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                # Nor is anything lost with the process of one, which another takes over from.
+                failure_config=tune.FailureConfig(max_failures=N_LOST),
                 callbacks=[keeper],
             ),
         )
         try:
             tuner.fit()
-        except Exception:
+        except Exception as error:  # noqa: BLE001 - it is raised again, as what it was
             record.check()  # a sweep that was taken over ends for that, whatever it led to
-            raise
+            raise _cause(error) from None
         interruption.check()
         record.check()
     return keeper.why_ended
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Give what the writing of the record raised: Ray Tune makes a text of it."""
+    inner: BaseException | None = error
+    while isinstance(inner, TuneError):
+        inner = inner.__context__
+    return inner or error
 
 
 def _trainable(plan: TrialPlan) -> Any:

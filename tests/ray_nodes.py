@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import pytest
 
 RAY = Path(sys.executable).with_name("ray")
 HEAD = "127.0.0.1"
@@ -38,27 +39,47 @@ class Cable:
 
     here = "10.231.77.1"
     there = "10.231.77.2"
+    beside = "10.231.77.3"  # a second machine at this end
 
     def __init__(self) -> None:
         self.name = f"cs{os.getpid()}"
         self._end = f"{self.name}-0"
 
-    def __enter__(self) -> Cable:
+    def lay(self) -> None:
         ip("netns", "add", self.name)
         ip("link", "add", self._end, "type", "veth", "peer", "name", "eth0", "netns", self.name)
-        ip("addr", "add", f"{self.here}/24", "dev", self._end)
+        for address in (self.here, self.beside):
+            ip("addr", "add", f"{address}/24", "dev", self._end)
         ip("link", "set", self._end, "up")
         ip("-n", self.name, "addr", "add", f"{self.there}/24", "dev", "eth0")
         ip("-n", self.name, "link", "set", "eth0", "up")
         ip("-n", self.name, "link", "set", "lo", "up")
-        return self
 
     def pull(self) -> None:
         ip("-n", self.name, "link", "set", "eth0", "down")
 
-    def __exit__(self, *_: object) -> None:
-        ip("link", "del", self._end)
+    def plug_in(self) -> None:
+        ip("-n", self.name, "link", "set", "eth0", "up")
+
+    def close(self) -> None:
+        """Take away the machine at the other end, and the cable with it."""
         ip("netns", "del", self.name)
+
+
+@contextlib.contextmanager
+def cable() -> Iterator[Cable]:
+    """Lay a cable to another machine, or skip the test with the reason."""
+    if shutil.which("ip") is None:
+        pytest.skip("no network namespace can be made: `ip` (iproute2) is not installed")
+    cable = Cable()
+    try:
+        cable.lay()
+    except subprocess.CalledProcessError as error:
+        with contextlib.suppress(subprocess.CalledProcessError):
+            cable.close()
+        pytest.skip(f"no network namespace can be made here: {error.stderr.decode().strip()}")
+    with contextlib.closing(cable):
+        yield cable
 
 
 def ip(*arguments: str) -> None:
@@ -99,17 +120,18 @@ class RayNodes:
         """What a process needs to reach the cluster."""
         return {**os.environ, **self.auth, **_AS_A_CLUSTER, "RAY_ADDRESS": self.address}
 
-    def start_head(self, *, cpus: int = 0) -> subprocess.Popen:
+    def start_head(self, *, cpus: int = 0, takes_jobs: bool = True) -> subprocess.Popen:
         return self._start(
             self.host, "--head", f"--port={self.port}", f"--num-cpus={cpus}",
+            f"--include-dashboard={takes_jobs}".lower(),
             f"--dashboard-host={self.host}", f"--dashboard-port={self.dashboard}",
             f"--temp-dir={self._temp}",
         )  # fmt: skip
 
-    def add(self, *, cpus: int, cable: Cable | None = None) -> subprocess.Popen:
+    def add(self, *, cpus: int, host: str = "", cable: Cable | None = None) -> subprocess.Popen:
         """Add a node on this machine, or at the other end of a cable."""
         return self._start(
-            cable.there if cable else f"127.0.0.{2 + len(self._nodes)}",
+            cable.there if cable else host or f"127.0.0.{2 + len(self._nodes)}",
             f"--address={self.address}", f"--num-cpus={cpus}",
             within=("ip", "netns", "exec", cable.name) if cable else (),
         )  # fmt: skip

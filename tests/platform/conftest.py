@@ -1,11 +1,12 @@
-"""Images of three simulated mice, in many small shards, and folds of them."""
+"""Images of three simulated mice in many small shards, folds of them, and a sweep of others."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from calsweep.datasets.cache import Cache
+from calsweep.datasets.cache import Cache, file_lock
 from calsweep.datasets.dataset import Dataset, open_dataset
 from calsweep.datasets.fold_protocol import AnimalGroups
 from calsweep.datasets.shard_writer import write_dataset
@@ -20,7 +21,9 @@ from calsweep.platform.command import main
 from calsweep.platform.fold.fold_task import FoldTask
 from calsweep.platform.plain import to_plain
 from calsweep.platform.provenance import code_version
+from calsweep.platform.record import read_sweep
 from calsweep.platform.settings import Settings
+from tests.platform import swept
 from tests.platform.written_sweep import Writer
 
 
@@ -121,3 +124,17 @@ def writer(mlflow_home, request):
 @pytest.fixture(scope="module")
 def uri(mlflow_home):
     return f"sqlite:///{mlflow_home / 'mlflow.db'}"
+
+
+@pytest.fixture(scope="session")
+def undisturbed(mice, tmp_path_factory):
+    """A small sweep that nothing befell; processes that run tests side by side share one."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    home = shared / "undisturbed"
+    with file_lock(shared / "undisturbed.lock", deadline_s=2 * swept.WAIT_S):
+        if not (home / "said.txt").exists():
+            said = swept.run(mice.folder, home)
+            (home / "said.txt").write_text(said)
+    return read_sweep(home, "small")

@@ -1,24 +1,34 @@
-"""A small sweep of four trials over 20 folds, run as a person runs it, and what must hold of it."""
+"""A small sweep of four trials over 20 folds, run as a person runs it, and what must hold of it.
+
+Every fault is brought upon this sweep while it runs, and what comes of it is compared with one that
+nothing befell.
+"""
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
+import re
+import secrets
+import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import psutil
+from mlflow import MlflowClient
 
 from calsweep.platform.leaderboard import leaderboard
-from calsweep.platform.record import SweepRecord, TrialState, read_sweep
+from calsweep.platform.record import SweepRecord, TrialState, read_sweep, record_events
 
 ROOT = Path(__file__).parent.parent.parent
 N_FOLDS = 4 * 20
+WAIT_S = 400.0  # for a sweep to come so far, or to its end, beside much other work
 _OF_THE_RUN = {"process", "train_seconds", "compute"}
+_MARK = "CALSWEEP_TEST_SWEEP"
 
 
 def words(address, home, *more) -> list[str]:
@@ -29,6 +39,7 @@ def words(address, home, *more) -> list[str]:
         f"datasets.address={address}",
         "datasets.window.length=11",
         "training.epochs=1",
+        "training.epoch_fraction=0.5",
         "training.batch_size=64",
         "baseline_training.epochs=1",
         "n_trials=3",
@@ -37,27 +48,110 @@ def words(address, home, *more) -> list[str]:
     ]
 
 
-def begin(address, home, *more, env) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "calsweep.platform", *words(address, home, *more)],
-        cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        start_new_session=True,
-    )  # fmt: skip
+def plain_env() -> dict[str, str]:
+    """Give the environment without the addresses that other tests may have left there."""
+    left = {"RAY_ADDRESS", "MLFLOW_TRACKING_URI", "CALSWEEP_HOME"}
+    return {name: value for name, value in os.environ.items() if name not in left}
 
 
-def run(address, home, *more, env, code: int = 0) -> str:
+@dataclass
+class Sweep:
+    """The sweep in a home of its own, and its processes, which a variable marks.
+
+    Attributes
+    ----------
+    address
+        Of the dataset.
+    home
+        Where it is recorded.
+    env
+        Of its processes.
+    more
+        Settings beside those of all such sweeps.
+    """
+
+    address: object
+    home: Path
+    env: dict[str, str] = field(default_factory=plain_env)
+    more: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self._mark = secrets.token_hex(8)
+        self.env = {**self.env, _MARK: self._mark}
+
+    @contextlib.contextmanager
+    def running(self, *command: str, env: dict[str, str] | None = None) -> Iterator[Driver]:
+        """Run it, or another command on it, for the time of the block."""
+        arguments = command or words(self.address, self.home, *self.more)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "calsweep.platform", *map(str, arguments)],
+            cwd=ROOT, env={**self.env, **(env or {})}, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        )  # fmt: skip
+        with process:
+            try:
+                yield Driver(process)
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+
+    def run(self, *command: str, code: int = 0) -> str:
+        """Run it, or another command on it, to its end and give what it said."""
+        with self.running(*command) as driver:
+            return driver.ended(code=code)
+
+    @property
+    def folds(self) -> dict[str, int]:
+        """Each trained fold's folder, and when it was written."""
+        return folds_of(self.home)
+
+    def wait_for(self, n: int, driver: Driver | None = None) -> dict[str, int]:
+        """Wait until so many folds are trained, and give them."""
+        return wait_for_folds(self.home, n, driver.process if driver else None)
+
+    def processes(self, title: str = "") -> list[int]:
+        """Give the processes of this sweep, on a Ray of its own, whose command begins so."""
+        return processes_with(_MARK, self._mark, title)
+
+    def kill(self, title: str, *, deadline_s: float = WAIT_S) -> int:
+        """Kill one process by its title, as the kernel does where memory is short."""
+        give_up = time.monotonic() + deadline_s
+        while True:
+            for pid in self.processes(title):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    return pid
+            assert time.monotonic() < give_up, f"no process {title!r}"
+            time.sleep(0.02)
+
+    def check(self, *, like: SweepRecord, before: dict[str, int], uri: str = "") -> None:
+        """Check what must hold after any fault: of the record, of MLflow, and of processes."""
+        check_whole(self.home, like=like, before=before)
+        check_mlflow(uri or f"sqlite:///{self.home}/mlflow.db")
+        wait_until_none_with(_MARK, self._mark)
+
+
+@dataclass(frozen=True)
+class Driver:
+    """The process that runs the sweep."""
+
+    process: subprocess.Popen
+
+    def kill(self) -> None:
+        """Kill it alone: what it started has to see for itself that it is gone."""
+        self.process.kill()
+        self.process.wait(timeout=60)
+
+    def ended(self, *, code: int = 0) -> str:
+        """Wait for its end and give what it said."""
+        said, _ = self.process.communicate(timeout=WAIT_S)
+        assert self.process.returncode == code, said
+        return said
+
+
+def run(address, home, *, env: dict[str, str] | None = None) -> str:
     """Run the sweep to its end and give what it said."""
-    with begin(address, home, *more, env=env) as process:
-        return ended(process, code=code)
-
-
-def ended(process: subprocess.Popen, *, code: int = 0) -> str:
-    try:
-        said, _ = process.communicate(timeout=240)
-    finally:
-        process.kill()
-    assert process.returncode == code, said
-    return said
+    return Sweep(address, home, env or plain_env()).run()
 
 
 def folds_of(home: Path) -> dict[str, int]:
@@ -67,11 +161,11 @@ def folds_of(home: Path) -> dict[str, int]:
 
 
 def wait_for_folds(home: Path, n: int, process: subprocess.Popen | None = None) -> dict[str, int]:
-    give_up = time.monotonic() + 120
+    give_up = time.monotonic() + WAIT_S
     while len(folds_of(home)) < n:
         assert process is None or process.poll() is None, process.communicate()[0]
         assert time.monotonic() < give_up, f"{len(folds_of(home))} of {n} folds"
-        time.sleep(0.1)
+        time.sleep(0.05)
     return folds_of(home)
 
 
@@ -88,56 +182,57 @@ def table(sweep: SweepRecord) -> list[tuple]:
 
 
 def check_whole(home: Path, *, like: SweepRecord, before: dict[str, int]) -> SweepRecord:
-    """Check what must hold after any fault.
+    """Check what must hold of the record after any fault.
 
-    Every fold stands in the record once, those from before the fault were not trained again, and
-    the leaderboard is that of a sweep that nothing befell.
+    Every fold was trained once and stands in the record, those from before the fault were not
+    trained again, and the leaderboard is that of a sweep that nothing befell.
     """
     sweep = read_sweep(home, "small")
     assert [trial.state for trial in sweep.trials] == [TrialState.DONE] * 4
-    assert Counter(len(trial.folds) for trial in sweep.trials) == {20: 4}
+    assert [[fold.fold for fold in trial.folds] for trial in sweep.trials] == [list(range(20))] * 4
     after = folds_of(home)
     assert len(after) == N_FOLDS
     assert {name: after[name] for name in before} == before
+    # A line that says `stored` is of a fold that an earlier process had trained.
+    lines = [line for line in record_events(sweep.folder) if line["event"] == "fold"]
+    assert {line["key"] for line in lines} == set(after)
+    trained = Counter(line["key"] for line in lines if not line.get("stored"))
+    assert set(trained.values()) == {1}
     assert table(sweep) == table(like)
     return sweep
 
 
-def check_mlflow(home: Path, ask_mlflow) -> None:
+def check_mlflow(uri: str) -> None:
     """Check that MLflow has every run once, and none that is not over."""
-    import mlflow
-
-    ask_mlflow(home)
-    runs = mlflow.search_runs(experiment_names=["calsweep/small"], max_results=1000)
-    assert Counter(runs.status) == {"FINISHED": 4 + N_FOLDS}
-
-
-def n_trained(home: Path) -> Counter:
-    """Count how often the record was told of each fold, in the last run of its trial."""
-    counts: Counter = Counter()
-    for line in (home / "sweeps/small/record.jsonl").read_text().splitlines():
-        event = json.loads(line)
-        if event["event"] == "trial":
-            counts = Counter({k: n for k, n in counts.items() if k[0] != event["trial"]})
-        elif event["event"] == "fold":
-            counts[event["trial"], event["key"]] += 1
-    return counts
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("calsweep/small")
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    assert Counter(run.info.status for run in runs) == {"FINISHED": 4 + N_FOLDS}
+    assert len({run.data.tags["calsweep.run_key"] for run in runs}) == 4 + N_FOLDS
 
 
-def processes_with(variable: str, value: str) -> list[str]:
-    """Name the processes that have a variable in their environment, this one not among them."""
+def processes_with(variable: str, value: str, title: str = "") -> list[int]:
+    """Give the processes that were started with a variable, this one not among them."""
+    marked = re.compile(rb"(^|\0)" + f"{variable}={value}".encode() + rb"\0")
     found = []
-    for process in psutil.process_iter():
-        try:
-            if process.pid != os.getpid() and process.environ().get(variable) == value:
-                found.append(" ".join(process.cmdline()) or process.name())
-        except psutil.Error:  # ended meanwhile, or another's
-            continue
-    return found
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # ended meanwhile
+            is_named = (folder / "cmdline").read_bytes().startswith(title.encode())
+            # A process that gave itself a title may have lost a part of its environment to it.
+            if is_named and marked.search((folder / "environ").read_bytes()):
+                found.append(int(folder.name))
+    return [pid for pid in found if pid != os.getpid()]
 
 
-def wait_until_none_with(variable: str, value: str) -> None:
-    give_up = time.monotonic() + 60
-    while left := processes_with(variable, value):
-        assert time.monotonic() < give_up, left
+def wait_until_none_with(variable: str, value: str, title: str = "") -> None:
+    """Wait until what was started with a variable has ended; a Ray takes seconds to see it."""
+    give_up = time.monotonic() + 90
+    while left := processes_with(variable, value, title):
+        assert time.monotonic() < give_up, [command_of(pid) for pid in left]
         time.sleep(0.2)
+
+
+def command_of(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ")[:200]
+    return ""

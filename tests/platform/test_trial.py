@@ -146,53 +146,6 @@ def test_processes_are_reused_and_no_fold_is_trained_twice(tasks, local_ray):
 
 
 @pytest.mark.slow
-def test_fold_whose_process_dies_is_begun_again(tasks, local_ray):
-    """Kill the process of the first fold as soon as it works; its task is tried once more."""
-    import os
-    import signal
-    import threading
-    import time
-
-    killed = []
-
-    def kill_a_worker():
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and not killed:
-            for pid in training_processes():
-                os.kill(pid, signal.SIGKILL)
-                killed.append(pid)
-                return
-            time.sleep(0.02)
-
-    watcher = threading.Thread(target=kill_a_worker)
-    watcher.start()
-    folds = list(train_folds(tasks[:4], resources=Resources()))
-    watcher.join()
-    assert len(killed) == 1
-    assert sorted(fold.fold for fold in folds) == [0, 1, 2, 3]
-
-
-def training_processes():
-    """Give the processes that train folds on this test's own Ray, and on no other's."""
-    import os
-    from pathlib import Path
-
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            is_training = path.read_bytes().startswith(b"ray::fold")
-            if is_training and parent_of(parent_of(int(path.parent.name))) == os.getpid():
-                yield int(path.parent.name)
-        except OSError:
-            continue
-
-
-def parent_of(pid):
-    from pathlib import Path
-
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-@pytest.mark.slow
 def test_fold_that_fails_is_told_with_its_own_error(tasks, local_ray):
     task = replace(tasks[0], dataset_hash="another")
     with pytest.raises(ray.exceptions.RayTaskError, match="begin a new sweep"):
