@@ -162,7 +162,10 @@ class SweepSettings:
         check_name(self.name)
         is_population = self.tuner is Tuner.POPULATION
         if is_population and self.budget != Budget():
-            raise ValueError("a population ends by population.hours: leave out budget.")
+            raise ValueError(
+                "a population ends with a generation, by population.hours or .device_hours: give "
+                "these in place of budget."
+            )
         if is_population and self.pruning.method is not PruningMethod.NONE:
             raise ValueError("members of a population are not pruned: leave out pruning.method.")
         if self.accept_changes and self.tuner is Tuner.POPULATION:
