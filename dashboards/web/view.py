@@ -12,7 +12,7 @@ from calsweep.dashboards.style import group_name, held_out
 from calsweep.dashboards.web import along, plates
 from calsweep.dashboards.web.choice import Choice, kind_of
 from calsweep.dashboards.web.shelf import Reading
-from calsweep.dashboards.web.standing import Standing
+from calsweep.dashboards.web.sweep_list import Listed
 from calsweep.platform.arm import default_reference
 from calsweep.platform.comparison import WHAT_TO_TRUST, compare
 from calsweep.platform.explanations.explanation import Kind, folder_of
@@ -22,6 +22,7 @@ from calsweep.platform.leaderboard import (
     n_folds,
     nested_choice,
 )
+from calsweep.platform.ownership.standing import State
 from calsweep.platform.progress import minutes
 from calsweep.platform.record import TrialRecord, TrialState
 
@@ -30,25 +31,28 @@ OFFERED = 200
 """Configurations that a list offers, best first; others are found by their name in the address."""
 
 
-def line_of(standing: Standing, /) -> dict[str, Any]:
+def line_of(line: Listed, /) -> dict[str, Any]:
     """Write a line of the list of sweeps."""
-    left_s = standing.left_s
-    per_hour = standing.folds_per_hour
+    standing, pace = line.standing, line.pace
+    left_s, per_hour, per_s = standing.left_s, pace.folds_per_hour, pace.windows_per_s
+    began_s = line.latest_s if pace.began_s is None else pace.began_s
     return {
         "name": standing.name,
-        "state": standing.state.value,
-        "percent": round(100 * standing.share),
-        "folds": f"{standing.n_folds_done:,} of {standing.n_folds:,}",
-        "trials": f"{standing.n_trials_done} of {standing.n_planned}"
-        + (f", {standing.n_failed} failed" if standing.n_failed else "")
-        + (f", {standing.n_pruned} pruned" if standing.n_pruned else ""),
+        "state": "finished" if standing.state is State.OVER else standing.state.value,
+        "percent": round(100 * line.share),
+        "folds": f"{standing.n_folds:,} of {standing.n_folds_planned:,}",
+        "trials": f"{pace.n_done} of {standing.n_planned}"
+        + (f", {pace.n_failed} failed" if pace.n_failed else "")
+        + (f", {pace.n_pruned} pruned" if pace.n_pruned else ""),
         "left": f"about {minutes(left_s)}" if left_s is not None else "–",
-        "gone": minutes(standing.latest_s - standing.began_s),
+        "gone": minutes(line.latest_s - began_s),
         "per_hour": f"{per_hour:,.0f}" if per_hour else "–",
-        "under_way": standing.under_way,
-        "latest": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(standing.latest_s)),
-        "target": standing.target,
-        "dataset": standing.dataset,
+        "per_s": f"{per_s:,.0f} windows a second" if per_s else "",
+        "cost": f"{pace.device_s:,.0f}",
+        "under_way": line.under_way,
+        "latest": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.latest_s)),
+        "target": line.target,
+        "dataset": line.dataset,
     }
 
 
