@@ -8,13 +8,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from calsweep.dashboards import summary
+from calsweep.dashboards.page import Plate
 from calsweep.dashboards.style import group_name, held_out
 from calsweep.dashboards.web import along, plates
 from calsweep.dashboards.web.choice import Choice, kind_of
 from calsweep.dashboards.web.shelf import Reading
-from calsweep.dashboards.web.sweep_list import Listed
+from calsweep.dashboards.web.sweep_list import Listed, sweep_names
 from calsweep.platform.arm import default_reference
+from calsweep.platform.budget import worked_seconds
 from calsweep.platform.comparison import WHAT_TO_TRUST, compare
+from calsweep.platform.equal_budget import Measure
 from calsweep.platform.explanations.explanation import Kind, folder_of
 from calsweep.platform.leaderboard import (
     NESTED_DOES_NOT_APPLY,
@@ -24,7 +27,8 @@ from calsweep.platform.leaderboard import (
 )
 from calsweep.platform.ownership.standing import State
 from calsweep.platform.progress import minutes
-from calsweep.platform.record import TrialRecord, TrialState
+from calsweep.platform.record import SweepRecord, TrialRecord, TrialState
+from calsweep.platform.spending import hours, spending
 
 PER_PAGE = 25
 OFFERED = 200
@@ -47,7 +51,7 @@ def line_of(line: Listed, /) -> dict[str, Any]:
         "left": f"about {minutes(left_s)}" if left_s is not None else "–",
         "gone": minutes(line.latest_s - began_s),
         "per_hour": f"{per_hour:,.0f}" if per_hour else "–",
-        "per_s": f"{per_s:,.0f} windows a second" if per_s else "",
+        "per_s": f"{per_s:,.0f} windows/s" if per_s else "",
         "cost": f"{pace.device_s:,.0f}",
         "under_way": line.under_way,
         "latest": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.latest_s)),
@@ -77,7 +81,6 @@ def _sweep(reading: Reading, choice: Choice) -> Mapping[str, Any]:
     shown = found[(page - 1) * PER_PAGE : page * PER_PAGE]
     pinned = [place for place in every if place.is_baseline and place not in shown]
     choices = reading.keep("nested", lambda: nested_choice(sweep))
-    seconds = math.fsum(fold.train_seconds for trial in sweep.trials for fold in trial.folds)
     return {
         "places": shown,
         "pinned": pinned,
@@ -96,10 +99,32 @@ def _sweep(reading: Reading, choice: Choice) -> Mapping[str, Any]:
             else NESTED_DOES_NOT_APPLY
         ),
         "held_out": held_out(sweep.plan),
-        "spent": f"{minutes(seconds)} of training spent; {len(sweep.trials)} of {sweep.n_planned} "
-        f"configurations begun",
+        "begun": f"{len(sweep.trials)} of {sweep.n_planned} configurations begun",
+        "budget": _budget(sweep),
+        "pruned": [
+            (trial.name, trial.decoder, trial.pruned, len(sweep.plan.folds))
+            for trial in sweep.trials
+            if trial.pruned
+        ],
         "drawings": plates.SWEEP,
     }
+
+
+def _budget(sweep: SweepRecord) -> dict[str, Any]:
+    """Say what was spent, and what is left of each cap."""
+    spent = spending(sweep)
+    caps = sweep.settings.get("budget") or {}
+    used = {
+        "hours": ("hours of work", worked_seconds(sweep.folder) / 3600),
+        "device_hours": ("device-hours", spent.total.device_seconds / 3600),
+    }
+    lines = [
+        f"Of {caps[name]:g} {what} {max(caps[name] - amount, 0):.3g} are left."
+        for name, (what, amount) in used.items()
+        if caps.get(name)
+    ]
+    worked = f"Worked on for {hours(3600 * used['hours'][1])} h."
+    return {"spent": f"{spent.sentence} {worked}", "left": lines or ["No cap was set."]}
 
 
 def _folds(reading: Reading, choice: Choice) -> Mapping[str, Any]:
@@ -132,38 +157,59 @@ def _population(reading: Reading, _: Choice) -> Mapping[str, Any]:
     return {"titles": titles, "missing": missing}
 
 
-def _explanations(reading: Reading, _: Choice) -> Mapping[str, Any]:
-    folds = (reading.sweep.fold_folder(f) for trial in reading.sweep.trials for f in trial.folds)
-    if not any(folder_of(kind, folder).exists() for folder in folds for kind in Kind):
-        return {"plates": (), "missing": ""}
+def _explanations(reading: Reading, choice: Choice) -> Mapping[str, Any]:
+    sweep = reading.sweep
+    explained = [trial for trial in sweep.trials if _is_explained(sweep, trial)]
+    chosen = [trial for trial in explained if trial.name in choice.compared] or explained
+    said = {"explained": explained, "chosen": chosen, "rows": (), "missing": ""}
+    if not explained:
+        return said
     from calsweep.dashboards.report import explanation_plates  # brings torch: 200 MB, some seconds
 
-    try:
-        return {"plates": explanation_plates(reading.sweep), "missing": ""}
-    except (OSError, ValueError, KeyError, LookupError) as error:
-        return {"plates": (), "missing": f"The explanations cannot be read: {error}"}
+    rows: dict[str, list[Plate]] = {}
+    for trial in chosen:
+        try:
+            for plate in explanation_plates(sweep, trials=[trial]):
+                kind = plate.name.replace(f"-{trial.number}", "", 1)
+                rows.setdefault(kind, []).append(plate)
+        except (OSError, ValueError, KeyError, LookupError) as error:
+            said["missing"] = f"The explanations of {trial.name} cannot be read: {error}"
+    return {**said, "rows": list(rows.values())}
+
+
+def _is_explained(sweep: SweepRecord, trial: TrialRecord) -> bool:
+    folders = (sweep.fold_folder(fold) for fold in trial.folds)
+    return any(folder_of(kind, folder).exists() for folder in folders for kind in Kind)
 
 
 def _compare(reading: Reading, choice: Choice) -> Mapping[str, Any]:
-    said: dict[str, Any] = {"contrasts": (), "methods": (), "level": "", "missing": ""}
+    said: dict[str, Any] = {"contrasts": (), "methods": (), "level": "", "missing": "", "cut": ""}
     arms: tuple[str, ...] = ()
     try:
-        found = choice.arms(reading)
+        cut = choice.cut(reading)
+        found = cut.arms if cut else choice.arms(reading)
         arms = tuple(arm.trial.name for arm in found)
         comparison = compare(found, reference=default_reference(found))
         said |= {
             "contrasts": summary.contrasts(comparison),
             "methods": summary.methods(comparison),
             "level": summary.interval_level(comparison),
+            "cut": cut.sentence if cut else "",
         }
     except (ValueError, LookupError) as error:
-        said["missing"] = str(error) if arms or choice.compared else "No configuration is finished."
+        said["missing"] = (
+            str(error) if arms or choice.is_chosen else "No configuration is finished."
+        )
+    sweep = reading.sweep
+    others = [n for n in sweep_names(sweep.folder.parent.parent) if n != sweep.name]
     finished = [row.trial for row in reading.rows[:OFFERED]]
     finished += [row.trial for row in reading.rows[OFFERED:] if row.trial.is_baseline]
     return {
         **said,
         "arms": arms,
         "offered": finished,
+        "others": others[:OFFERED],
+        "measures": [measure.value for measure in Measure],
         "what_to_trust": WHAT_TO_TRUST,
         "drawings": plates.COMPARE,
     }
