@@ -221,10 +221,20 @@ def _shown_plates(sweep: SweepRecord, shown: TrialRecord) -> list[Plate]:
     return plates
 
 
-def explanation_plates(sweep: SweepRecord, /) -> tuple[Plate, ...]:
-    """Draw the explanations that are stored with folds (`calsweep explain`), trial by trial."""
+def explanation_plates(
+    sweep: SweepRecord, /, *, trials: Sequence[TrialRecord] | None = None
+) -> tuple[Plate, ...]:
+    """Draw the explanations that are stored with folds (`calsweep explain`), trial by trial.
+
+    Parameters
+    ----------
+    sweep
+        Its record.
+    trials
+        Whose explanations; by default all.
+    """
     plates: list[Plate] = []
-    for trial in sweep.trials:
+    for trial in sweep.trials if trials is None else trials:
         for kind, draw in _EXPLANATION.items():
             explained = read_explained(sweep, trial, kind)
             if explained is not None:

@@ -162,7 +162,10 @@ class SweepSettings:
         check_name(self.name)
         is_population = self.tuner is Tuner.POPULATION
         if is_population and self.budget != Budget():
-            raise ValueError("a population ends by population.hours: leave out budget.")
+            raise ValueError(
+                "a population ends with a generation, by population.hours or .device_hours: give "
+                "these in place of budget."
+            )
         if is_population and self.pruning.method is not PruningMethod.NONE:
             raise ValueError("members of a population are not pruned: leave out pruning.method.")
         if self.accept_changes and self.tuner is Tuner.POPULATION:
@@ -229,10 +232,14 @@ _LONGEST_NAME = 200  # file systems take 255, and a name may be put before other
 _ELSEWHERE = {"name", "home", "tracking_uri", "resources", "accept_changes", "overrides"}
 
 
+def own_tracking_uri(home: Path, /) -> str:
+    """Give the address of the MLflow that lies in a home."""
+    return f"sqlite:///{home.expanduser().resolve() / 'mlflow.db'}"
+
+
 def tracking_uri(home: Path, given: str = "", /) -> str:
     """Give MLflow's address: as given, from ``MLFLOW_TRACKING_URI``, or SQLite in the home."""
-    default = f"sqlite:///{home.expanduser().resolve() / 'mlflow.db'}"
-    return given or os.environ.get("MLFLOW_TRACKING_URI", "") or default
+    return given or os.environ.get("MLFLOW_TRACKING_URI", "") or own_tracking_uri(home)
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from calsweep.datasets.view import Inputs, View, check_mask, check_windows, plan
 from calsweep.platform.auditor import Auditor
 from calsweep.platform.cluster import check_home, cluster
 from calsweep.platform.doctor.machine import check_folder
-from calsweep.platform.errors import hide_login, without_logins
+from calsweep.platform.errors import without_logins
 from calsweep.platform.leaderboard import n_folds
 from calsweep.platform.metrics.sweep_metrics import SweepMetrics
 from calsweep.platform.object_storage.address import is_remote
@@ -36,6 +36,7 @@ from calsweep.platform.settings import (
     open_cache,
     tracking_uri,
 )
+from calsweep.platform.tracking.address import keep_tracking_uri
 from calsweep.platform.trial import warm_up
 from calsweep.platform.trial_plan import TrialPlan
 from calsweep.search_spaces.space import ARM
@@ -132,7 +133,7 @@ def _run(
     known = read_sweep(settings.home, settings.sweep_name)
     plan = replace(plan, earlier_code=known.earlier_code)
     progress = Progress(n_trials=known.n_planned, n_folds=len(plan.folds.folds))
-    _write_tracking_uri(settings, plan)
+    keep_tracking_uri(plan.folder, settings.tracking_uri)
     if attached and known.is_over:
         progress.say(f"Sweep {known.name} was run to its end before; nothing to train.")
         with _tracking(settings) as tracking:
@@ -308,13 +309,6 @@ def _n_trials(settings: SweepSettings) -> int:
         n_grid = len(settings.search_spaces.grid())
         return min(settings.n_trials or n_grid, n_grid)
     return settings.n_trials or N_TRIALS
-
-
-def _write_tracking_uri(settings: SweepSettings, plan: TrialPlan) -> None:
-    """Keep MLflow's address, without user and password, for commands that come later."""
-    if settings.tracking_uri:
-        uri = settings.tracking_uri
-        (plan.folder / "tracking_uri").write_text(hide_login(uri, uri=uri))
 
 
 def _search(

@@ -84,6 +84,9 @@ class Population:
         Share of the best loss by which a lower one must be below it to count as better.
     hours
         After which the search ends with the generation under way; 0 for never.
+    device_hours
+        Of devices that members trained on, those that died left out, after which it does; 0 for
+        never.
     exploit
         Who takes over from whom.
     quantile
@@ -101,6 +104,7 @@ class Population:
     patience: int = 0
     min_improvement: float = 5e-4
     hours: float = 0.0
+    device_hours: float = 0.0
     exploit: Exploit = Exploit.TOURNAMENT
     quantile: float = 0.25
     replacements: int = 10
@@ -119,11 +123,12 @@ class Population:
             )
         if self.generation < 1:
             raise ValueError(f"`generation >= 1` must hold, but got {self.generation=}.")
-        if min(self.patience, self.hours, self.replacements, self.min_improvement) < 0:
+        ends = (self.patience, self.hours, self.device_hours)
+        if min(*ends, self.replacements, self.min_improvement) < 0:
             raise ValueError(
-                "`patience`, `hours`, `replacements` and `min_improvement` must not be negative, "
-                f"but got {self.patience=}, {self.hours=}, {self.replacements=}, "
-                f"{self.min_improvement=}."
+                "`patience`, `hours`, `device_hours`, `replacements` and `min_improvement` must "
+                f"not be negative, but got {self.patience=}, {self.hours=}, {self.device_hours=}, "
+                f"{self.replacements=}, {self.min_improvement=}."
             )
         if not 0 < self.quantile <= 0.5:
             raise ValueError(f"`0 < quantile <= 0.5` must hold, but got {self.quantile=}.")

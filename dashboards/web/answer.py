@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import plotly.graph_objects as go
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from calsweep.dashboards.page import render_text
+from calsweep.dashboards.page import figure_json, render_text
+from calsweep.dashboards.style import reading
 
 GONE = 404
 
@@ -29,6 +32,16 @@ def page(request: Request, file: str, /, *, status: int = 200, **values: Any) ->
     known = {"is_live": False, "seen": "", "pages": {}, "page_now": "", "at": "", "name": ""}
     text = render_text(file, **{**known, "path": request.url.path, **values})
     return HTMLResponse(text, status_code=status, headers={"cache-control": "no-store"})
+
+
+def figure_answer(drawn: go.Figure, /) -> Response:
+    """Answer with a figure and how to read it."""
+    return Response(figure_text(drawn), media_type="application/json")
+
+
+def figure_text(drawn: go.Figure, /) -> str:
+    """Write a figure and how to read it as the page's script takes them."""
+    return f'{{"figure": {figure_json(drawn)}, "reading": {json.dumps(reading(drawn))}}}'
 
 
 def not_found(request: Request, error: Exception, /) -> Response:

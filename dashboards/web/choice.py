@@ -10,8 +10,17 @@ from starlette.datastructures import QueryParams
 
 from calsweep.dashboards.shown_trial import shown_trial
 from calsweep.dashboards.web.shelf import Reading
+from calsweep.dashboards.web.sweep_list import sweep_names
 from calsweep.platform.arm import Arm, find_arm, find_trial
-from calsweep.platform.record import TrialRecord, TrialState
+from calsweep.platform.equal_budget import EqualBudget, Measure, equal_budget
+from calsweep.platform.leaderboard import best_trial
+from calsweep.platform.record import (
+    SweepNotFound,
+    SweepRecord,
+    TrialRecord,
+    TrialState,
+    read_sweep,
+)
 from calsweep.search_spaces.space import ARM
 
 ARMS_COMPARED = 4
@@ -38,6 +47,11 @@ class Choice:
         Those whose learning curves are drawn; empty for all.
     compared
         Names of configurations side by side; empty for the best few and the linear baseline.
+    beside
+        Names of other sweeps whose best stands beside.
+    budget
+        What searches are cut to the same amount of (`calsweep.platform.equal_budget.Measure`);
+        empty for no cut.
     recording, at, span
         What is gone along: its name, the first frame, and how many; empty and 0 for the usual.
     """
@@ -49,6 +63,8 @@ class Choice:
     name: str = ""
     folds: tuple[int, ...] = ()
     compared: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+    budget: str = ""
     recording: str = ""
     at: int = 0
     span: int = 0
@@ -67,6 +83,8 @@ class Choice:
             name=query.get("trial", ""),
             folds=tuple(int(fold) for fold in query.getlist("fold") if fold.isdecimal()),
             compared=tuple(dict.fromkeys(query.getlist("arm")))[:ARMS_AT_MOST],
+            beside=tuple(dict.fromkeys(query.getlist("beside")))[:ARMS_AT_MOST],
+            budget=query.get("budget", ""),
             recording=query.get("recording", ""),
             at=whole.get("at", 0),
             span=whole.get("span", 0),
@@ -80,6 +98,7 @@ class Choice:
             "state": self.state,
             "page": self.page if self.page > 1 else "",
             "trial": self.name,
+            "budget": self.budget,
             "recording": self.recording,
             "at": self.at,
             "span": self.span,
@@ -88,7 +107,13 @@ class Choice:
         pairs: list[tuple[str, object]] = [(k, v) for k, v in single.items() if v]
         pairs += [("fold", fold) for fold in self.folds]
         pairs += [("arm", arm) for arm in self.compared]
+        pairs += [("beside", name) for name in self.beside]
         return urlencode(pairs)
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether what stands side by side was chosen by a person."""
+        return bool(self.compared or self.beside or self.budget)
 
     def admits(self, trial: TrialRecord, /) -> bool:
         """Say whether a configuration is among those that are looked for."""
@@ -119,8 +144,35 @@ class Choice:
         LookupError
             If one is not there.
         ValueError
-            If one is not finished.
+            If one is not finished, or there are no searches to cut to the same budget.
         """
+        cut = self.cut(reading)
+        if cut:
+            return cut.arms
+        others = tuple(Arm(sweep=sweep, trial=best_trial(sweep)) for sweep in self._beside(reading))
+        return self._own_arms(reading) + others
+
+    def cut(self, reading: Reading, /) -> EqualBudget | None:
+        """Give the best of each search within the same budget; ``None`` where none is asked for.
+
+        Raises
+        ------
+        LookupError, ValueError
+            As `arms`.
+        """
+        if not self.budget:
+            return None
+        return equal_budget((reading.sweep, *self._beside(reading)), Measure(self.budget))
+
+    def _beside(self, reading: Reading) -> tuple[SweepRecord, ...]:
+        home = reading.sweep.folder.parent.parent
+        known = sweep_names(home)
+        for name in self.beside:
+            if name not in known:
+                raise SweepNotFound(name, tuple(sorted(known)))
+        return tuple(read_sweep(home, name) for name in self.beside if name != reading.sweep.name)
+
+    def _own_arms(self, reading: Reading) -> tuple[Arm, ...]:
         if self.compared:
             return tuple(find_arm(reading.sweep, name) for name in self.compared)
         rows = [row for row in reading.rows if row.rank <= ARMS_COMPARED or row.trial.is_baseline]

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from calsweep.dashboards.web.standing import sweep_names
+from calsweep.dashboards.web.sweep_list import sweep_names
 from calsweep.platform.leaderboard import Row, leaderboard
 from calsweep.platform.record import SweepNotFound, SweepRecord, read_sweep, sweeps_folder
 

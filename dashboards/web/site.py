@@ -13,7 +13,6 @@ No address outside is ever asked: the server forbids it to the browser (Content-
 
 from __future__ import annotations
 
-import json
 import threading
 from pathlib import Path
 from urllib.parse import quote
@@ -28,18 +27,18 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from calsweep.dashboards.page import figure_json, render_text, themes
-from calsweep.dashboards.style import reading as how_to_read
+from calsweep.dashboards.page import render_text, themes
 from calsweep.dashboards.web import along, plates, view
-from calsweep.dashboards.web.answer import GONE, not_found, page
+from calsweep.dashboards.web.answer import GONE, figure_text, not_found, page
 from calsweep.dashboards.web.choice import Choice
+from calsweep.dashboards.web.mlflow.routes import MlflowSweeps
 from calsweep.dashboards.web.models.permission import Permission
 from calsweep.dashboards.web.models.routes import Models
-from calsweep.dashboards.web.shelf import Reading, Shelf
-from calsweep.dashboards.web.standing import Standing, reason_of, standings
+from calsweep.dashboards.web.shelf import Shelf
+from calsweep.dashboards.web.sweep_list import Unreadable, listed, reason_of
 from calsweep.dashboards.web.table import leaderboard_csv
 from calsweep.platform.record import SweepNotFound
-from calsweep.platform.settings import tracking_uri
+from calsweep.platform.settings import own_tracking_uri, tracking_uri
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, LookupError)
 UNCHANGED = 204
@@ -87,9 +86,10 @@ def site(
         Who may change a champion; ``None`` for a page that only reads.
     """
     shelf = Shelf(home)
-    threading.Thread(target=shelf.read_ahead, name="read-ahead", daemon=True).start()
-    pages = _Pages(shelf)
     uri = tracking_uri(home, given_uri)
+    stored = MlflowSweeps("" if uri == own_tracking_uri(home) else uri)
+    pages = _Pages(shelf, stored)
+    threading.Thread(target=pages.read_ahead, name="read-ahead", daemon=True).start()
     models = Models(home, uri=uri, given_uri=given_uri, permission=permission)
     routes = [
         Route("/", pages.sweeps),
@@ -97,6 +97,7 @@ def site(
         Route("/sweeps/{sweep}/leaderboard.csv", pages.csv),
         Route("/sweeps/{sweep}/figure/{figure}", pages.figure),
         Route("/sweeps/{sweep}/{page}", pages.sweep),
+        *stored.routes,
         *models.routes,
         Route("/static/look.css", _look),
         Route("/static/page.js", _script),
@@ -113,16 +114,23 @@ def site(
 class _Pages:
     """The answers that need the records."""
 
-    def __init__(self, shelf: Shelf, /) -> None:
+    def __init__(self, shelf: Shelf, stored: MlflowSweeps, /) -> None:
         self.shelf = shelf
+        self.stored = stored
+
+    def read_ahead(self) -> None:
+        """Read and ask for what a reader most often opens first."""
+        self.shelf.read_ahead()
+        self.stored.listed(())
 
     def sweeps(self, request: Request) -> Response:
-        found = list(standings(self.shelf.home))
+        found = list(listed(self.shelf.home))
         return page(
             request,
             "web/sweeps.html",
             home=str(self.shelf.home),
-            lines=[view.line_of(f) if isinstance(f, Standing) else f for f in found],
+            lines=[f if isinstance(f, Unreadable) else view.line_of(f) for f in found],
+            **self.stored.listed([line.name for line in found]),
             is_live=True,
         )
 
@@ -161,7 +169,9 @@ class _Pages:
         choice = Choice.parse(request.query_params)
         try:
             reading = self.shelf.read(request.path_params["sweep"])
-            text = reading.keep((name, choice), lambda: _drawn(reading, name, choice))
+            text = reading.keep(
+                (name, choice), lambda: figure_text(plates.draw(reading, name, choice))
+            )
         except UNREADABLE as error:
             is_coming = isinstance(error, along.NotOpenYet)
             return JSONResponse({"missing": reason_of(error), "again": is_coming})
@@ -178,11 +188,6 @@ class _Pages:
             media_type="text/csv",
             headers={"content-disposition": 'attachment; filename="leaderboard.csv"'},
         )
-
-
-def _drawn(reading: Reading, name: str, choice: Choice) -> str:
-    drawn = plates.draw(reading, name, choice)
-    return f'{{"figure": {figure_json(drawn)}, "reading": {json.dumps(how_to_read(drawn))}}}'
 
 
 def _look(_: Request) -> Response:

@@ -8,13 +8,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from calsweep.dashboards import summary
+from calsweep.dashboards.page import Plate
 from calsweep.dashboards.style import group_name, held_out
 from calsweep.dashboards.web import along, plates
 from calsweep.dashboards.web.choice import Choice, kind_of
 from calsweep.dashboards.web.shelf import Reading
-from calsweep.dashboards.web.standing import Standing
+from calsweep.dashboards.web.sweep_list import Listed, sweep_names
 from calsweep.platform.arm import default_reference
+from calsweep.platform.budget import worked_seconds
 from calsweep.platform.comparison import WHAT_TO_TRUST, compare
+from calsweep.platform.equal_budget import Measure
 from calsweep.platform.explanations.explanation import Kind, folder_of
 from calsweep.platform.leaderboard import (
     NESTED_DOES_NOT_APPLY,
@@ -22,33 +25,38 @@ from calsweep.platform.leaderboard import (
     n_folds,
     nested_choice,
 )
+from calsweep.platform.ownership.standing import State
 from calsweep.platform.progress import minutes
-from calsweep.platform.record import TrialRecord, TrialState
+from calsweep.platform.record import SweepRecord, TrialRecord, TrialState
+from calsweep.platform.spending import hours, spending
 
 PER_PAGE = 25
 OFFERED = 200
 """Configurations that a list offers, best first; others are found by their name in the address."""
 
 
-def line_of(standing: Standing, /) -> dict[str, Any]:
+def line_of(line: Listed, /) -> dict[str, Any]:
     """Write a line of the list of sweeps."""
-    left_s = standing.left_s
-    per_hour = standing.folds_per_hour
+    standing, pace = line.standing, line.pace
+    left_s, per_hour, per_s = standing.left_s, pace.folds_per_hour, pace.windows_per_s
+    began_s = line.latest_s if pace.began_s is None else pace.began_s
     return {
         "name": standing.name,
-        "state": standing.state.value,
-        "percent": round(100 * standing.share),
-        "folds": f"{standing.n_folds_done:,} of {standing.n_folds:,}",
-        "trials": f"{standing.n_trials_done} of {standing.n_planned}"
-        + (f", {standing.n_failed} failed" if standing.n_failed else "")
-        + (f", {standing.n_pruned} pruned" if standing.n_pruned else ""),
+        "state": "finished" if standing.state is State.OVER else standing.state.value,
+        "percent": round(100 * line.share),
+        "folds": f"{standing.n_folds:,} of {standing.n_folds_planned:,}",
+        "trials": f"{pace.n_done} of {standing.n_planned}"
+        + (f", {pace.n_failed} failed" if pace.n_failed else "")
+        + (f", {pace.n_pruned} pruned" if pace.n_pruned else ""),
         "left": f"about {minutes(left_s)}" if left_s is not None else "–",
-        "gone": minutes(standing.latest_s - standing.began_s),
+        "gone": minutes(line.latest_s - began_s),
         "per_hour": f"{per_hour:,.0f}" if per_hour else "–",
-        "under_way": standing.under_way,
-        "latest": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(standing.latest_s)),
-        "target": standing.target,
-        "dataset": standing.dataset,
+        "per_s": f"{per_s:,.0f} windows/s" if per_s else "",
+        "cost": f"{pace.device_s:,.0f}",
+        "under_way": line.under_way,
+        "latest": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.latest_s)),
+        "target": line.target,
+        "dataset": line.dataset,
     }
 
 
@@ -73,7 +81,6 @@ def _sweep(reading: Reading, choice: Choice) -> Mapping[str, Any]:
     shown = found[(page - 1) * PER_PAGE : page * PER_PAGE]
     pinned = [place for place in every if place.is_baseline and place not in shown]
     choices = reading.keep("nested", lambda: nested_choice(sweep))
-    seconds = math.fsum(fold.train_seconds for trial in sweep.trials for fold in trial.folds)
     return {
         "places": shown,
         "pinned": pinned,
@@ -92,10 +99,32 @@ def _sweep(reading: Reading, choice: Choice) -> Mapping[str, Any]:
             else NESTED_DOES_NOT_APPLY
         ),
         "held_out": held_out(sweep.plan),
-        "spent": f"{minutes(seconds)} of training spent; {len(sweep.trials)} of {sweep.n_planned} "
-        f"configurations begun",
+        "begun": f"{len(sweep.trials)} of {sweep.n_planned} configurations begun",
+        "budget": _budget(sweep),
+        "pruned": [
+            (trial.name, trial.decoder, trial.pruned, len(sweep.plan.folds))
+            for trial in sweep.trials
+            if trial.pruned
+        ],
         "drawings": plates.SWEEP,
     }
+
+
+def _budget(sweep: SweepRecord) -> dict[str, Any]:
+    """Say what was spent, and what is left of each cap."""
+    spent = spending(sweep)
+    caps = sweep.settings.get("budget") or {}
+    used = {
+        "hours": ("hours of work", worked_seconds(sweep.folder) / 3600),
+        "device_hours": ("device-hours", spent.total.device_seconds / 3600),
+    }
+    lines = [
+        f"Of {caps[name]:g} {what} {max(caps[name] - amount, 0):.3g} are left."
+        for name, (what, amount) in used.items()
+        if caps.get(name)
+    ]
+    worked = f"Worked on for {hours(3600 * used['hours'][1])} h."
+    return {"spent": f"{spent.sentence} {worked}", "left": lines or ["No cap was set."]}
 
 
 def _folds(reading: Reading, choice: Choice) -> Mapping[str, Any]:
@@ -128,38 +157,59 @@ def _population(reading: Reading, _: Choice) -> Mapping[str, Any]:
     return {"titles": titles, "missing": missing}
 
 
-def _explanations(reading: Reading, _: Choice) -> Mapping[str, Any]:
-    folds = (reading.sweep.fold_folder(f) for trial in reading.sweep.trials for f in trial.folds)
-    if not any(folder_of(kind, folder).exists() for folder in folds for kind in Kind):
-        return {"plates": (), "missing": ""}
+def _explanations(reading: Reading, choice: Choice) -> Mapping[str, Any]:
+    sweep = reading.sweep
+    explained = [trial for trial in sweep.trials if _is_explained(sweep, trial)]
+    chosen = [trial for trial in explained if trial.name in choice.compared] or explained
+    said = {"explained": explained, "chosen": chosen, "rows": (), "missing": ""}
+    if not explained:
+        return said
     from calsweep.dashboards.report import explanation_plates  # brings torch: 200 MB, some seconds
 
-    try:
-        return {"plates": explanation_plates(reading.sweep), "missing": ""}
-    except (OSError, ValueError, KeyError, LookupError) as error:
-        return {"plates": (), "missing": f"The explanations cannot be read: {error}"}
+    rows: dict[str, list[Plate]] = {}
+    for trial in chosen:
+        try:
+            for plate in explanation_plates(sweep, trials=[trial]):
+                kind = plate.name.replace(f"-{trial.number}", "", 1)
+                rows.setdefault(kind, []).append(plate)
+        except (OSError, ValueError, KeyError, LookupError) as error:
+            said["missing"] = f"The explanations of {trial.name} cannot be read: {error}"
+    return {**said, "rows": list(rows.values())}
+
+
+def _is_explained(sweep: SweepRecord, trial: TrialRecord) -> bool:
+    folders = (sweep.fold_folder(fold) for fold in trial.folds)
+    return any(folder_of(kind, folder).exists() for folder in folders for kind in Kind)
 
 
 def _compare(reading: Reading, choice: Choice) -> Mapping[str, Any]:
-    said: dict[str, Any] = {"contrasts": (), "methods": (), "level": "", "missing": ""}
+    said: dict[str, Any] = {"contrasts": (), "methods": (), "level": "", "missing": "", "cut": ""}
     arms: tuple[str, ...] = ()
     try:
-        found = choice.arms(reading)
+        cut = choice.cut(reading)
+        found = cut.arms if cut else choice.arms(reading)
         arms = tuple(arm.trial.name for arm in found)
         comparison = compare(found, reference=default_reference(found))
         said |= {
             "contrasts": summary.contrasts(comparison),
             "methods": summary.methods(comparison),
             "level": summary.interval_level(comparison),
+            "cut": cut.sentence if cut else "",
         }
     except (ValueError, LookupError) as error:
-        said["missing"] = str(error) if arms or choice.compared else "No configuration is finished."
+        said["missing"] = (
+            str(error) if arms or choice.is_chosen else "No configuration is finished."
+        )
+    sweep = reading.sweep
+    others = [n for n in sweep_names(sweep.folder.parent.parent) if n != sweep.name]
     finished = [row.trial for row in reading.rows[:OFFERED]]
     finished += [row.trial for row in reading.rows[OFFERED:] if row.trial.is_baseline]
     return {
         **said,
         "arms": arms,
         "offered": finished,
+        "others": others[:OFFERED],
+        "measures": [measure.value for measure in Measure],
         "what_to_trust": WHAT_TO_TRUST,
         "drawings": plates.COMPARE,
     }

@@ -31,7 +31,7 @@ def _help() -> str:
       trainables={"|".join(variants("trainables/lfads"))}
       search_spaces=autolfads        population.size=20  population.generation=50 ...
       training.batch_size=128        training.ramp_epochs=80 ...
-      seed=0  name=NAME  home=FOLDER  resources.gpus=1
+      seed=0  name=NAME  home=FOLDER  resources.gpus=1  tracking_uri=ADDRESS
 
     Experiments of R simulate Lorenz systems and compare methods on them, +experiment=NAME:
 

@@ -63,6 +63,11 @@ def resume(
         )
         run_and_show(replace(settings, accept_changes=tuple(map(Change, accept))))
         return
+    if accept or n_trials or hours or device_hours:
+        raise ValueError(
+            f"{sweep!r} is a population of models of dynamics, which goes on with what it began "
+            "with: leave out --accept, --n-trials, --hours and --device-hours."
+        )
     from calsweep.platform.dynamics.sweep import run_dynamics
 
     inferred = run_dynamics(dynamics, say=click.echo)

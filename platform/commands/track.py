@@ -8,8 +8,9 @@ import click
 
 from calsweep.platform.commands import option
 from calsweep.platform.errors import hide_login
-from calsweep.platform.record import SweepRecord, read_sweep
-from calsweep.platform.tracking.address import sweep_tracking_uri
+from calsweep.platform.record import SweepRecord, dynamics_folder, read_sweep
+from calsweep.platform.tracking.address import recorded_tracking_uri, sweep_tracking_uri
+from calsweep.platform.tracking.population_tracker import PopulationTrackingThread
 from calsweep.platform.tracking.run_writer import Fed
 from calsweep.platform.tracking.tracking_errors import TrackingRefused
 from calsweep.platform.tracking.tracking_thread import TrackingThread
@@ -29,9 +30,13 @@ from calsweep.platform.tracking.tracking_thread import TrackingThread
 def track(sweep: str, wait_s: float, home: Path, tracking_uri: str) -> None:
     """Bring MLflow up to what the record of SWEEP holds, as after an outage.
 
-    What is there stays and is not made twice; runs of what has no process any more are closed.
-    Given again it goes on where it ended.
+    SWEEP may be a population of `calsweep lfads` as well. What is there stays and is not made
+    twice; runs of what has no process any more are closed. Given again it goes on where it ended.
     """
+    population = dynamics_folder(home) / sweep
+    if (population / "sweep.json").exists():
+        _track_population(population, home, wait_s=wait_s, given=tracking_uri)
+        return
     record = read_sweep(home, sweep)
     uri = tracking_uri or sweep_tracking_uri(record, home=home)
     shown = hide_login(uri, uri=uri)
@@ -43,6 +48,17 @@ def track(sweep: str, wait_s: float, home: Path, tracking_uri: str) -> None:
     if error:
         raise TrackingRefused(shown, f"{error} ({_did(tracking.fed)})")
     click.echo(f"MLflow has all of them: {_did(tracking.fed)}.")
+
+
+def _track_population(folder: Path, home: Path, *, wait_s: float, given: str) -> None:
+    uri = given or recorded_tracking_uri(folder, home=home)
+    shown = hide_login(uri, uri=uri)
+    click.echo(f"The population {folder.name} is in its folder; MLflow is at {shown}.")
+    with PopulationTrackingThread(uri, home=home, sweep=folder.name) as tracking:
+        error = tracking.close(deadline_s=wait_s)
+    if error:
+        raise TrackingRefused(shown, error)
+    click.echo("MLflow has all of it.")
 
 
 class _Teller:

@@ -130,7 +130,7 @@ class DynamicsSettings:
         Of trials that validate, of the search and of members.
     resources
         What one member takes.
-    name, home, overrides
+    name, home, tracking_uri, overrides
         As of `calsweep.platform.settings.SweepSettings`.
     """
 
@@ -149,6 +149,7 @@ class DynamicsSettings:
     resources: Resources = field(default_factory=Resources)
     name: str = ""
     home: Path = field(default_factory=default_home)
+    tracking_uri: str = ""
     overrides: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -209,4 +210,4 @@ def dataset_of(settings: DynamicsSettings, /) -> Dataset:
     return open_dataset(locate(settings.datasets.address), cache=cache)
 
 
-_ELSEWHERE = {"name", "home", "resources", "overrides"}
+_ELSEWHERE = {"name", "home", "resources", "tracking_uri", "overrides"}

@@ -13,16 +13,17 @@ What is there is done: a run that was killed goes on at the generation it was in
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from calsweep.datasets.cache import beside
 from calsweep.datasets.dataset import Dataset
 from calsweep.platform.cluster import check_home, cluster
 from calsweep.platform.dynamics.learners import DynamicsLearners, check_searched
 from calsweep.platform.dynamics.settings import DynamicsSettings, dataset_of
+from calsweep.platform.errors import without_logins
 from calsweep.platform.interruption import Interruption
 from calsweep.platform.metrics.sweep_metrics import SweepMetrics
 from calsweep.platform.object_storage.address import is_remote
@@ -32,7 +33,11 @@ from calsweep.platform.population.lineage import Life, Lineage
 from calsweep.platform.population.member import member_seed, read_member
 from calsweep.platform.provenance import code_version
 from calsweep.platform.record_writer import Record
-from calsweep.platform.settings import cache_folder
+from calsweep.platform.settings import cache_folder, default_home, tracking_uri
+from calsweep.platform.tracking.address import keep_tracking_uri
+
+if TYPE_CHECKING:
+    from calsweep.platform.tracking.tracking_thread import TrackingThread
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +78,6 @@ def run_dynamics(settings: DynamicsSettings, /, *, say: Callable[[str], None] = 
     NoMemberLeft
         If more members died than may be replaced.
     """
-    from calsweep.platform.dynamics.inferred import write_inferred, write_samples
-
     check_home(settings.home)
     check_searched(settings)
     settings = _with_whole_address(settings)
@@ -85,46 +88,100 @@ def run_dynamics(settings: DynamicsSettings, /, *, say: Callable[[str], None] = 
     with Record(settings.folder) as record, Interruption() as interruption:
         record.begin(_description(settings, dataset))
         record.append({"event": "begin"})
-        lineage = Lineage(settings.folder)
-
-        def check() -> None:
-            interruption.check()
-            record.check()
-
-        if not lineage.end:
-            with cluster(settings.resources) as n_parallel, _metrics(settings):
-                say(
-                    f"{settings.run_name}: {settings.population.size} members, "
-                    f"{n_parallel} at a time, in generations of {settings.population.generation} "
-                    "epochs."
-                )
-                lineage = Evolution(
-                    learners=learners,
-                    space=settings.search_spaces,
-                    population=settings.population,
-                    seed=settings.seed,
-                    folder=settings.folder,
-                    resources=settings.resources,
-                    say=say,
-                    on_wait=check,
-                    writing=record.writing,
-                ).run()
-        best = best_life(lineage)
-        files = {name: settings.file_of(name) for name in names}
-        writes = [(name, write_inferred, file) for name, file in files.items()]
-        if settings.keep_samples:
-            writes += [(name, write_samples, settings.samples_of(name)) for name in names]
-        missing = [write for write in writes if not write[2].exists()]
-        if missing:
-            say(f"Inferring rates with member {best.member} ...")
-            model = learners.model(seed=member_seed(settings.seed, best.member))
-            place = lineage.place(generation=best.generation, member=best.member)
-            model.load_state(read_member(place)["state"])
-            for name, write, file in missing:
-                write(model, file, recording=name, n_samples=settings.n_samples)
-        with beside(settings.folder / BEST) as partial:
-            partial.write_text(json.dumps(_plain(best), indent=1))
+        keep_tracking_uri(settings.folder, settings.tracking_uri)
+        with _tracking(settings) as tracking:
+            lineage = _train(settings, learners, record, interruption, say=say)
+            best = best_life(lineage)
+            files = _infer(settings, learners, lineage, best, names=names, say=say)
+            with beside(settings.folder / BEST) as partial:
+                partial.write_text(json.dumps(_plain(best), indent=1))
+            _catch_up(settings, tracking, say=say)
     return Inferred(folder=settings.folder, best=best, files=files)
+
+
+def _train(
+    settings: DynamicsSettings,
+    learners: DynamicsLearners,
+    record: Record,
+    interruption: Interruption,
+    *,
+    say: Callable[[str], None],
+) -> Lineage:
+    """Take the population to its end, unless it is there."""
+    lineage = Lineage(settings.folder)
+    if lineage.end:
+        return lineage
+
+    def check() -> None:
+        interruption.check()
+        record.check()
+
+    with cluster(settings.resources) as n_parallel, _metrics(settings):
+        say(
+            f"{settings.run_name}: {settings.population.size} members, "
+            f"{n_parallel} at a time, in generations of {settings.population.generation} "
+            "epochs."
+        )
+        return Evolution(
+            learners=learners,
+            space=settings.search_spaces,
+            population=settings.population,
+            seed=settings.seed,
+            folder=settings.folder,
+            resources=settings.resources,
+            say=say,
+            on_wait=check,
+            writing=record.writing,
+        ).run()
+
+
+def _infer(
+    settings: DynamicsSettings,
+    learners: DynamicsLearners,
+    lineage: Lineage,
+    best: Life,
+    *,
+    names: Sequence[str],
+    say: Callable[[str], None],
+) -> dict[str, Path]:
+    """Write what the best member infers of each recording, as far as it is not there."""
+    from calsweep.platform.dynamics.inferred import write_inferred, write_samples
+
+    files = {name: settings.file_of(name) for name in names}
+    writes = [(name, write_inferred, file) for name, file in files.items()]
+    if settings.keep_samples:
+        writes += [(name, write_samples, settings.samples_of(name)) for name in names]
+    missing = [write for write in writes if not write[2].exists()]
+    if missing:
+        say(f"Inferring rates with member {best.member} ...")
+        model = learners.model(seed=member_seed(settings.seed, best.member))
+        place = lineage.place(generation=best.generation, member=best.member)
+        model.load_state(read_member(place)["state"])
+        for name, write, file in missing:
+            write(model, file, recording=name, n_samples=settings.n_samples)
+    return files
+
+
+def _tracking(settings: DynamicsSettings) -> TrackingThread:
+    # MLflow takes seconds to import, in which the processes that train can start.
+    from calsweep.platform.tracking.population_tracker import PopulationTrackingThread
+
+    uri = tracking_uri(settings.home, settings.tracking_uri)
+    return PopulationTrackingThread(
+        uri, home=settings.home, sweep=settings.run_name, is_running=True
+    )
+
+
+def _catch_up(
+    settings: DynamicsSettings, tracking: TrackingThread, *, say: Callable[[str], None]
+) -> None:
+    error = tracking.close()
+    if error:
+        home = f" --home {settings.home}" if settings.home != default_home() else ""
+        say(
+            f"MLflow does not have all of it yet ({error}); the folder has: "
+            f"`calsweep track {settings.run_name}{home}` catches up."
+        )
 
 
 def _metrics(settings: DynamicsSettings) -> SweepMetrics:
@@ -142,7 +199,10 @@ def learners_of(settings: DynamicsSettings, /, *, dataset_hash: str) -> Dynamics
         Content hash of the dataset that it began with.
     """
     return DynamicsLearners(
-        settings=settings, dataset_hash=dataset_hash, cache=cache_folder(settings.home)
+        # Ray keeps what it is given: an address may hold a password.
+        settings=replace(settings, tracking_uri="", overrides=()),
+        dataset_hash=dataset_hash,
+        cache=cache_folder(settings.home),
     )
 
 
@@ -165,7 +225,7 @@ def _with_whole_address(settings: DynamicsSettings) -> DynamicsSettings:
 def _description(settings: DynamicsSettings, dataset: Dataset) -> dict[str, Any]:
     return {
         "settings": settings.intent,
-        "overrides": list(settings.overrides),
+        "overrides": without_logins(settings.overrides),
         "dataset": {
             "address": settings.datasets.address,
             "content_hash": dataset.manifest.content_hash,

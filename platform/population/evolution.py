@@ -212,12 +212,15 @@ class Evolution:
     def _why_stopped(self, lineage: Lineage) -> str:
         if (self.folder / STOP_FILE).exists():
             return "stopped by hand"
-        seconds = [
-            max(life.seconds for life in lineage.generation(number).values())
-            for number in range(1, lineage.n_generations + 1)
+        lives = [
+            lineage.generation(number).values() for number in range(1, lineage.n_generations + 1)
         ]
-        if self.population.hours and sum(seconds) >= 3600 * self.population.hours:
-            return f"{self.population.hours:g} hours are over"
+        hours, device_hours = self.population.hours, self.population.device_hours
+        if hours and sum(max(life.seconds for life in one) for one in lives) >= 3600 * hours:
+            return f"{hours:g} hours are over"
+        trained_s = sum(life.train_seconds for one in lives for life in one)
+        if device_hours and trained_s * self.resources.n_devices >= 3600 * device_hours:
+            return f"{device_hours:g} device-hours are over"
         return ""
 
     def _line(self, lineage: Lineage, generation: int, gone_s: float, *, n_trained: int) -> str:

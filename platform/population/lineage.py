@@ -81,12 +81,14 @@ class Lineage:
         self._lives: dict[tuple[int, int], Life] = {}
         self.end = ""
         """Why the population was ended; empty while it goes on."""
+        self.done_at: dict[int, float] = {}
+        """Generation to when its last line was written, in seconds since 1970, of those read."""
         for line in read_lines(folder / _FILE):
             event = line.pop("event")
             if event == "end":
                 self.end = line["why"]
                 continue
-            del line["at"]
+            self.done_at[line["generation"]] = line.pop("at")
             score = math.nan if line["score"] is None else line["score"]
             life = Life(**{**line, "score": score})
             self._lives[life.generation, life.member] = life

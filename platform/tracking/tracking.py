@@ -40,6 +40,63 @@ for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 
+class Turns:
+    """Turns that the writers of one experiment take, by a lock in the folder that they read.
+
+    Parameters
+    ----------
+    uri
+        MLflow's address.
+    folder
+        Of the sweep or population.
+    experiment
+        Name of the experiment, which is made if it is not there.
+    location
+        Where a new one keeps models and files; ``None`` leaves it to MLflow's server.
+    fed
+        Counts runs that were there twice.
+
+    Attributes
+    ----------
+    client
+        Of MLflow.
+    runs
+        Of the experiment.
+    """
+
+    def __init__(
+        self, uri: str, folder: Path, /, *, experiment: str, location: str | None, fed: Fed
+    ) -> None:
+        self.client = open_client(uri)
+        self._lock = folder / "tracking.lock"
+        self._id = uuid.uuid4().hex
+        self._fed = fed
+        with file_lock(self._lock, deadline_s=LOCK_DEADLINE_S):
+            self.runs = RunStore(self.client, self._find_or_create(experiment, location))
+
+    @contextlib.contextmanager
+    def take(self) -> Iterator[None]:
+        """Hold the lock, which names its last holder.
+
+        Raises
+        ------
+        LockTimeout
+            If another writer does not end its turn.
+        """
+        with file_lock(self._lock, deadline_s=LOCK_DEADLINE_S):
+            if self._lock.read_text() != self._id:
+                self._fed.n_removed += self.runs.read()
+            self._lock.write_text("")  # a turn that breaks off lets everyone read anew
+            yield
+            self._lock.write_text(self._id)
+
+    def _find_or_create(self, name: str, location: str | None) -> str:
+        found = self.client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        return str(self.client.create_experiment(name, artifact_location=location))
+
+
 class Tracker:
     """Writer of one sweep's runs: one experiment, a parent run a trial, a child run a fold.
 
@@ -61,14 +118,15 @@ class Tracker:
     """
 
     def __init__(self, uri: str, /, *, home: Path, sweep: str, fed: Fed | None = None) -> None:
-        self._client = open_client(uri)
-        self._lock = sweeps_folder(home) / sweep / "tracking.lock"
-        self._id = uuid.uuid4().hex
-        with file_lock(self._lock, deadline_s=LOCK_DEADLINE_S):
-            location = tracked.artifact_location(uri, home / "artifacts", sweep=sweep)
-            experiment = self._find_or_create(_experiment_name(sweep), location)
-        self._runs = RunStore(self._client, experiment)
-        self._writer = RunWriter(self._client, self._runs, fed=fed)
+        fed = Fed() if fed is None else fed
+        self._turns = Turns(
+            uri,
+            sweeps_folder(home) / sweep,
+            experiment=_experiment_name(sweep),
+            location=tracked.artifact_location(uri, home / "artifacts", sweep=sweep),
+            fed=fed,
+        )
+        self._writer = RunWriter(self._turns.client, self._turns.runs, fed=fed)
 
     @property
     def fed(self) -> Fed:
@@ -106,13 +164,13 @@ class Tracker:
             If another writer does not end its turn.
         """
         before = self.fed.n_folds
-        with self._turn():
+        with self._turns.take():
             self._writer.sync(sweep, check=check, is_running=is_running)
         return self.fed.n_folds - before
 
     def close_running(self) -> None:
         """Close the runs of trials that have not ended, for their process ends now."""
-        with self._turn():
+        with self._turns.take():
             self._writer.close_running()
 
     def attach(
@@ -134,28 +192,12 @@ class Tracker:
         LockTimeout
             If another writer does not end its turn.
         """
-        with self._turn():
+        with self._turns.take():
             self._writer.sync(sweep)
             for fold in trial.folds:
                 if fold.key in folders:
-                    run_id = self._runs[tracked.fold_key(trial, fold)].run_id
-                    self._client.log_artifacts(run_id, str(folders[fold.key]), under)
-
-    @contextlib.contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Hold the lock, which names its last holder."""
-        with file_lock(self._lock, deadline_s=LOCK_DEADLINE_S):
-            if self._lock.read_text() != self._id:
-                self.fed.n_removed += self._runs.read()
-            self._lock.write_text("")  # a turn that breaks off lets everyone read anew
-            yield
-            self._lock.write_text(self._id)
-
-    def _find_or_create(self, name: str, location: str | None) -> str:
-        found = self._client.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
-        return str(self._client.create_experiment(name, artifact_location=location))
+                    run_id = self._turns.runs[tracked.fold_key(trial, fold)].run_id
+                    self._turns.client.log_artifacts(run_id, str(folders[fold.key]), under)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from calsweep.platform.errors import first_line, hide_login
 from calsweep.platform.interruption import AMID_A_CALL
@@ -111,19 +112,19 @@ class TrackingThread:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        tracker: Tracker | None = None
+        tracker: Any = None
         pause_s = SYNC_EVERY_S
         is_over = False
         while not is_over:
             is_ending = self._ending.wait(pause_s)
             try:
                 self._check()
-                sweep = read_sweep(self._home, self._sweep)
+                record = self._read()
                 if tracker is None:
-                    tracker = Tracker(self._uri, home=self._home, sweep=self._sweep, fed=self._fed)
+                    tracker = self._open()
                 # Of a sweep that ends, no trial is under way any more.
                 is_running = False if self._is_running and is_ending else self._is_running
-                tracker.sync(sweep, check=self._check, is_running=is_running)
+                tracker.sync(record, check=self._check, is_running=is_running)
                 self._error, pause_s = "", SYNC_EVERY_S
                 self._is_whole = is_ending
             except TrackingStopped:
@@ -138,11 +139,19 @@ class TrackingThread:
                     pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             is_over = is_ending and (not self._error or time.monotonic() > self._deadline)
 
+    def _read(self) -> Any:
+        """Give what the record holds now."""
+        return read_sweep(self._home, self._sweep)
+
+    def _open(self) -> Any:
+        """Give a new writer of what is read."""
+        return Tracker(self._uri, home=self._home, sweep=self._sweep, fed=self._fed)
+
     def _check(self) -> None:
         if self._stopping.is_set():
             raise TrackingStopped("MLflow does not have everything; the record has.")
 
-    def _close_running(self, tracker: Tracker | None) -> None:
+    def _close_running(self, tracker: Any) -> None:
         """Close what runs; where MLflow is away, `calsweep track` does it later."""
         if tracker is not None:
             with contextlib.suppress(Exception):

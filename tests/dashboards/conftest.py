@@ -2,7 +2,7 @@
 
 import contextlib
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from calsweep.datasets.audit import Finding, Kind, Verdict
 from calsweep.datasets.fold import Fold, FoldPlan, HeldOut, PartName, Stretch
 from calsweep.platform.config import compose_settings
 from calsweep.platform.plain import to_plain
+from calsweep.platform.pruning import Pruned
 from calsweep.platform.record import (
     FoldRecord,
     SweepRecord,
@@ -103,7 +104,14 @@ class SweepWriter:
         self._record = self.held.enter_context(Record(sweeps_folder(self.home) / self.name))
         self._record.begin({**description, **self.changes})
 
-    def trial(self, number: int, *, n_folds: int = 20, error: str = "") -> None:
+    def trial(
+        self,
+        number: int,
+        *,
+        n_folds: int = 20,
+        error: str = "",
+        pruned: Pruned | None = None,
+    ) -> None:
         name, values, target, strength = TRIALS[number]
         self._record.begin_trial(
             number,
@@ -116,7 +124,9 @@ class SweepWriter:
             key = f"{number:02d}{fold.index:02d}"
             self._train(fold, key, strength=strength)
             self._record.add_fold(number, key=key)
-        if n_folds == 20 or error:
+        if pruned:
+            self._record.end_trial(number, TrialState.PRUNED, pruned=asdict(pruned))
+        elif n_folds == 20 or error:
             state = TrialState.FAILED if error else TrialState.DONE
             self._record.end_trial(number, state, error=error)
 

@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +54,14 @@ class Deaf(Toy):
             super().change(values)
 
 
+class Slow(Toy):
+    """Takes ten milliseconds for an epoch."""
+
+    def train(self, n, /):
+        time.sleep(0.01 * n)
+        super().train(n)
+
+
 class ToyStack:
     """Several, in one call."""
 
@@ -80,6 +89,8 @@ class Toys:
     def build(self, *, seed):
         if self.how == "deaf":
             return Deaf(seed)
+        if self.how == "slow":
+            return Slow(seed)
         toy = Toy(seed)
         if seed == member_seed(self.seed, self.dies):
             toy.train = lambda n: self._train(toy, n)

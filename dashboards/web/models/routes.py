@@ -17,7 +17,7 @@ from calsweep.dashboards.web.asked import Answer, Asked
 from calsweep.dashboards.web.models import view
 from calsweep.dashboards.web.models.change import Busy, Changes
 from calsweep.dashboards.web.models.permission import Permission
-from calsweep.dashboards.web.standing import sweep_names
+from calsweep.dashboards.web.sweep_list import sweep_names
 from calsweep.platform.champion.history import histories
 from calsweep.platform.errors import hide_login
 from calsweep.platform.plain import nearest

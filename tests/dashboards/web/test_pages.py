@@ -50,6 +50,7 @@ def test_list_shows_each_sweep_and_leads_to_it(address, reader):
     assert cells[1].startswith("finished")
     assert cells[2].strip() == "100 %"
     assert cells[3:6] == ["60 of 60", "3 of 3", "–"]
+    assert cells[7].startswith("60 device-s")
     assert serious(here.page) == []
     here.shoot("sweeps-dark")
     here.page.get_by_role("link", name="tiny").click()

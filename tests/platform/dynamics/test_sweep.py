@@ -2,6 +2,7 @@
 
 import json
 
+import mlflow
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -108,6 +109,21 @@ def test_same_command_finds_it_done(inferred, lorenz):
     assert (again.best.member, again.best.score) == (left.best.member, left.best.score)
     assert again.best.values == left.best.values
     assert again.files["lorenz_10hz"].read_bytes() == before
+
+
+def test_mlflow_has_one_run_of_the_population(inferred):
+    home, left, _ = inferred
+    client = mlflow.MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("calsweep/lfads/small")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED"
+    assert run.data.params["population.size"] == "3"
+    history = client.get_metric_history(run.info.run_id, "best_loss")
+    assert [metric.step for metric in history] == [1, 2, 3]
+    assert history[-1].value == left.best.score
+    (rates,) = client.list_artifacts(run.info.run_id, "rates")
+    assert rates.path == "rates/lorenz_10hz.parquet"
+    assert rates.file_size == left.files["lorenz_10hz"].stat().st_size
 
 
 def test_rates_that_are_gone_are_inferred_again_alike(inferred, lorenz):

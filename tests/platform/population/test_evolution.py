@@ -285,6 +285,14 @@ def test_population_ends_after_its_hours(evolution):
     assert lineage.n_generations == 1
 
 
+def test_population_ends_after_its_device_hours(evolution):
+    """Each of four members trains for at least 0.02 s in a generation."""
+    short = replace(POPULATION, generations=50, device_hours=0.05 / 3600)
+    lineage = replace(evolution, learners=Toys(how="slow"), population=short).run()
+    assert lineage.n_generations == 1
+    assert lineage.end == "1.38889e-05 device-hours are over"
+
+
 def test_population_ends_without_a_better_loss(evolution):
     patient = replace(POPULATION, generations=50, patience=2, min_improvement=0.9)
     lineage = replace(evolution, population=patient).run()

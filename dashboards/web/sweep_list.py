@@ -1,0 +1,148 @@
+"""The sweeps of a home, and how far each is, without waiting for a sign of life."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from calsweep.platform.fold.under_way import describe, folds_under_way
+from calsweep.platform.ownership.pace import Pace, read_pace
+from calsweep.platform.ownership.standing import Standing, State, read_standing
+from calsweep.platform.record import sweeps_folder
+
+QUIET_S = 300.0
+"""Seconds without a word after which a sweep that is held counts as giving no sign of life."""
+
+_FILES = ("sweep.json", "record.jsonl", "owner.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """A line of the list of sweeps.
+
+    Attributes
+    ----------
+    standing, pace
+        How far it is, and how fast it goes.
+    under_way
+        How far the folds in training are, in a few words; empty where it does not run.
+    latest_s
+        When it last said anything, in seconds since 1970.
+    target, dataset
+        What is decoded, and where the recordings lie.
+    """
+
+    standing: Standing
+    pace: Pace
+    under_way: str
+    latest_s: float
+    target: str
+    dataset: str
+
+    @property
+    def name(self) -> str:
+        """Of the sweep."""
+        return self.standing.name
+
+    @property
+    def share(self) -> float:
+        """How much of it is done, from 0 to 1."""
+        n_all = self.standing.n_folds_planned
+        return self.standing.n_folds / n_all if n_all else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unreadable:
+    """A sweep whose record cannot be read, and why."""
+
+    name: str
+    reason: str
+
+
+def sweep_names(home: Path, /) -> tuple[str, ...]:
+    """Give the names of the sweeps of a home, the latest first."""
+    folders = [path.parent for path in sweeps_folder(home).glob("*/sweep.json")]
+    return tuple(folder.name for folder in sorted(folders, key=_latest_s, reverse=True))
+
+
+def listed(home: Path, /, *, now_s: float | None = None) -> Iterator[Listed | Unreadable]:
+    """Give how far each sweep of a home is, the latest first.
+
+    Parameters
+    ----------
+    home
+        Folder of sweeps.
+    now_s
+        Seconds since 1970; by default the clock's.
+    """
+    now_s = time.time() if now_s is None else now_s
+    for name in sweep_names(home):
+        folder = sweeps_folder(home) / name
+        try:
+            yield _listed(folder, now_s=now_s)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            yield Unreadable(name=name, reason=reason_of(error))
+
+
+def reason_of(error: Exception, /) -> str:
+    """Say why a record cannot be read."""
+    if isinstance(error, KeyError):
+        return f"its record has no {error}"
+    if isinstance(error, json.JSONDecodeError):
+        return f"its record was cut short ({error})"
+    return str(error)
+
+
+def _listed(folder: Path, *, now_s: float) -> Listed:
+    latest_s = _latest_s(folder)
+    description, lines, owner = (_stamp(folder / file) for file in _FILES)
+    target, dataset = _described(folder, description)
+    is_alive = now_s - latest_s <= QUIET_S
+    standing = _standing(folder, is_alive, (description, lines, owner))
+    is_running = standing.state is State.RUNNING
+    return Listed(
+        standing=standing,
+        pace=_pace(folder, lines),
+        under_way=describe(folds_under_way(folder / "folds")) if is_running else "",
+        latest_s=latest_s,
+        target=target,
+        dataset=dataset,
+    )
+
+
+def _latest_s(folder: Path) -> float:
+    """Give when a sweep last said anything: in its record, its lease, or of a fold in training."""
+    paths = [*(folder / file for file in _FILES), *(folder / "folds").glob(".*.epoch")]
+    return max(_stamp(path)[1] for path in paths) / 1e9
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Give what differs where a file differs, so that it is read again only then."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:  # not begun yet, or a fold that ended in between
+        return 0, 0
+    return stat.st_size, stat.st_mtime_ns
+
+
+@lru_cache(maxsize=1024)
+def _described(folder: Path, _: tuple[int, int]) -> tuple[str, str]:
+    plain = json.loads((folder / "sweep.json").read_text())
+    for needed in ("plan", "n_planned"):
+        if needed not in plain:
+            raise KeyError(needed)
+    return str(plain["dataset"]["target"]), str(plain["dataset"]["address"])
+
+
+@lru_cache(maxsize=1024)
+def _standing(folder: Path, is_alive: bool, _: tuple[tuple[int, int], ...]) -> Standing:
+    return read_standing(folder, is_alive=is_alive)
+
+
+@lru_cache(maxsize=1024)
+def _pace(folder: Path, _: tuple[int, int]) -> Pace:
+    return read_pace(folder)
