@@ -1,6 +1,6 @@
 """Speed of the CNN-RNN of W, beside a CNN that is run for every window.
 
-Run with ``python tests/benchmarks/cnn_rnn_speed.py``; one thread. Both have the same weights, take
+Run with ``python -m tests.benchmarks.cnn_rnn_speed``; one thread. Both have the same weights, take
 turns, and are timed in processor time. A batch of W's 32 windows is made of runs of neighbors; the
 other loop gets some windows of it, for its work is in proportion to their number.
 """

@@ -1,6 +1,6 @@
 """Speed of a training step of H's hybrid, beside the step its published code takes.
 
-Run with ``python tests/benchmarks/hybrid_speed.py``; one thread. A step is forward, loss, backward,
+Run with ``python -m tests.benchmarks.hybrid_speed``; one thread. A step is forward, loss, backward,
 clipping and AdamW, of 32 windows of 32 frames of 581 units. The published step is written here anew
 from torch's own layers: ``Conv1d``, ``BatchNorm1d``, ``LSTM``, ``MultiheadAttention`` over all
 steps, four heads, one logit for each class of each head, focal loss. The two take turns, in float32

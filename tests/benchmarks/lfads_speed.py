@@ -1,6 +1,6 @@
 """Speed and memory of a training step of LFADS, beside the layout of the published module.
 
-Run with ``python tests/benchmarks/lfads_speed.py``; two threads, or with ``--threads 1`` one, whose
+Run with ``python -m tests.benchmarks.lfads_speed``; two threads, or with ``--threads 1`` one, whose
 times are of the process and so hardly hang on what else the machine does. A step is forward, loss,
 backward, clipping and Adam, of 128 trials of 90 bins of 278 neurons with the sizes of R, dropout
 0.3 and coordinated dropout 0.3. The published layout is written here anew from its description:

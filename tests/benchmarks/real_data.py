@@ -1,8 +1,8 @@
 """What is decoded from real recordings, beside the linear baseline.
 
-    python tests/benchmarks/real_data.py DATA                      all of them
-    python tests/benchmarks/real_data.py DATA --only track parcels
-    python tests/benchmarks/real_data.py DATA --commands           what it would run
+    python -m tests.benchmarks.real_data DATA                      all of them
+    python -m tests.benchmarks.real_data DATA --only track parcels
+    python -m tests.benchmarks.real_data DATA --commands           what it would run
 
 DATA is a folder with a folder of ``.npz`` recordings for each dataset. Each is ingested, checked,
 swept and compared by the commands that it prints, in ``--home`` (by default a folder that is taken

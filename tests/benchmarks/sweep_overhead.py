@@ -1,8 +1,8 @@
 """What a sweep costs beyond its training: (wall time x cores) / (seconds inside training).
 
-    python tests/benchmarks/sweep_overhead.py               the demo's sweep
-    python tests/benchmarks/sweep_overhead.py --trials 40   one of about ten minutes on two cores
-    python tests/benchmarks/sweep_overhead.py --short --trials 200    folds of about 0.2 s
+    python -m tests.benchmarks.sweep_overhead               the demo's sweep
+    python -m tests.benchmarks.sweep_overhead --trials 40   one of about ten minutes on two cores
+    python -m tests.benchmarks.sweep_overhead --short --trials 200    folds of about 0.2 s
 
 Wall time is that of the whole command, from the shell: imports, start of Ray, search, record,
 MLflow and leaderboard. Seconds inside training are those of the record, summed over folds. Memory

@@ -1,8 +1,8 @@
 """How fast MLflow is fed from a record, and how it answers once thousands of fold runs are there.
 
-    python tests/benchmarks/tracking_speed.py                    10,000 fold runs into SQLite
-    python tests/benchmarks/tracking_speed.py --postgresql       and into PostgreSQL
-    python tests/benchmarks/tracking_speed.py --trials 100       2,000 fold runs
+    python -m tests.benchmarks.tracking_speed                    10,000 fold runs into SQLite
+    python -m tests.benchmarks.tracking_speed --postgresql       and into PostgreSQL
+    python -m tests.benchmarks.tracking_speed --trials 100       2,000 fold runs
 
 A sweep's record is written with a tiny model for each fold and fed by the writer that sweeps use.
 Then parents are searched as `mlflow.search_runs` does it, and a server on the same database answers

@@ -1,6 +1,6 @@
 """Speed, AUC and memory of training the GRU of W, beside a plain loop over copied windows.
 
-Run with ``python tests/benchmarks/training_speed.py``; one thread. Both loops train the 31-frame,
+Run with ``python -m tests.benchmarks.training_speed``; one thread. Both loops train the 31-frame,
 50-unit, 32-hidden GRU with the same initialization, loss, batch size and number of epochs, validate
 after each epoch, keep the best weights and score the test part. They take turns, speeds are per
 second of processor time, and medians over the rounds are printed, because a shared machine gives
