@@ -46,7 +46,7 @@ class PopulationTracker:
         folder = read_population(home, name).folder
         location = tracked.artifact_location(uri, home / "artifacts" / "lfads", sweep=name)
         self._turns = Turns(
-            uri, folder, experiment=f"calsweep/lfads/{name}", location=location, fed=self.fed
+            uri, folder, experiment=f"calsweep-lfads/{name}", location=location, fed=self.fed
         )
         self._n_written = 0  # generations that this writer knows to be there
 

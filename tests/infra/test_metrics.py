@@ -197,7 +197,7 @@ def sweep_small(mice, home):
         "sweep", f"home={home}", "name=watched", f"datasets.address={mice.folder}",
         "datasets.window.length=11", "datasets.folds.k_groups=3", "training.epochs=1",
         "training.batch_size=64", "training.epoch_fraction=0.5", "baseline_training.epochs=1",
-        "trainables.n_hidden=4", "search_spaces=empty", "n_trials=1",
+        "trainables.n_hidden=4", "search_spaces=optimization", "n_trials=1",
     ]  # fmt: skip
     with pytest.raises(SystemExit) as ended:
         main(arguments)

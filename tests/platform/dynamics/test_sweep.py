@@ -114,7 +114,7 @@ def test_same_command_finds_it_done(inferred, lorenz):
 def test_mlflow_has_one_run_of_the_population(inferred):
     home, left, _ = inferred
     client = mlflow.MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("calsweep/lfads/small")
+    experiment = client.get_experiment_by_name("calsweep-lfads/small")
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FINISHED"
     assert run.data.params["population.size"] == "3"

@@ -64,7 +64,7 @@ class Population:
 
     def runs(self, uri):
         mlflow.set_tracking_uri(uri)
-        return mlflow.search_runs(experiment_names=[f"calsweep/lfads/{self.name}"])
+        return mlflow.search_runs(experiment_names=[f"calsweep-lfads/{self.name}"])
 
 
 @pytest.fixture
