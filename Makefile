@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint screenshots clean
 
 demo: $(VENV)/installed
 	$(BIN)/calsweep demo
@@ -19,6 +19,10 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# From the home that `make demo` leaves; needs Debian's Chromium.
+screenshots: $(VENV)/installed-test
+	$(BIN)/python -m tests.dashboards.screenshots
 
 clean:
 	rm -rf $(VENV) .calsweep

@@ -60,7 +60,7 @@ class Asked(Generic[_Told]):
         self._fresh_s = fresh_s
         self._lock = threading.Lock()
         self._answer: Answer[_Told] = Answer(is_waiting=True)
-        self._answered_s = float("-inf")
+        self._answered_s: float | None = None
         self._begun_s = 0.0
         self._ended: threading.Event | None = None
 
@@ -84,13 +84,14 @@ class Asked(Generic[_Told]):
     def forget(self) -> None:
         """Let the next look ask anew: something has changed."""
         with self._lock:
-            self._answered_s = float("-inf")
+            self._answered_s = None
 
     def _is_old(self, now: float) -> bool:
-        fresh_s = self._fresh_s
-        if fresh_s is None:
-            fresh_s = FRESH_S if self._answer.error else float("inf")
-        return now - self._answered_s > fresh_s
+        if self._answered_s is None:
+            return True
+        if self._fresh_s is None and self._answer.error is None:
+            return False
+        return now - self._answered_s > (FRESH_S if self._fresh_s is None else self._fresh_s)
 
     def _run(self, ended: threading.Event) -> None:
         answer: Answer[_Told]

@@ -42,8 +42,8 @@ class MlflowSweeps:
         if not self._uri:
             return []
         return [
-            Route("/mlflow/{sweep}", self._sweep),
-            Route("/mlflow/{sweep}/folds", self._drawn),
+            Route("/mlflow/{sweep:path}", self._sweep),  # MLflow takes any name, also with a slash
+            Route("/mlflow-folds/{sweep:path}", self._drawn),
         ]
 
     def listed(self, here: Sequence[str], /) -> dict[str, Any]:
@@ -80,7 +80,7 @@ class MlflowSweeps:
             away=self._away(answer),
             board=board,
             chosen=chosen,
-            at=f"/mlflow/{quote(name, safe='')}",
+            source=f"/mlflow-folds/{quote(name, safe='')}",
             query=urlencode({"trial": chosen}),
             rows=rows or (),
             is_known=trial is not None,

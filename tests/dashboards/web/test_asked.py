@@ -37,3 +37,9 @@ def test_refusal_is_told_beside_what_was_known():
     assert found.told == "there"
     assert str(found.error) == "gone"
     assert asked.look() == found  # and is not asked anew at once
+
+
+def test_what_does_not_change_is_asked_for_once():
+    answers = iter(["there"])
+    asked = Asked(lambda: next(answers), deadline_s=60.0, fresh_s=None)
+    assert asked.look() == asked.look() == Answer(told="there")
