@@ -115,12 +115,14 @@ class Cache:
         """
         place = self.folder / name
         with self._lock_of(name).open("a") as lock:
-            _acquire(lock.fileno(), path=place, how=fcntl.LOCK_SH)
-            while not place.exists():  # between two locks it may be made, and may go
-                _acquire(lock.fileno(), path=place)
-                if not place.exists():
-                    self._make(place, n_bytes=n_bytes, build=build)
-                _acquire(lock.fileno(), path=place, how=fcntl.LOCK_SH)
+            _acquire(
+                lock.fileno(), path=place, how=fcntl.LOCK_SH
+            )  # what is there stays from now on
+            if not place.exists():
+                # A lock of its own: who uses what was removed by hand does not keep it from others.
+                with file_lock(self._lock_of(f"{name}{_MAKING}")):
+                    if not place.exists():
+                        self._make(place, n_bytes=n_bytes, build=build)
             os.utime(place)
             yield place
 
@@ -211,6 +213,7 @@ class Cache:
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _RESERVED = ".reserved"
+_MAKING = ".making"
 
 
 @contextlib.contextmanager
