@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from calsweep.platform.tracking import environment  # noqa: F401
+from calsweep.platform.tracking.environment import asking_again
 
 # isort: split
 import mlflow.pyfunc
@@ -68,8 +68,9 @@ def store_model(
             signature=_signature(units),
             pip_requirements=[f"calsweep=={calsweep.__version__}"],
         )
-        client.log_model_artifacts(logged.model_id, str(path))
-    client.finalize_logged_model(logged.model_id, "READY")
+        with asking_again():
+            client.log_model_artifacts(logged.model_id, str(path))
+            client.finalize_logged_model(logged.model_id, "READY")
     model_id: str = logged.model_id
     return model_id
 
