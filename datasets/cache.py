@@ -117,14 +117,15 @@ class Cache:
         """
         place = self.folder / name
         with self._lock_of(name).open("a") as lock:
+            # What is there stays from now on.
             _acquire(lock.fileno(), path=place, how=fcntl.LOCK_SH)
             is_there = place.exists()
             TALLY.add(Counts(cache_hits=is_there, cache_misses=not is_there))
-            while not place.exists():  # between two locks it may be made, and may go
-                _acquire(lock.fileno(), path=place)
-                if not place.exists():
-                    self._make(place, n_bytes=n_bytes, build=build)
-                _acquire(lock.fileno(), path=place, how=fcntl.LOCK_SH)
+            if not is_there:
+                # A lock of its own: who uses what was removed by hand does not keep it from others.
+                with file_lock(self._lock_of(f"{name}{_MAKING}")):
+                    if not place.exists():
+                        self._make(place, n_bytes=n_bytes, build=build)
             os.utime(place)
             yield place
 
@@ -215,6 +216,7 @@ class Cache:
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _RESERVED = ".reserved"
+_MAKING = ".making"
 
 
 @contextlib.contextmanager

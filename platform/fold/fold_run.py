@@ -238,7 +238,8 @@ def unchanged_dataset(address: str, content_hash: str, cache: Path, /) -> Datase
     DatasetChanged
         If another lies at the address now.
     """
-    dataset = open_dataset(locate(address), cache=open_cache(cache))
+    store = locate(address, preflight=False)  # the sweep looked before it began
+    dataset = open_dataset(store, cache=open_cache(cache))
     now = dataset.manifest.content_hash
     if now != content_hash:
         raise DatasetChanged(address, content_hash, now)

@@ -74,7 +74,7 @@ def without_weights(decoder: _T, /) -> _T:
 
 def _fetched(address: str, *, cache: Cache) -> Path:
     folder, _, name = address.rpartition("/")
-    data = locate(folder).read(name)
+    data = locate(folder, preflight=False).read(name)
 
     def build(path: Path) -> None:
         path.write_bytes(data)

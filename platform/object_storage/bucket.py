@@ -77,13 +77,15 @@ class Bucket:
         return self._address
 
     def preflight(self) -> None:
-        """Check credentials and endpoint with one short call, within 15 s."""
+        """Check credentials and endpoint with a short call, within 15 s; it may fail in passing."""
         with self._answering():
             require_credentials(self._address)
             client = new_client(
                 self._address, connect_s=PREFLIGHT_TIMEOUT_S, silence_s=PREFLIGHT_TIMEOUT_S
             )
-            client.head_bucket(Bucket=self._bucket)
+            self._retried(
+                lambda _: client.head_bucket(Bucket=self._bucket), deadline_s=PREFLIGHT_TIMEOUT_S
+            )
 
     def read(self, name: str, /) -> memoryview:
         """Give a file's bytes.
@@ -171,13 +173,14 @@ class Bucket:
         except (Boto3Error, BotoCoreError, ClientError) as error:
             raise StorageRefused(self._address, reason(error, bucket=self._bucket)) from error
 
-    def _retried(self, call: Callable[[float], _T]) -> _T:
+    def _retried(self, call: Callable[[float], _T], *, deadline_s: float | None = None) -> _T:
         """Call until it goes well, an error stays, or the deadline has passed."""
         import tenacity
 
-        give_up = time.monotonic() + self._deadline_s
+        deadline_s = self._deadline_s if deadline_s is None else deadline_s
+        give_up = time.monotonic() + deadline_s
         attempts = tenacity.Retrying(
-            stop=tenacity.stop_before_delay(self._deadline_s),
+            stop=tenacity.stop_before_delay(deadline_s),
             wait=tenacity.wait_random_exponential(multiplier=0.2, max=5),
             retry=Patience(),
             before_sleep=lambda _: TALLY.add(Counts(storage_retries=1)),

@@ -22,13 +22,16 @@ from calsweep.platform.object_storage.address import (
 from calsweep.platform.object_storage.bucket import Bucket
 
 
-def locate(address: str, /) -> Store:
+def locate(address: str, /, *, preflight: bool = True) -> Store:
     """Give what reads a dataset, after a look whether it can be reached at all.
 
     Parameters
     ----------
     address
         A path, or ``s3://BUCKET/NAME``.
+    preflight
+        Whether to look. Where nobody waits before a screen, an endpoint that is gone may come back:
+        without a look, reading waits for it.
 
     Raises
     ------
@@ -38,7 +41,8 @@ def locate(address: str, /) -> Store:
     if not is_remote(address):
         return FolderStore(local_path(address))
     bucket = Bucket(address)
-    bucket.preflight()
+    if preflight:
+        bucket.preflight()
     return bucket
 
 

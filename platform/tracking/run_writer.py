@@ -11,6 +11,7 @@ from mlflow.tracking import MlflowClient
 from calsweep.platform.ownership.lease import is_held
 from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord, TrialState
 from calsweep.platform.tracking import tracked
+from calsweep.platform.tracking.environment import asking_again
 from calsweep.platform.tracking.run_store import KILLED, RUNNING, RunStore
 from calsweep.platform.tracking.stored_model import store_model
 
@@ -104,8 +105,9 @@ class RunWriter:
             at_ms = tracked.begun_ms(trial)
             run = self.runs.create(key, name=trial.name, tags=tags, at_ms=at_ms)
         if not run.has_params:  # they are written last: all else is there where they are
-            self.runs.write_json(key, trial.settings, name=tracked.SETTINGS)
-            self.runs.log(key, params=tracked.params(trial.settings))
+            with asking_again():
+                self.runs.write_json(key, trial.settings, name=tracked.SETTINGS)
+                self.runs.log(key, params=tracked.params(trial.settings))
         for fold in trial.folds:
             if not self._has(trial, fold):
                 if check:
@@ -140,7 +142,8 @@ class RunWriter:
             )
         else:
             self.runs.forget_models(key)
-        self.runs.write_json(key, trial.settings, name=tracked.SETTINGS)
+        with asking_again():
+            self.runs.write_json(key, trial.settings, name=tracked.SETTINGS)
         model_id = store_model(
             self._client,
             sweep.fold_folder(fold) / "model",
@@ -150,14 +153,15 @@ class RunWriter:
             run_id=run.run_id,
         )
         at_ms = tracked.ended_ms(trial, fold)
-        self.runs.log(
-            key,
-            params=tracked.params(trial.settings),
-            figures=tracked.fold_figures(fold),
-            tags={MODEL_ID: model_id, tracked.RESULT: fold.digest},
-            at_ms=at_ms,
-        )
-        self.runs.end(key, "FINISHED", at_ms=at_ms)
+        with asking_again():
+            self.runs.log(
+                key,
+                params=tracked.params(trial.settings),
+                figures=tracked.fold_figures(fold),
+                tags={MODEL_ID: model_id, tracked.RESULT: fold.digest},
+                at_ms=at_ms,
+            )
+            self.runs.end(key, "FINISHED", at_ms=at_ms)
         self.fed.n_folds += 1
         self.fed.n_there += 1
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from calsweep.platform.tracking import environment  # noqa: F401
+from calsweep.platform.tracking.environment import asking_again
 
 # isort: split
 import mlflow.pyfunc
@@ -70,14 +70,15 @@ def store_model(
         tags=dict(tags or {}),
     )
     place = artifact_folder(logged.artifact_location)
-    if place is not None:
-        _write(place, folder, files)
-    else:
-        with tempfile.TemporaryDirectory(prefix="calsweep-model-") as scratch:
-            path = Path(scratch) / "model"
-            _write(path, folder, files)
-            client.log_model_artifacts(logged.model_id, str(path))
-    client.finalize_logged_model(logged.model_id, "READY")
+    with asking_again():
+        if place is not None:
+            _write(place, folder, files)
+        else:
+            with tempfile.TemporaryDirectory(prefix="calsweep-model-") as scratch:
+                path = Path(scratch) / "model"
+                _write(path, folder, files)
+                client.log_model_artifacts(logged.model_id, str(path))
+        client.finalize_logged_model(logged.model_id, "READY")
     model_id: str = logged.model_id
     return model_id
 

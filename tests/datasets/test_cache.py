@@ -156,6 +156,12 @@ def test_what_is_held_stays(tmp_path):
     assert names(tmp_path) == ["d"]
 
 
+def test_what_was_removed_by_hand_is_made_anew_beside_who_uses_it(tmp_path):
+    user = Cache(tmp_path)
+    user.keep("kind/a", n_bytes=1000, build=lambda path: path.write_bytes(b"a" * 1000)).unlink()
+    assert entry(Cache(tmp_path), "kind/a") == b"a" * 1000
+
+
 def test_what_is_being_made_counts(tmp_path):
     cache = Cache(tmp_path, limit_mb=0.0025)
 

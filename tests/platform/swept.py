@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +19,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-
-from mlflow import MlflowClient
 
 from calsweep.platform.leaderboard import leaderboard
 from calsweep.platform.record import SweepRecord, TrialState, read_sweep, record_events
@@ -124,6 +123,15 @@ class Sweep:
             assert time.monotonic() < give_up, f"no process {title!r}"
             time.sleep(0.02)
 
+    def lose_cache(self, cache: Path) -> None:
+        """Take away what the cache holds, with all processes that train and may still use it."""
+        for pid in [pid for title in ("ray::fold", "ray::IDLE") for pid in self.processes(title)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for entry in cache.iterdir():
+            if entry.name != "locks":
+                shutil.rmtree(entry.rename(cache / f".{entry.name}"))
+
     def check(self, *, like: SweepRecord, before: dict[str, int], uri: str = "") -> None:
         """Check what must hold after any fault: of the record, of MLflow, and of processes."""
         check_whole(self.home, like=like, before=before)
@@ -204,6 +212,8 @@ def check_whole(home: Path, *, like: SweepRecord, before: dict[str, int]) -> Swe
 
 def check_mlflow(uri: str) -> None:
     """Check that MLflow has every run once, and none that is not over."""
+    from mlflow import MlflowClient  # it takes seconds to import, in tests that do not ask it
+
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name("calsweep/small")
     runs = client.search_runs([experiment.experiment_id], max_results=1000)

@@ -1,6 +1,5 @@
 """`ray job submit` to a running head does what the command line does, and goes on when lost."""
 
-import os
 import re
 import shutil
 import signal
@@ -19,7 +18,6 @@ from calsweep.datasets.fold_protocol import AnimalGroups
 from calsweep.platform.champion.candidate import best_candidate
 from calsweep.platform.champion.promotion import promote
 from calsweep.platform.fold.training import Training
-from calsweep.platform.record import read_sweep
 from calsweep.platform.settings import Settings
 from calsweep.trainables.linear import Linear
 from tests.platform import swept
@@ -37,14 +35,6 @@ def head():
     with ray_nodes() as nodes:
         nodes.start_head(cpus=2)
         yield nodes
-
-
-@pytest.fixture(scope="module")
-def undisturbed(mice, tmp_path_factory):
-    home = tmp_path_factory.mktemp("undisturbed")
-    env = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
-    swept.run(mice.folder, home, env=env)
-    return read_sweep(home, "small")
 
 
 def submit(head, *command, working_dir=".", wait=True):

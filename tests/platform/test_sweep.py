@@ -5,12 +5,9 @@ import io
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -24,44 +21,9 @@ from calsweep.platform.independence import frames_ratio
 from calsweep.platform.leaderboard import leaderboard, nested_choice
 from calsweep.platform.object_storage.storage import publish
 from calsweep.platform.record import TrialState, read_sweep, record_events
+from tests.platform.swept import N_FOLDS, Sweep, table, words
 
-ROOT = Path(__file__).parent.parent.parent
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-
-
-def shell(*arguments, home):
-    """Run a command in a process of its own, with a Ray of its own."""
-    run = subprocess.run(
-        [sys.executable, "-m", "calsweep.platform", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "CALSWEEP_HOME": str(home)},
-        capture_output=True,
-        text=True,
-        timeout=400,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    return run.stdout
-
-
-def ended(process):
-    """Give what a process printed once it has come to its end."""
-    out, err = process.communicate(timeout=400)
-    assert process.returncode == 0, out + err
-    return out
-
-
-@contextlib.contextmanager
-def running(mice, home):
-    """Run a sweep in a process of its own that can be interrupted or killed."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "calsweep.platform", *small(mice, home)],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    ) as process:  # fmt: skip
-        try:
-            yield process
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
 
 
 def calsweep(*arguments, home, code=0):
@@ -83,54 +45,19 @@ class Said:
     err: str
 
 
-def small(mice, home, *more):
-    return [
-        "sweep",
-        f"home={home}",
-        f"datasets.address={mice.folder}",
-        "datasets.window.length=11",
-        "training.epochs=1",
-        "training.batch_size=64",
-        "baseline_training.epochs=1",
-        "n_trials=2",
-        "name=small",
-        *more,
-    ]
+@pytest.fixture(scope="module")
+def swept(undisturbed):
+    return undisturbed
 
 
 @pytest.fixture(scope="module")
-def home(mice, tmp_path_factory):
-    """The home of a sweep that was submitted a second time while it ran."""
-    home = tmp_path_factory.mktemp("home")
-    with running(mice, home) as first:
-        wait_until((home / "sweeps/small/sweep.json").exists)
-        with running(mice, home) as second:
-            (home / "second.txt").write_text(ended(second))
-        (home / "shown.txt").write_text(ended(first))
-        (home / "first.txt").write_text(str(first.pid))
-    return home
-
-
-@pytest.fixture(scope="module")
-def swept(home):
-    return read_sweep(home, "small")
-
-
-def fold_table(sweep):
-    drop = {"process", "train_seconds", "compute"}  # how long it took, and on what
-    return [
-        (trial.name, dict(trial.values))
-        + tuple(
-            tuple((k, str(v)) for k, v in asdict(fold).items() if k not in drop)
-            for fold in trial.folds
-        )
-        for trial in sweep.trials
-    ]
+def home(undisturbed):
+    return undisturbed.folder.parent.parent
 
 
 def test_every_configuration_has_20_folds_and_the_baseline_stands_first(swept):
-    assert [trial.name for trial in swept.trials] == ["baseline", "trial 1", "trial 2"]
-    assert [trial.state for trial in swept.trials] == [TrialState.DONE] * 3
+    assert [trial.name for trial in swept.trials] == ["baseline", "trial 1", "trial 2", "trial 3"]
+    assert [trial.state for trial in swept.trials] == [TrialState.DONE] * 4
     pairs = {(t, v) for t in range(5) for v in range(5) if t != v}
     for trial in swept.trials:
         assert [fold.fold for fold in trial.folds] == list(range(20))
@@ -145,19 +72,10 @@ def test_every_configuration_has_20_folds_and_the_baseline_stands_first(swept):
 
 
 def test_output_tells_progress_figures_and_what_to_do_next(home):
-    shown = (home / "shown.txt").read_text()
-    assert "3 configurations (the linear baseline first) x 20 folds" in shown
+    shown = (home / "said.txt").read_text()
+    assert "4 configurations (the linear baseline first) x 20 folds" in shown
     assert "Honest figure: test AUC" in shown
     assert "calsweep promote small" in shown
-
-
-def test_second_submission_looks_on_and_ends_with_the_result_of_the_first(home):
-    first, second = ((home / f"{name}.txt").read_text() for name in ("first", "second"))
-    assert f":{first} just now: looking on until it is done" in second
-    assert "nothing to train" in second
-    assert "Honest figure: test AUC" in second
-    tokens = {line["token"] for line in record_events(home / "sweeps/small") if "trial" in line}
-    assert tokens == {1}  # every line of a trial is of the first
 
 
 def test_status_tells_that_a_sweep_is_over(home, swept):
@@ -167,8 +85,8 @@ def test_status_tells_that_a_sweep_is_over(home, swept):
     )
     assert lines["sweep"] == f"small ({swept.identity})"
     assert lines["state"] == "over"
-    assert lines["trials"] == "3 of 3 ended"
-    assert lines["folds"] == "60 of 60 done"
+    assert lines["trials"] == "4 of 4 ended"
+    assert lines["folds"] == "80 of 80 done"
     assert lines["last error"] == "none"
     assert "small" in calsweep("status", home=home).out
 
@@ -190,7 +108,7 @@ def test_leaderboard_is_ordered_by_validation_alone(swept):
     rows = leaderboard(swept)
     means = [row.validation_auc for row in rows]
     assert means == sorted(means, reverse=True)
-    assert {row.trial.name for row in rows} == {"baseline", "trial 1", "trial 2"}
+    assert {row.trial.name for row in rows} == {"baseline", "trial 1", "trial 2", "trial 3"}
     best = max(swept.trials, key=lambda t: np.mean([f.validation.auc for f in t.folds]))
     assert rows[0].trial == best
 
@@ -226,11 +144,11 @@ def test_mlflow_holds_every_trial_and_fold(home, swept, ask_mlflow):
 
     ask_mlflow(home)
     runs = mlflow.search_runs(experiment_names=["calsweep/small"], max_results=1000)
-    assert len(runs) == 3 + 3 * 20
+    assert len(runs) == 4 + 4 * 20
     assert set(runs.status) == {"FINISHED"}
     parents = runs[runs["tags.mlflow.parentRunId"].isna()]
     children = runs[runs["tags.mlflow.parentRunId"].notna()]
-    assert sorted(parents["tags.mlflow.runName"]) == ["baseline", "trial 1", "trial 2"]
+    assert sorted(parents["tags.mlflow.runName"]) == [trial.name for trial in swept.trials]
     assert (children.groupby("tags.mlflow.parentRunId").size() == 20).all()
     for trial in swept.trials:
         parent = parents[parents["tags.calsweep.trial"] == str(trial.number)].iloc[0]
@@ -316,16 +234,26 @@ def test_report_is_written(home):
     assert path.stat().st_size > 1_000_000
 
 
-def test_same_seed_gives_the_same_fold_table(mice, swept, tmp_path, local_ray):
-    calsweep(*small(mice, tmp_path), home=tmp_path)
-    assert fold_table(read_sweep(tmp_path, "small")) == fold_table(swept)
+def test_second_submission_looks_on_and_ends_with_the_result_of_the_first(mice, swept, tmp_path):
+    sweep = Sweep(mice.folder, tmp_path)
+    with sweep.running() as first:
+        wait_until((tmp_path / "sweeps/small/sweep.json").exists)
+        with sweep.running() as second:
+            said = second.ended()
+        first.ended()
+    assert f":{first.process.pid} just now: looking on until it is done" in said
+    assert "nothing to train" in said
+    assert "Honest figure: test AUC" in said
+    tokens = {line["token"] for line in record_events(tmp_path / "sweeps/small") if "trial" in line}
+    assert tokens == {1}  # every line of a trial is of the first
+    assert table(read_sweep(tmp_path, "small")) == table(swept)
 
 
 def test_dataset_on_s3_sweeps_with_only_its_address_changed(s3, mice, swept, tmp_path, local_ray):
     address = "s3://calsweep-test/mice"
     publish(mice.folder, address=address)
-    run = calsweep(*small(mice, tmp_path, f"datasets.address={address}"), home=tmp_path)
-    assert fold_table(read_sweep(tmp_path, "small")) == fold_table(swept)
+    run = calsweep(*words(address, tmp_path), home=tmp_path)
+    assert table(read_sweep(tmp_path, "small")) == table(swept)
     assert "testing" not in run.out + run.err
     everything = [p.read_bytes() for p in tmp_path.rglob("*.json*")]
     assert not any(b"test:tester" in text for text in everything)
@@ -333,56 +261,23 @@ def test_dataset_on_s3_sweeps_with_only_its_address_changed(s3, mice, swept, tmp
     assert "Whole: 1 shards" in shown
 
 
-def test_same_command_attaches_and_trains_nothing(home, mice, swept):
+def test_same_command_attaches_and_trains_nothing(home, swept):
     before = {path: path.stat().st_mtime_ns for path in (home / "sweeps/small/folds").iterdir()}
-    run = calsweep(*small(mice, home), home=home)
+    run = calsweep(*words(swept.dataset["address"], home), home=home)
     assert "run to its end before; nothing to train" in run.out
     after = {path: path.stat().st_mtime_ns for path in (home / "sweeps/small/folds").iterdir()}
     assert after == before
-    assert fold_table(read_sweep(home, "small")) == fold_table(swept)
+    assert table(read_sweep(home, "small")) == table(swept)
 
 
-def test_other_settings_under_the_same_name_are_refused(home, mice, swept):
-    run = calsweep(*small(mice, home, "training.learning_rate=0.5"), home=home, code=2)
+def test_other_settings_under_the_same_name_are_refused(home, swept):
+    other = words(swept.dataset["address"], home, "training.learning_rate=0.5")
+    run = calsweep(*other, home=home, code=2)
     assert run.err.strip().splitlines()[-1:] == [
         "calsweep: The sweep 'small' is there already and has other settings "
         "(training.learning_rate); it is left as it is: give another `name=`."
     ]
-    assert fold_table(read_sweep(home, "small")) == fold_table(swept)
-
-
-def test_killed_sweep_goes_on_and_ends_as_one_that_was_not(
-    mice, swept, tmp_path, ask_mlflow, local_ray
-):
-    """A second submission looks on when the first is killed, and goes on in its place."""
-    folds = tmp_path / "sweeps/small/folds"
-    trained = {}
-
-    def kill_the_first():
-        wait_until(lambda: n_folds(folds) >= 25)
-        os.killpg(process.pid, signal.SIGKILL)
-        trained.update((path.name, path.stat().st_mtime_ns) for path in folds.glob("[!.]*"))
-        process.wait()
-
-    with running(mice, tmp_path) as process:
-        wait_until((tmp_path / "sweeps/small/sweep.json").exists)
-        killer = threading.Thread(target=kill_the_first)
-        killer.start()
-        second = calsweep(*small(mice, tmp_path), home=tmp_path).out
-        killer.join()
-    assert f":{process.pid} just now: looking on" in second
-    assert f":{process.pid} is gone; going on here" in second
-    assert 25 <= len(trained) < 60
-    after = {path.name: path.stat().st_mtime_ns for path in folds.glob("[!.]*")}
-    assert {name: after[name] for name in trained} == trained
-    assert fold_table(read_sweep(tmp_path, "small")) == fold_table(swept)
-
-    import mlflow
-
-    ask_mlflow(tmp_path)
-    runs = mlflow.search_runs(experiment_names=["calsweep/small"], max_results=1000)
-    assert len(runs) == 63
-    assert set(runs.status) == {"FINISHED"}
+    assert table(read_sweep(home, "small")) == table(swept)
 
 
 @dataclass(frozen=True)
@@ -391,29 +286,27 @@ class Interrupted:
 
     pid: int
     second: Said
-    code: int
-    out: str
-    err: str
+    said: str
     n_trained: int
 
 
 @pytest.fixture(scope="module")
 def interrupted(mice, tmp_path_factory):
     home = tmp_path_factory.mktemp("interrupted")
-    with running(mice, home) as process:
+    sweep = Sweep(mice.folder, home)
+    with sweep.running() as driver:
         wait_until((home / "sweeps/small/sweep.json").exists)
-        interrupter = threading.Thread(target=interrupt, args=(process, home))
+        interrupter = threading.Thread(target=interrupt, args=(driver, sweep))
         interrupter.start()
-        second = calsweep(*small(mice, home), home=home, code=2)
+        second = calsweep(*words(mice.folder, home), home=home, code=2)
         interrupter.join()
-        out, err = process.communicate(timeout=60)
-    trained = n_folds(home / "sweeps/small/folds")
-    return Interrupted(process.pid, second, process.returncode, out, err, trained)
+        said = driver.ended(code=130)
+    return Interrupted(driver.process.pid, second, said, len(sweep.folds))
 
 
-def interrupt(process, home):
-    wait_until(lambda: n_folds(home / "sweeps/small/folds") >= 3)
-    process.send_signal(signal.SIGINT)
+def interrupt(driver, sweep):
+    sweep.wait_for(3, driver)
+    driver.process.send_signal(signal.SIGINT)
 
 
 def test_second_submission_of_a_sweep_that_is_interrupted_ends_with_it(interrupted):
@@ -424,9 +317,8 @@ def test_second_submission_of_a_sweep_that_is_interrupted_ends_with_it(interrupt
 
 
 def test_interrupted_sweep_says_so_and_is_no_success(interrupted):
-    assert interrupted.code == 130, interrupted.out + interrupted.err
-    assert "the same command goes on from there" in interrupted.err
-    assert 3 <= interrupted.n_trained < 60
+    assert "the same command goes on from there" in interrupted.said
+    assert 3 <= interrupted.n_trained < N_FOLDS
 
 
 def wait_until(is_so):
@@ -436,15 +328,11 @@ def wait_until(is_so):
         time.sleep(0.1)
 
 
-def n_folds(folder):
-    return sum(1 for path in folder.glob("[!.]*")) if folder.exists() else 0
-
-
 def test_failing_configuration_is_recorded_and_the_rest_goes_on(mice, tmp_path, local_ray):
     """A window of 901 frames does not fit into recordings of 900; 11 does."""
     run = calsweep(
-        *small(
-            mice,
+        *words(
+            mice.folder,
             tmp_path,
             "datasets/folds=leave_one_animal_out",
             "tuner=grid",
@@ -469,8 +357,8 @@ def test_failing_configuration_is_recorded_and_the_rest_goes_on(mice, tmp_path, 
 
 def test_random_search_and_grid_try_what_they_should(mice, tmp_path, local_ray):
     calsweep(
-        *small(
-            mice,
+        *words(
+            mice.folder,
             tmp_path,
             "datasets/folds=leave_one_animal_out",
             "tuner=grid",

@@ -142,6 +142,14 @@ def test_service_without_parts_gives_the_whole(s3, monkeypatch):
     assert got == DATA
 
 
+@pytest.mark.parametrize("fault", ["503", "reset"])
+def test_first_look_asks_again_after_a_fault_in_passing(s3, wire, fault):
+    proxy = wire(lambda _, __, n: fault if n == 0 else "")
+    Bucket(ADDRESS).preflight()
+    assert proxy.faults == {fault: 1}
+    assert len(proxy.requests) == 2
+
+
 def test_missing_file_is_no_fault(s3, wire):
     proxy = wire(lambda *_: "")
     with pytest.raises(FileNotFoundError, match="s3://calsweep-test/m1/none.bin"):

@@ -152,6 +152,19 @@ def test_errors_again_and_again(writer, server, fault):
     check_whole(server.url, writer)
 
 
+def test_one_request_in_seven_fails_for_ever(writer, server):
+    """A fold takes more requests than that: each is asked for again, where that does no harm."""
+    proxy = FaultProxy(server.url, lambda _, __, n: "500" if n % 7 == 3 else "")
+    writer.begin()
+    with proxy.running(), feed(writer, proxy.url) as tracking:
+        writer.fold(0)
+        writer.fold(1)
+        writer.end()
+        assert tracking.close(deadline_s=CATCH_UP_S) == ""
+    assert proxy.faults["500"] >= 3
+    check_whole(server.url, writer)
+
+
 def test_slow_answers_do_not_hold_up_the_sweep(writer, server):
     """A server that is silent: the end is told within its deadline, and is caught up later."""
     proxy = FaultProxy(server.url, lambda *_: "silence", silence_s=4.0)
