@@ -176,10 +176,10 @@ def endpoint():
 def exported(*, until):
     """Read what Ray exports until it has some names, as metric to values by sweep."""
     give_up = time.monotonic() + SCRAPE_DEADLINE_S
+    found = {}  # over all looks: Ray gives a gauge that is not set again but once
     while True:
         with urllib.request.urlopen(endpoint(), timeout=10) as answer:
             lines = answer.read().decode().splitlines()
-        found = {}
         for line in lines:
             if match := re.match(r"(ray_\w+)(\{.*\})? (\S+)$", line):
                 name, labels, value = match.groups()
