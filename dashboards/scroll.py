@@ -83,6 +83,8 @@ def recording_overview(
     figure.add_vrect(x0=first_s, x1=last_s, fillcolor=BLUE, opacity=0.18, line_width=0)
     figure.update_xaxes(title_text=f"time in {label(track.recording)} (s)", showgrid=False)
     figure.update_yaxes(title_text="share", range=[0, 1.02], nticks=3, automargin=False)
+    # A click counts at any height, not on the line alone.
+    figure.update_layout(hovermode="x", hoverdistance=-1)
     kind = label(target) if track.probability_WC.shape[1] == 2 else "a class other than 0"
     _aligned(figure, height_px=190, reading=(
         f"Shaded: share of frames of {kind}; line: share of windows decoded wrongly; blue: the "

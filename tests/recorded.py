@@ -14,7 +14,7 @@ from calsweep.platform.fold.training import Training
 from calsweep.platform.object_storage.storage import locate
 from calsweep.platform.plain import to_plain
 from calsweep.platform.provenance import code_version
-from calsweep.platform.record import SweepRecord, read_sweep, sweeps_folder
+from calsweep.platform.record import SweepRecord, TrialState, read_sweep, sweeps_folder
 from calsweep.platform.record_writer import Record
 from calsweep.platform.settings import Settings, cache_folder, open_cache
 from calsweep.trainables.linear import Linear
@@ -32,7 +32,7 @@ def record_sweep(
     with Record(sweeps_folder(home) / name) as record:
         record.begin(
             {
-                "settings": {"seed": 0},
+                "settings": {"seed": 0, "datasets": to_plain(first)},
                 "dataset": {
                     "address": first.address,
                     "content_hash": manifest.content_hash,
@@ -52,9 +52,8 @@ def record_sweep(
         )
         for number, (trial, settings) in enumerate(trials.items(), start=1):
             plain = to_plain(settings)
-            begun = {"event": "trial", "trial": number, "name": trial, "values": {}}
             shown = {key: value for key, value in plain.items() if key != "_target_"}
-            record.append({**begun, "verdict": verdict, "settings": shown})
+            record.begin_trial(number, name=trial, values={}, verdict=verdict, settings=shown)
             for fold in plan.folds[:n_folds]:
                 task = FoldTask(
                     settings=plain,
@@ -67,9 +66,8 @@ def record_sweep(
                     cache=cache_folder(home),
                 )
                 run_fold(task)
-                record.append({"event": "fold", "trial": number, "key": task.key})
-            end = {"event": "end", "trial": number, "state": "done", "error": "", "may_pass": False}
-            record.append(end)
+                record.add_fold(number, key=task.key)
+            record.end_trial(number, TrialState.DONE)
     return read_sweep(home, name)
 
 

@@ -205,8 +205,9 @@ def _worst(
     found = worst_stretches(track, n_windows=max(2, round(WORST_S * rate_hz)))
     lines = []
     for stretch in found:
-        middle = (stretch.first_frame + stretch.last_frame) // 2
-        address = replace(fixed, at=max(0, middle - n_shown // 2), span=n_shown).address()
+        n_around = n_shown - (stretch.last_frame - stretch.first_frame + 1)
+        at = max(0, stretch.first_frame - n_around // 2)
+        address = replace(fixed, at=at, span=n_shown).address()
         begin, end = stretch.first_frame / rate_hz, (stretch.last_frame + 1) / rate_hz
         title = f"{_clock(begin)} to {_clock(end)}"
         lines.append((title, address, f"{stretch.loss:.3f}", f"{stretch.wrong:.0%}"))

@@ -25,11 +25,11 @@ def recorded(mice, tmp_path_factory):
 
 
 def frames(here, figure):
-    """Give where an axis of time begins and ends, in frames of the ten a second."""
+    """Give where an axis of time begins and ends, in frames of the thirty a second."""
     shown = here.page.evaluate(
         "name => document.querySelector(`#${name} .plot`).layout.xaxis.range", figure
     )
-    return [round(10 * at) for at in shown]
+    return [round(30 * at) for at in shown]
 
 
 def test_reader_goes_along_a_recording_and_to_its_worst_stretch(recorded, reader):
@@ -40,23 +40,23 @@ def test_reader_goes_along_a_recording_and_to_its_worst_stretch(recorded, reader
         here.draw_all()
         drawn = ["overview", "decoded", "activity"]
         here.wait_until(lambda: here.drawn() == drawn, "the dataset to be opened")
-        assert frames(here, "decoded") == [2, 602]  # sixty seconds of windows of five frames
-        assert frames(here, "activity") == [2, 602]
+        assert frames(here, "decoded") == [2, 898]  # all windows of five frames, of 900 frames
+        assert frames(here, "activity") == [2, 898]
         assert serious(here.page) == []
         where = here.page.locator("#where")
-        assert where.inner_text().startswith("0:00.2 to 1:00.2 of 1:29.8")
+        assert where.inner_text().startswith("0:00.0 to 0:29.9 of 0:29.9")
 
-        here.page.keyboard.press("ArrowRight")
-        here.wait_until(lambda: frames(here, "activity") == [298, 898], "the next stretch")
-        assert "at=302" in here.page.url
         here.page.get_by_role("link", name="0:10 min").click()
-        here.wait_until(lambda: frames(here, "decoded") == [548, 648], "a shorter stretch")
+        here.wait_until(lambda: frames(here, "activity") == [300, 600], "a shorter stretch")
+        here.page.keyboard.press("ArrowRight")
+        here.wait_until(lambda: frames(here, "decoded") == [450, 750], "the next stretch")
+        assert "at=450" in here.page.url
         worst = here.page.locator("#worst a").first
         begin = worst.inner_text().split(" ")[0]
         worst.click()
         here.wait_until(lambda: where.inner_text().startswith(begin), "the worst stretch")
         here.page.go_back()
-        here.wait_until(lambda: frames(here, "decoded") == [548, 648], "the stretch before")
+        here.wait_until(lambda: frames(here, "decoded") == [450, 750], "the stretch before")
         bars = here.page.locator("#overview .plot .nsewdrag")
         bars.click(position={"x": 5, "y": 40})
         here.wait_until(lambda: frames(here, "decoded")[0] < 60, "what was clicked at")
