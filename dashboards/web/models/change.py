@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -72,13 +72,23 @@ class Changes:
     Parameters
     ----------
     options
-        Of the command: where home and MLflow are.
+        Of every command: where home and MLflow are.
+    variables
+        Of its environment, beside this process' own.
     on_end
         Called when one has ended.
     """
 
-    def __init__(self, options: Sequence[str], /, *, on_end: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        options: Sequence[str],
+        /,
+        *,
+        variables: Mapping[str, str],
+        on_end: Callable[[], None],
+    ) -> None:
         self._options = tuple(options)
+        self._variables = dict(variables)
         self._on_end = on_end
         self._lock = threading.Lock()
         self._last: PageChange | None = None
@@ -115,20 +125,22 @@ class Changes:
         ).start()
 
     def _run(self, arguments: tuple[str, ...]) -> None:
-        state, said = _call(arguments)
+        state, said = _call(arguments, self._variables)
         self._on_end()
         with self._lock:
             assert self._last is not None  # noqa: S101 - `begin` has set it
             self._last = replace(self._last, state=state, said=said)
 
 
-def _call(arguments: tuple[str, ...]) -> tuple[ChangeState, tuple[str, ...]]:
+def _call(
+    arguments: tuple[str, ...], variables: Mapping[str, str]
+) -> tuple[ChangeState, tuple[str, ...]]:
     root = str(Path(calsweep.__file__).parent.parent)
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
     try:
         run = subprocess.run(  # noqa: S603 - its arguments were checked, and no shell reads them
             [sys.executable, "-m", "calsweep.platform", *arguments],
-            env={**os.environ, "PYTHONPATH": path},
+            env={**os.environ, "PYTHONPATH": path, **variables},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -64,8 +64,15 @@ class Models:
         self._uri = hide_login(uri, uri=uri)
         self._permission = permission
         self._catalog: Asked[view.Catalog] = Asked(lambda: _registered(uri))
-        options = [f"--home={home}", *([f"--tracking-uri={given_uri}"] if given_uri else [])]
-        self._changes = Changes(options, on_end=self._catalog.forget)
+        # Arguments of a process are seen by others: an address with a password goes by another way.
+        is_secret = hide_login(given_uri, uri=given_uri) != given_uri
+        options = [f"--home={home}"]
+        options += [f"--tracking-uri={given_uri}"] if given_uri and not is_secret else []
+        self._changes = Changes(
+            options,
+            variables={"MLFLOW_TRACKING_URI": given_uri} if is_secret else {},
+            on_end=self._catalog.forget,
+        )
 
     @property
     def routes(self) -> list[Route]:
