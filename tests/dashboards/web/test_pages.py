@@ -233,7 +233,8 @@ def test_only_sweeps_that_are_there_are_opened(address):
     assert "Did you mean `tiny`?" in answer(address, "/sweeps/tinny")[1].replace("&#34;", '"')
     status, text = answer(address, "/sweeps/tiny/figure/none")
     assert status == 200
-    assert json.loads(text) == {"missing": "There is no figure 'none' of this sweep."}
+    told = {"missing": "There is no figure 'none' of this sweep.", "again": False}
+    assert json.loads(text) == told
 
 
 def test_page_of_another_name_is_refused_what_lies_here(address):
