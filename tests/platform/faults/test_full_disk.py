@@ -9,7 +9,7 @@ import pytest
 
 from tests.platform import swept
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.nightly, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_full_disks_of_cache_and_then_of_record(mice, undisturbed, tmp_path):
