@@ -9,6 +9,7 @@ import click
 from calsweep.platform.champion.history import Change, History
 from calsweep.platform.champion.promotion import champion_of, roll_back
 from calsweep.platform.champion.registry import CHALLENGER, CHAMPION
+from calsweep.platform.champion.version_tag import read_facts
 from calsweep.platform.commands import option
 from calsweep.platform.plain import nearest
 
@@ -29,28 +30,9 @@ def show(name: str, home: Path, tracking_uri: str) -> None:
         model = found.get(alias)
         if model is None:
             continue
-        tags = model.tags
         click.echo(f"{alias}: models:/{name}/{model.version}")
-        for label, key in {
-            "decoder": "decoder",
-            "sweep": "sweep",
-            "trial": "trial",
-            "folds": "folds",
-            "decodes": "target",
-            "dataset": "dataset",
-            "dataset hash": "dataset_hash",
-            "fold plan": "plan_hash",
-            "verdict": "verdict",
-            "champion since": "champion_since",
-            "by": "champion_by",
-            "because": "champion_because",
-            "evidence": "champion_evidence",
-            "champion until": "champion_until",
-            "leaky, because": "overruled.leaky",
-            "unbeaten, because": "overruled.unbeaten",
-        }.items():
-            if text := tags.get(f"calsweep.{key}"):
-                click.echo(f"  {label:18} {text}")
+        for label, text in read_facts(model.tags):
+            click.echo(f"  {label:18} {text}")
 
 
 @champion.command()

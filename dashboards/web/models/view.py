@@ -11,32 +11,13 @@ from calsweep.dashboards.champion import champion_folds
 from calsweep.dashboards.page import Plate, plate_of
 from calsweep.dashboards.web.asked import Answer
 from calsweep.platform.champion.history import Change, line_of
-from calsweep.platform.champion.version_tag import read_figures
+from calsweep.platform.champion.version_tag import read_facts, read_figures
 from calsweep.platform.errors import first_line
 from calsweep.platform.progress import minutes
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 Catalog = Mapping[str, Any]
 """Name of a model to its `calsweep.platform.champion.catalog.CatalogEntry`."""
-
-_FACTS = {
-    "decoder": "decoder",
-    "sweep": "sweep",
-    "trial": "trial",
-    "folds": "folds",
-    "decodes": "target",
-    "dataset": "dataset",
-    "dataset hash": "dataset_hash",
-    "fold plan": "plan",
-    "audit": "verdict",
-    "champion since": "champion_since",
-    "by": "champion_by",
-    "because": "champion_because",
-    "evidence": "champion_evidence",
-    "champion until": "champion_until",
-    "leaky, because": "overruled.leaky",
-    "unbeaten, because": "overruled.unbeaten",
-}
 
 
 def away(answer: Answer[Catalog], /, *, uri: str) -> str:
@@ -97,11 +78,7 @@ def one(name: str, changes: Sequence[Change], entry: Any, /) -> dict[str, Any]:
         model = entry.aliased(alias) if entry else None
         version = line[alias]
         if version:
-            facts = [
-                (label, text)
-                for label, key in _FACTS.items()
-                if model and (text := model.tags.get(f"calsweep.{key}"))
-            ]
+            facts = read_facts(model.tags) if model else []
             auc = _auc(model.tags) if model else ""
             roles.append({"alias": alias, "version": version, "facts": facts, "auc": auc})
     moved = [change for change in changes if change.has_moved]
