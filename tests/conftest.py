@@ -33,6 +33,13 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
+@pytest.fixture(autouse=True)
+def mlflow_is_forgotten():
+    """Take back the variable that MLflow sets of itself, which would name the next test's MLflow."""
+    yield
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
 @dataclass(frozen=True)
 class Mice:
     """A dataset of five short simulated recordings."""

@@ -1,6 +1,7 @@
 """LFADS and RADICaL from the shell: a population, the rates it leaves, what they are worth."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -48,8 +49,9 @@ def compose(lorenz, home, *more):
 
 
 @pytest.fixture(scope="module")
-def inferred(lorenz, local_ray, tmp_path_factory):
+def inferred(lorenz, local_ray, empty_mlflow, tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
+    shutil.copy(empty_mlflow, home / "mlflow.db")
     said = []
     return home, run_dynamics(compose(lorenz, home), say=said.append), said
 
@@ -114,7 +116,8 @@ def test_same_command_finds_it_done(inferred, lorenz):
 
 
 def test_mlflow_has_one_run_of_the_population(inferred):
-    home, left, _ = inferred
+    home, left, said = inferred
+    assert said[-1].startswith("Inferring rates")  # and nothing of an MLflow that lags behind
     client = mlflow.MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("calsweep-lfads/small")
     (run,) = client.search_runs([experiment.experiment_id])
