@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def mlflow_is_forgotten():
-    """Take back the variable that MLflow sets of itself: it would name the MLflow of the next test."""
+    """Take back the variable that MLflow sets of itself: it would name the next one's MLflow."""
     yield
     os.environ.pop("MLFLOW_TRACKING_URI", None)
 
