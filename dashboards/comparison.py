@@ -16,6 +16,7 @@ from calsweep.dashboards.style import (
     GREEN,
     PURPLE,
     VERMILLION,
+    below,
     figure_title,
     label,
     styled,
@@ -133,7 +134,9 @@ def difference_matrix(comparison: Comparison, /, *, method: Method) -> go.Figure
     )
     names = [label(comparison.name(arm), width=NAME_WIDTH) for arm in comparison.arms]
     ticks = {"tickvals": list(range(n)), "ticktext": names, "showgrid": False}
-    figure.update_xaxes(title_text="less this arm", tickangle=0, **ticks)
+    figure.update_xaxes(
+        title_text="less this arm", title_standoff=below(names), tickangle=0, **ticks
+    )
     figure.update_yaxes(title_text="this arm", autorange="reversed", **ticks)
     n_pairs = len(comparison.pairs)
     return styled(

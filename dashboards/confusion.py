@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from calsweep.dashboards.prediction import Predictions, RocCurve, roc
 from calsweep.dashboards.roc import add_mean_roc, roc_axes
-from calsweep.dashboards.style import BLUE, GREEN, PURPLE, VERMILLION, label, styled
+from calsweep.dashboards.style import BLUE, GREEN, PURPLE, VERMILLION, below, label, styled
 from calsweep.trainables.metrics import confusion
 
 # W window, C class; O observed, D decoded
@@ -88,7 +88,9 @@ def confusion_matrix(counts_OD: NDArray[np.int64], /, *, target: str) -> go.Figu
     )
     classes = [str(c) for c in range(n_classes)]
     ticks = {"tickvals": list(range(n_classes)), "ticktext": classes, "showgrid": False}
-    figure.update_xaxes(title_text=f"class of {label(target)} decoded", title_standoff=20, **ticks)
+    figure.update_xaxes(
+        title_text=f"class of {label(target)} decoded", title_standoff=below(classes), **ticks
+    )
     figure.update_yaxes(
         title_text=f"class of {label(target)} observed", autorange="reversed", **ticks
     )

@@ -5,9 +5,48 @@ function recolored(text) {
   for (const [light, dark] of Object.entries(DARK_MARKS)) text = text.replaceAll(light, dark);
   return text;
 }
+// On a phone, titles that are longer than their axis go on in the next line, and names leave out the
+// settings below them where there is no room for these.
+const CHARACTER_PX = 7.5, SMALL_CHARACTER_PX = 5.5, LEFT_OF_AXIS_PX = 70, MOST_BESIDE = 0.3, SETTLED_MS = 200;
+const SETTINGS = /<br><span style='font-size:\d+px'>/;
+function fitToWidth(layout, widthPx) {
+  for (const [name, axis] of Object.entries(layout)) {
+    if (name.startsWith("yaxis") && axis.ticktext) {
+      axis.ticktext = namesThatFit(axis.ticktext, widthPx * MOST_BESIDE);
+    }
+    if (!name.startsWith("xaxis")) continue;
+    const [start, end] = axis.domain ?? [0, 1];
+    const axisPx = (end - start) * (widthPx - LEFT_OF_AXIS_PX);
+    if (axis.ticktext) axis.ticktext = namesThatFit(axis.ticktext, axisPx / axis.ticktext.length);
+    if (axis.title?.text) axis.title.text = wrapped(axis.title.text, axisPx / CHARACTER_PX);
+  }
+}
+function namesThatFit(names, mostPx) {
+  const parts = names.map((name) => name.split(SETTINGS));
+  const lines = parts.flatMap(([, settings]) => settings?.split("<br>") ?? []);
+  const longest = Math.max(0, ...lines.map((line) => line.length));
+  return longest * SMALL_CHARACTER_PX > mostPx ? parts.map(([name]) => name) : names;
+}
+function wrapped(text, most) {
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const line = `${lines.at(-1)} ${word}`.trimStart();
+    if (line.length > most && lines.at(-1)) lines.push(word);
+    else lines[lines.length - 1] = line;
+  }
+  return lines.join("<br>");
+}
+function whenWidthChanges(redraw) {
+  let width = innerWidth, waiting;
+  addEventListener("resize", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => { if (width !== innerWidth) { width = innerWidth; redraw(); } }, SETTLED_MS);
+  });
+}
 function drawFigure(plot, text, theme) {
   const {data, layout} = JSON.parse(theme === "dark" ? recolored(text) : text);
   layout.template = TEMPLATES[theme];
+  fitToWidth(layout, plot.clientWidth);
   return Plotly.react(plot, data, layout, {
     responsive: true, displaylogo: false, modeBarButtons: [["toImage"]],
     toImageButtonOptions: {format: "svg", filename: plot.parentElement.id},

@@ -16,6 +16,7 @@ from calsweep.dashboards.style import (
     GRAY,
     PURPLE,
     VERMILLION,
+    below,
     group_name,
     held_out,
     label,
@@ -57,7 +58,9 @@ def fold_spread(rows: Sequence[Row], /, *, plan: FoldPlan) -> go.Figure:
     for auc in baseline:
         _mark_baseline(figure, auc)
     figure.update_xaxes(title_text="AUC (0.5 is chance, 1 is perfect)")
-    figure.update_yaxes(autorange="reversed", showgrid=False)
+    names = [_row_name(row) for row in shown]
+    ticks = {"tickvals": names, "ticktext": names}  # a page may shorten the texts
+    figure.update_yaxes(autorange="reversed", showgrid=False, **ticks)
     left_out = len(rows) - len(shown)
     return styled(
         figure,
@@ -114,9 +117,8 @@ def group_matrix(trial: TrialRecord, /, *, plan: FoldPlan) -> go.Figure:
         )
     )
     names = [label(group_name(subjects), width=16) for subjects in plan.groups]
-    n_lines = 1 + max(name.count("<br>") for name in names)
     ticks = {"tickvals": list(groups), "ticktext": names, "showgrid": False}
-    figure.update_xaxes(title_text=f"{what} that validate", title_standoff=16 * n_lines, **ticks)
+    figure.update_xaxes(title_text=f"{what} that validate", title_standoff=below(names), **ticks)
     figure.update_yaxes(title_text=f"{what} that test", autorange="reversed", **ticks)
     return styled(
         figure,

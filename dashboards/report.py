@@ -60,6 +60,7 @@ from calsweep.platform.leaderboard import (
     NESTED_DOES_NOT_APPLY,
     Row,
     has_nested_choice,
+    interval_of,
     leaderboard,
     nested_choice,
 )
@@ -113,7 +114,9 @@ def render(sweep: SweepRecord, /) -> str:
         warnings=summary.warnings(sweep),
         places=summary.places(sweep, rows),
         nested=summary.nested_places(sweep, choices),
+        interval_of=interval_of(rows),
         nested_auc=summary.nested_auc(choices),
+        nested_within=summary.nested_within(choices),
         nested_reason=summary.nested_reason(sweep.plan),
         nested_missing=(
             "No configuration is finished yet."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import textwrap
+from collections.abc import Sequence
 from enum import Enum
 
 import plotly.graph_objects as go
@@ -105,6 +106,19 @@ def styled(figure: go.Figure, /, *, height_px: int, reading: str) -> go.Figure:
         meta={"reading": reading},
     )
     return figure
+
+
+def below(names: Sequence[str], /) -> int:
+    """Give the standoff of a title below the names on the x axis of a matrix.
+
+    Beside a horizontal color bar Plotly measures it from the axis, and not from the names.
+
+    Examples
+    --------
+    >>> below(["fly 1,<br>fly 2", "fly 3"])
+    46
+    """
+    return 14 + 16 * (1 + max(name.count("<br>") for name in names))
 
 
 def reading(figure: go.Figure, /) -> str:

@@ -10,7 +10,7 @@ from calsweep.dashboards.style import group_name, held_out
 from calsweep.datasets.fold import FoldPlan, HeldOut
 from calsweep.platform.arm import Arm
 from calsweep.platform.comparison import Comparison, Method, Pair, PValue
-from calsweep.platform.leaderboard import NestedChoice, Row, n_folds
+from calsweep.platform.leaderboard import NestedChoice, Row, n_folds, nested_interval
 from calsweep.platform.record import BASELINE, SweepRecord, TrialRecord, TrialState
 from calsweep.platform.statistics import Summary
 
@@ -27,6 +27,8 @@ class Place:
         The configuration.
     validation_auc, test_auc, test_accuracy
         As text; empty for a configuration that is not finished.
+    interval
+        Of the mean test AUC over animals (`MeanInterval`); empty where there is none.
     note
         How far it is or why it failed; empty if it is finished.
     mask
@@ -40,6 +42,7 @@ class Place:
     decoder: str = ""
     validation_auc: str = ""
     test_auc: str = ""
+    interval: str = ""
     test_accuracy: str = ""
     note: str = ""
     is_baseline: bool = False
@@ -147,7 +150,7 @@ def interval_level(comparison: Comparison, /) -> str:
     Of few animals it is the widest that they allow.
     """
     levels = {pair.sign_flip.level for pair in comparison.pairs if pair.sign_flip}
-    return f"{min(levels):.1%} interval over {comparison.unit}" if levels else ""
+    return f"{100 * min(levels):.1f} % interval over {comparison.unit}" if levels else ""
 
 
 def nested_reason(plan: FoldPlan, /) -> str:
@@ -172,6 +175,12 @@ def nested_auc(choices: Sequence[NestedChoice], /) -> str:
         return ""
     sd = statistics.stdev(figures) if len(figures) > 1 else 0.0
     return with_spread(statistics.fmean(figures), sd, n=len(figures))
+
+
+def nested_within(choices: Sequence[NestedChoice], /) -> str:
+    """Give the interval of the nested choice's mean and what it is over; empty without one."""
+    interval = nested_interval(choices)
+    return f"{interval.ends}, {interval.sentence}" if interval else ""
 
 
 def facts(sweep: SweepRecord, /) -> tuple[tuple[str, str], ...]:
@@ -304,6 +313,7 @@ def _ranked(row: Row, *, is_best: bool) -> Place:
         decoder=row.trial.decoder,
         validation_auc=with_spread(row.validation_auc, row.validation_auc_sd, n=n),
         test_auc=with_spread(row.test_auc, row.test_auc_sd, n=n),
+        interval=row.interval.ends if row.interval else "",
         test_accuracy=f"{row.test_accuracy:.3f}",
         is_baseline=row.trial.is_baseline,
         is_best=is_best,

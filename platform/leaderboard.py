@@ -84,6 +84,17 @@ class MeanInterval:
         """
         return f"{100 * self.level:.1f} % interval over {self.n} {self.unit}"
 
+    @property
+    def ends(self) -> str:
+        """Its two ends, for a person.
+
+        Examples
+        --------
+        >>> MeanInterval(low=0.8, high=0.9, level=0.9375, n=5, unit="animals").ends
+        '0.800 to 0.900'
+        """
+        return f"{self.low:.3f} to {self.high:.3f}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class NestedChoice:
@@ -122,6 +133,11 @@ def leaderboard(sweep: SweepRecord, /) -> tuple[Row, ...]:
         else row
         for row in rows
     )
+
+
+def interval_of(rows: Sequence[Row], /) -> str:
+    """Say what the intervals of a leaderboard are of; empty where there are none."""
+    return next((row.interval.sentence for row in rows if row.interval), "")
 
 
 def nested_choice(sweep: SweepRecord, /) -> tuple[NestedChoice, ...]:

@@ -64,6 +64,7 @@ function redraw(theme) {
   for (const [plot, text] of textOf) drawFigure(plot, text, theme);
 }
 dark.addEventListener("change", () => redraw(themeSeen()));
+whenWidthChanges(() => redraw(themeSeen()));
 addEventListener("beforeprint", () => redraw("light"));
 addEventListener("afterprint", () => redraw(themeSeen()));
 

@@ -48,6 +48,9 @@ def leaderboard_csv(reading: Reading, choice: Choice, /) -> str:
             "validation_auc_sd",
             "test_auc",
             "test_auc_sd",
+            "interval_low",
+            "interval_high",
+            "interval_level",
             "test_accuracy",
             "audit",
             "train_hours",
@@ -61,6 +64,8 @@ def leaderboard_csv(reading: Reading, choice: Choice, /) -> str:
             if row
             else ("", "", "", "")
         )
+        interval = row.interval if row else None
+        ends = (interval.low, interval.high, interval.level) if interval else ("", "", "")
         writer.writerow(
             [
                 row.rank if row else "",
@@ -70,6 +75,7 @@ def leaderboard_csv(reading: Reading, choice: Choice, /) -> str:
                 *(_cell(trial.values.get(name, "")) for name in names),
                 len(trial.folds),
                 *figures,
+                *ends,
                 statistics.fmean(fold.test.accuracy for fold in trial.folds) if row else "",
                 trial.verdict.standing.value,
                 math.fsum(fold.train_seconds for fold in trial.folds) / 3600,

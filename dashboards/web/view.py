@@ -22,13 +22,14 @@ from calsweep.platform.explanations.explanation import Kind, folder_of
 from calsweep.platform.leaderboard import (
     NESTED_DOES_NOT_APPLY,
     has_nested_choice,
+    interval_of,
     n_folds,
     nested_choice,
 )
 from calsweep.platform.ownership.standing import State
 from calsweep.platform.progress import minutes
 from calsweep.platform.record import SweepRecord, TrialRecord, TrialState
-from calsweep.platform.spending import hours, spending
+from calsweep.platform.spending import spending
 
 PER_PAGE = 25
 OFFERED = 200
@@ -91,7 +92,9 @@ def _sweep(reading: Reading, choice: Choice) -> Mapping[str, Any]:
         "kinds": sorted({kind_of(trial) for trial in sweep.trials}),
         "states": [state.value for state in TrialState],
         "n_folds": n_folds(sweep.plan),
+        "interval_of": interval_of(reading.rows),
         "nested_auc": summary.nested_auc(choices),
+        "nested_within": summary.nested_within(choices),
         "nested_reason": summary.nested_reason(sweep.plan),
         "nested_missing": (
             "No configuration is finished yet."
@@ -123,7 +126,7 @@ def _budget(sweep: SweepRecord) -> dict[str, Any]:
         for name, (what, amount) in used.items()
         if caps.get(name)
     ]
-    worked = f"Worked on for {hours(3600 * used['hours'][1])} h."
+    worked = f"Worked on for {minutes(worked_seconds(sweep.folder))}."
     return {"spent": f"{spent.sentence} {worked}", "left": lines or ["No cap was set."]}
 
 

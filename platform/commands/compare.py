@@ -256,8 +256,8 @@ def _pairs_table(comparison: Comparison) -> Table:
 
 def _interval_title(comparison: Comparison) -> str:
     levels = {pair.sign_flip.level for pair in comparison.pairs if pair.sign_flip}
-    said = " to ".join(f"{level:.1%}" for level in sorted(levels))
-    return f"{said} interval ({comparison.unit})"
+    said = " to ".join(f"{100 * level:.1f}" for level in sorted(levels))
+    return f"{said} % interval ({comparison.unit})"
 
 
 def _interval(pair: Pair) -> str:

@@ -17,6 +17,7 @@ from calsweep.platform.leaderboard import (
     NestedChoice,
     Row,
     has_nested_choice,
+    interval_of,
     n_folds,
     nested_choice,
     nested_interval,
@@ -72,8 +73,7 @@ def _table(sweep: SweepRecord, rows: tuple[Row, ...]) -> Table:
         ),
     )
     words = ("configuration", "audit")
-    over = next((row.interval.sentence for row in rows if row.interval), "")
-    over = over.replace(" over ", "\nover ")
+    over = interval_of(rows).replace(" over ", "\nover ")
     columns = ["", "configuration", "validation AUC", "test AUC", *([over] if over else [])]
     costs = ("device-hours", "AUC - 0.5\nper hour")
     for column in (*columns, "test accuracy", *costs, "audit"):
@@ -89,7 +89,7 @@ def _table(sweep: SweepRecord, rows: tuple[Row, ...]) -> Table:
             escape(f"{row.trial.name}: {row.trial.decoder}{_mask(row)}"),
             _with_spread(row.validation_auc, row.validation_auc_sd, row),
             _with_spread(row.test_auc, row.test_auc_sd, row),
-            *([f"{row.interval.low:.3f} to {row.interval.high:.3f}"] if row.interval else []),
+            *([row.interval.ends] if row.interval else []),
             f"{row.test_accuracy:.3f}",
             hours(row.compute.device_seconds),
             f"{row.merit_per_hour:.3g}",
@@ -122,9 +122,7 @@ def _nested_line(choices: tuple[NestedChoice, ...]) -> str:
     mean = statistics.fmean(choice.test_auc for choice in choices)
     sd = statistics.stdev(choice.test_auc for choice in choices) if len(choices) > 1 else 0.0
     interval = nested_interval(choices)
-    within = (
-        f" ({interval.low:.3f} to {interval.high:.3f}, {interval.sentence})" if interval else ""
-    )
+    within = f" ({interval.ends}, {interval.sentence})" if interval else ""
     return (
         f"Honest figure: test AUC {mean:.4f} ± {sd:.4f} over {len(choices)} test groups, each with "
         f"the configuration chosen on that group's own folds (nested choice){within}."

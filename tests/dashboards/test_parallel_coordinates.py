@@ -19,7 +19,7 @@ def test_best_tenth_is_set_off_and_values_stand_between_0_and_1(sweep):
 
 def test_settings_stand_at_their_axes_with_what_was_tried(sweep):
     drawn = parallel_coordinates(searched(sweep, n_trials=20).finished)
-    assert drawn.layout.xaxis.ticktext == ("learning<br>rate", "hidden", "validation<br>AUC")
+    assert drawn.layout.xaxis.ticktext == ("learning rate", "hidden", "validation<br>AUC")
     assert [a.text for a in drawn.layout.annotations][:4] == [
         "0.0001",
         "0.000271",

@@ -19,7 +19,7 @@ from calsweep.dashboards.report import report, typical_fold, write_report
 from calsweep.platform.arm import default_arms, default_reference
 from calsweep.platform.comparison import compare
 from calsweep.platform.config import compose_settings
-from calsweep.platform.leaderboard import nested_choice
+from calsweep.platform.leaderboard import leaderboard, nested_choice, nested_interval
 
 CHROMIUM = Path("/usr/bin/chromium")
 MEBIBYTE = 2**20
@@ -96,7 +96,10 @@ def test_table_shows_mean_and_spread(page, sweep):
     assert row[0] == "1"
     assert row[1].startswith("trial 1 best recurrent (cell=gru, learning_rate=0.00312)")
     assert row[3] == f"{statistics.fmean(test):.3f} ± {statistics.stdev(test):.3f}"
-    assert row[4] == f"{statistics.fmean(fold.test.accuracy for fold in folds):.3f}"
+    interval = leaderboard(sweep)[0].interval
+    assert row[4] == f"{interval.low:.3f} to {interval.high:.3f}"
+    assert row[5] == f"{statistics.fmean(fold.test.accuracy for fold in folds):.3f}"
+    assert "93.8 % interval over 5 animals" in page.text
 
 
 def test_baseline_is_marked(page):
@@ -108,6 +111,8 @@ def test_nested_choice_stands_beside(page, sweep):
     figures = [choice.test_auc for choice in choices]
     mean = f"{statistics.fmean(figures):.3f} ± {statistics.stdev(figures):.3f}"
     assert page.text.count(mean) == 2
+    interval = nested_interval(choices)
+    assert f"({interval.low:.3f} to {interval.high:.3f}, 93.8 % interval over 5 test" in page.text
     shown = [row for row in page.rows if row and row[0].strip() in ("m1", "m5")]
     assert [row[2].strip() for row in shown] == [f"{figures[0]:.3f}", f"{figures[4]:.3f}"]
 
@@ -132,7 +137,7 @@ def test_comparison_stands_with_its_tests_and_the_sentence(page, sweep):
     assert row[6] == "0.125"
     assert page.rows[first + 2][1].startswith("what the others are compared with")
     assert "With 5 animals the smallest p the sign-flip test can give is 0.062" in page.text
-    assert "93.8% interval over animals" in page.text
+    assert "93.8 % interval over animals" in page.text
 
 
 def test_curve_along_a_searched_window_is_in_the_report(sweep, tmp_path):

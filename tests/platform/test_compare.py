@@ -60,7 +60,7 @@ def test_configurations_of_a_sweep_against_the_baseline(compare):
     ]  # fmt: skip
     assert pair[:3] == ["trial 2", "+0.1000", "+0.0997 to +0.1010"]
     assert pair[-1] == "0.125 (0.062)"
-    assert "93.8% interval" in out
+    assert "93.8 % interval" in out
     assert "Difference of test AUC to baseline, and p after Holm's correction" in out
     said = " ".join(out.split())
     assert "With 5 animals the smallest p the sign-flip test can give is 0.062 (0.12 after" in said

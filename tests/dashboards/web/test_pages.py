@@ -26,6 +26,18 @@ def is_too_wide(page):
     return page.evaluate("document.documentElement.scrollWidth > innerWidth")
 
 
+def cut_off(page):
+    """Texts of axes that reach beyond their figure, which hides the rest."""
+    return page.evaluate("""[...document.querySelectorAll(".plot")].flatMap(plot => {
+        const {left, right} = plot.getBoundingClientRect();
+        return [...plot.querySelectorAll(".xtitle, .xtick text, .ytick text")]
+            .filter(text => {
+                const box = text.getBoundingClientRect();
+                return box.left < left - 1 || box.right > right + 1;
+            }).map(text => text.textContent);
+    })""")
+
+
 @pytest.mark.parametrize("path", FIGURES)
 def test_page_is_drawn_whole_readable_by_all_and_asks_nobody_else(address, reader, path):
     here = reader(address)
@@ -36,9 +48,10 @@ def test_page_is_drawn_whole_readable_by_all_and_asks_nobody_else(address, reade
     assert here.drawn() == FIGURES[path]
     assert serious(here.page) == []
     here.page.set_viewport_size({"width": 390, "height": 800})
-    here.page.wait_for_timeout(300)
+    here.page.wait_for_timeout(600)  # figures are drawn anew once the width has settled
     here.shoot(f"{name}-narrow")
     assert not is_too_wide(here.page)
+    assert cut_off(here.page) == []
     assert (here.said, here.outside) == ([], [])
 
 
@@ -66,6 +79,9 @@ def test_filters_keep_the_baseline_in_sight_and_the_file_has_what_is_shown(
     here.open("/sweeps/tiny")
     board = here.page.locator("#board tr")
     assert board.count() == 4
+    assert "93.8 % INTERVAL OVER 5 ANIMALS" in board.first.inner_text().upper()
+    interval = leaderboard(sweep)[0].interval
+    assert f"{interval.low:.3f} to {interval.high:.3f}" in board.nth(1).inner_text()
     here.page.get_by_label("Name or setting").fill("cell=gru")
     here.page.get_by_role("button", name="Show").click()
     here.page.wait_for_url("**text=cell%3Dgru**")
@@ -80,6 +96,7 @@ def test_filters_keep_the_baseline_in_sight_and_the_file_has_what_is_shown(
     lines = list(csv.DictReader((tmp_path / "board.csv").open()))
     assert [line["configuration"] for line in lines] == ["trial 1"]
     assert float(lines[0]["test_auc"]) == leaderboard(sweep)[0].test_auc
+    assert float(lines[0]["interval_low"]) == leaderboard(sweep)[0].interval.low
     assert lines[0]["trainables.cell"] == "gru"
     assert lines[0]["audit"] == "clean with notes"
     here.page.get_by_label("Name or setting").fill("")
