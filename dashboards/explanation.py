@@ -17,6 +17,7 @@ from calsweep.dashboards.style import (
 )
 from calsweep.platform.explanations.explain import Explained
 from calsweep.platform.explanations.importance import ALPHA, UnitImportance
+from calsweep.platform.explanations.region_map import outline
 
 # F folds, C classes, H heads, L steps in a window, N units, Y X cells of a map
 
@@ -24,6 +25,7 @@ UNITS_DRAWN = 30
 POINTS_DRAWN = 1500
 _CLASS_COLORS = (BLUE, VERMILLION, GREEN, PURPLE, GRAY)
 _CLASS_DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+OUTLINE = "#1A1A1A"  # in both themes: it lies over an image
 _COLORBAR = {
     "orientation": "h",
     "yanchor": "bottom",
@@ -288,8 +290,12 @@ def cut_out_importance(explained: Explained, /) -> go.Figure:
             colorbar={**_COLORBAR, "title": {"text": "test AUC lost", "side": "top"}},
         )
     )
+    region_HW = explained.folds[0].explanation.arrays.get("region_HW")
+    if region_HW is not None:
+        figure.add_trace(_outlines(region_HW))
     _as_image(figure)
     over = ", over the mean image" if image_HW is not None else ""
+    over += ", lines are borders of regions" if region_HW is not None else ""
     return styled(
         figure,
         height_px=560,
@@ -298,6 +304,17 @@ def cut_out_importance(explained: Explained, /) -> go.Figure:
             f"over the squares that hold it and {_n_folds(explained)}){over}; blue is better "
             "without it."
         ),
+    )
+
+
+def _outlines(region_HW: NDArray[np.int32]) -> go.Scatter:
+    lines = outline(region_HW)
+    return go.Scatter(
+        x=[x for (start, _), (end, _) in lines for x in (start, end, None)],
+        y=[y for (_, start), (_, end) in lines for y in (start, end, None)],
+        mode="lines",
+        line={"color": OUTLINE, "width": 1},
+        hoverinfo="skip",
     )
 
 

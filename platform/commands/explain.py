@@ -158,13 +158,18 @@ def attention(
     help="Which configuration sees whole images: a number or a name.  [default: the one with the "
     "most squares cut out]",
 )
+@click.option(
+    "--regions",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Region of each pixel, whole numbers in a .npy file (0: none): drawn as outlines.",
+)
 @option.home
 @option.tracking
-def cutout(sweep: str, trial: str, home: Path, tracking_uri: str) -> None:
+def cutout(sweep: str, trial: str, regions: Path | None, home: Path, tracking_uri: str) -> None:
     """Map where SWEEP's images show behavior, from decoders that do not see a square of them."""
     record = read_sweep(home, sweep)
     name = find_trial(record, trial).name if trial else ""
-    explained = explain_cut_out(record, find_cut_outs(record, trial=name))
+    explained = explain_cut_out(record, find_cut_outs(record, trial=name), regions=regions)
     map_YX = explained.mean("importance_YX")
     click.echo(
         f"{explained.trial.name}: test AUC lost without a place, mean over "

@@ -23,6 +23,7 @@ from calsweep.platform.explanations.explanation import (
     read_explanation,
 )
 from calsweep.platform.explanations.importance import UnitImportance, unit_importance
+from calsweep.platform.explanations.region_map import read_region_map
 from calsweep.platform.explanations.shap import METHOD, ShapOptions, attribute
 from calsweep.platform.fold.model import FoldModel
 from calsweep.platform.fold.trained_fold import TrainedFold, control_of, train_permuted
@@ -228,13 +229,27 @@ def explain_attention(
     return Explained(trial=trial, folds=tuple(done))
 
 
-def explain_cut_out(sweep: SweepRecord, cut_outs: CutOuts, /) -> Explained:
+def explain_cut_out(
+    sweep: SweepRecord, cut_outs: CutOuts, /, *, regions: Path | None = None
+) -> Explained:
     """Draw the map of squares cut out, fold by fold, kept with the folds that see all.
+
+    Parameters
+    ----------
+    sweep
+        The record.
+    cut_outs
+        Its trials.
+    regions
+        Which region each pixel shows (`read_region_map`): kept with the map, which then shows
+        their outlines.
 
     Raises
     ------
     NoCutOuts
         If a square is missing.
+    BadRegionMap
+        If the regions are not of these images.
     """
     done = []
     for fold in cut_outs.whole.folds:
@@ -258,6 +273,7 @@ def explain_cut_out(sweep: SweepRecord, cut_outs: CutOuts, /) -> Explained:
                 "importance_S": importance_S,
                 "importance_YX": cut_out_map(importance_S, mask=cut_outs.mask, images=images),
                 **_mean_image(model),
+                **_regions(regions, images),
             },
         )
         explanation.write(sweep.fold_folder(fold))
@@ -365,6 +381,12 @@ def _with_null(
 def _by_unit(explanations: Sequence[Explanation]) -> NDArray[np.float64]:
     """Give the mean over steps of each fold's importance, shape ``(fold, unit)``."""
     return np.array([e.arrays["importance"].mean(axis=0, dtype=np.float64) for e in explanations])
+
+
+def _regions(file: Path | None, images: ImageFormat) -> dict[str, NDArray[np.int32]]:
+    if file is None:
+        return {}
+    return {"region_HW": read_region_map(file, height=images.height, width=images.width)}
 
 
 def _mean_image(model: FoldModel) -> dict[str, NDArray[np.float32]]:

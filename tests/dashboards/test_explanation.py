@@ -7,76 +7,13 @@ from calsweep.dashboards import explanation as drawing
 from calsweep.dashboards.report import explanation_plates, render
 from calsweep.dashboards.style import reading
 from calsweep.platform.explanations.explain import read_explained
-from calsweep.platform.explanations.explanation import Explanation, Kind
-
-UNITS = [f"region{i}" for i in range(1, 51)]
-FACTS = {
-    "units": UNITS,
-    "image_shape": None,
-    "n_classes": 2,
-    "target": "run",
-    "rate_hz": 10.0,
-    "window_length": 5,
-    "target_offset": 2,
-    "error": 3e-7,
-    "n_windows": 40,
-}
-
-
-def shap(rng, *, strong, facts=FACTS):
-    importance = rng.uniform(0.01, 0.02, size=(5, 50)).astype(np.float32)
-    if strong:
-        importance[:, [5, 7]] += 0.1
-    difference_E = rng.normal(size=40).astype(np.float32)
-    return Explanation(
-        kind=Kind.SHAP,
-        options={"class_index": 1},
-        facts=facts,
-        arrays={
-            "importance": importance,
-            "direction": importance,
-            "sum_E": difference_E,
-            "difference_E": difference_E,
-            "targets_E": np.arange(40),
-        },
-    )
+from calsweep.platform.explanations.explanation import Kind
+from tests.dashboards.explained import FACTS, shap, write_explained
 
 
 @pytest.fixture
 def explained(writer):
-    """Give a sweep whose trial 1 is explained beside trial 2 as its null model."""
-    written = writer()
-    written.begin()
-    for number in (0, 1, 2):
-        written.trial(number)
-    sweep = written.read()
-    one, null = sweep.trials[1], sweep.trials[2]
-    rng = np.random.default_rng(0)
-    for fold, other in zip(one.folds, null.folds, strict=True):
-        facts = {**FACTS, "null_key": other.key}
-        shap(rng, strong=True, facts=facts).write(sweep.fold_folder(fold))
-        shap(rng, strong=False).write(sweep.fold_folder(other))
-        weight_CHL = np.full((2, 3, 5), 0.2, np.float32)
-        weight_CHL[1, :, 4] = 0.5
-        Explanation(
-            kind=Kind.ATTENTION,
-            options={},
-            facts=FACTS,
-            arrays={"weight_CHL": weight_CHL, "n_windows_C": np.array([20, 20])},
-        ).write(sweep.fold_folder(fold))
-        map_YX = np.zeros((8, 8))
-        map_YX[2, 3] = 0.05
-        Explanation(
-            kind=Kind.CUT_OUT,
-            options={"size_px": 32, "stride_px": 16},
-            facts={},
-            arrays={
-                "importance_S": np.zeros(64),
-                "importance_YX": map_YX,
-                "mean_image_HW": rng.uniform(size=(128, 128)).astype(np.float32),
-            },
-        ).write(sweep.fold_folder(fold))
-    return sweep
+    return write_explained(writer())
 
 
 def read(sweep, kind):
@@ -116,13 +53,17 @@ def test_attention_is_drawn_by_class(explained):
     assert thick[1].y == (0.2, 0.2, 0.2, 0.2, 0.5)
 
 
-def test_cut_outs_lie_over_the_mean_image(explained):
+def test_cut_outs_lie_over_the_mean_image_with_regions_outlined(explained):
     figure = drawing.cut_out_importance(read(explained, Kind.CUT_OUT))
-    image, cells = figure.data
+    image, cells, borders = figure.data
     assert np.shape(image.z) == (128, 128)
     assert (cells.x[3], cells.y[2]) == (55.5, 39.5)
     assert cells.z[2][3] == 0.05
     assert -cells.zmin == cells.zmax == pytest.approx(0.05)
+    left, right, top, bottom = 9.5, 29.5, 4.5, 9.5
+    corners = {(x, y) for x, y in zip(borders.x, borders.y, strict=True) if x is not None}
+    assert corners == {(x, y) for x in (left, right) for y in (top, bottom)}
+    assert "lines are borders of regions" in reading(figure)
 
 
 def test_pixels_are_drawn_where_images_are_explained(explained):

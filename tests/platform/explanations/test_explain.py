@@ -358,6 +358,11 @@ def test_cut_out_map_of_a_sweep_over_compartments(image_mice, tmp_path):
     assert arrays["importance_YX"][0, 0] == pytest.approx(expected)
     again = read_explained(sweep, cut_outs.whole, Kind.CUT_OUT)
     np.testing.assert_array_equal(again.mean("importance_YX"), arrays["importance_YX"])
+    region_HW = np.zeros((32, 32), int)
+    region_HW[4:8, 4:20] = 6
+    np.save(tmp_path / "regions.npy", region_HW)
+    outlined = explain_cut_out(sweep, cut_outs, regions=tmp_path / "regions.npy")
+    assert np.array_equal(outlined.folds[0].explanation.arrays["region_HW"], region_HW)
     fewer = replace(sweep, trials=sweep.trials[:-1])
     with pytest.raises(NoCutOuts, match="1 of 16 compartments are missing"):
         explain_cut_out(fewer, find_cut_outs(fewer))
