@@ -150,20 +150,6 @@ def difference_matrix(comparison: Comparison, /, *, method: Method) -> go.Figure
     )
 
 
-def telling_method(comparison: Comparison, /) -> Method:
-    """Choose the most careful test that could find a difference between the arms.
-
-    The sign-flip test, or where too few animals test, the corrected t; the rank sum where arms
-    have different folds.
-    """
-    n = len(comparison.pairs)
-    flips = [pair.sign_flip for pair in comparison.pairs]
-    if all(flip is not None and n * flip.smallest_p <= comparison.alpha for flip in flips):
-        return Method.SIGN_FLIP
-    is_paired = all(Method.CORRECTED_T in pair.p for pair in comparison.pairs)
-    return Method.CORRECTED_T if is_paired else Method.RANK_SUM
-
-
 def arm_rocs(comparison: Comparison, /, *, rocs: Sequence[ArmRocs]) -> go.Figure:
     """Draw the mean ROC curve of each arm over its folds.
 

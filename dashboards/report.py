@@ -18,7 +18,6 @@ from calsweep.dashboards.comparison import (
     arm_rocs,
     difference_matrix,
     rocs_shown,
-    telling_method,
 )
 from calsweep.dashboards.confusion import (
     class_roc_curves,
@@ -56,6 +55,7 @@ from calsweep.platform.commands import option
 from calsweep.platform.comparison import WHAT_TO_TRUST, Comparison, compare
 from calsweep.platform.explanations.explain import Explained, read_explained
 from calsweep.platform.explanations.explanation import Kind
+from calsweep.platform.finding import findings, telling_method
 from calsweep.platform.leaderboard import (
     NESTED_DOES_NOT_APPLY,
     Row,
@@ -127,6 +127,7 @@ def render(sweep: SweepRecord, /) -> str:
         compared=compared,
         what_to_trust=WHAT_TO_TRUST,
         contrasts=summary.contrasts(compared) if compared else (),
+        findings=findings(compared) if compared else (),
         methods=summary.methods(compared) if compared else (),
         interval_level=summary.interval_level(compared) if compared else "",
         method=summary.method(sweep),

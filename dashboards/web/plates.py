@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import plotly.graph_objects as go
 
-from calsweep.dashboards.comparison import arm_boxes, difference_matrix, telling_method
+from calsweep.dashboards.comparison import arm_boxes, difference_matrix
 from calsweep.dashboards.confusion import (
     class_roc_curves,
     class_rocs,
@@ -27,6 +27,7 @@ from calsweep.dashboards.web import along
 from calsweep.dashboards.web.choice import Choice
 from calsweep.dashboards.web.shelf import Reading
 from calsweep.platform.comparison import compare
+from calsweep.platform.finding import telling_method
 from calsweep.platform.leaderboard import has_nested_choice
 from calsweep.platform.record import TrialRecord
 

@@ -19,6 +19,7 @@ from calsweep.platform.budget import worked_seconds
 from calsweep.platform.comparison import WHAT_TO_TRUST, compare
 from calsweep.platform.equal_budget import Measure
 from calsweep.platform.explanations.explanation import Kind, folder_of
+from calsweep.platform.finding import findings
 from calsweep.platform.leaderboard import (
     NESTED_DOES_NOT_APPLY,
     has_nested_choice,
@@ -186,7 +187,10 @@ def _is_explained(sweep: SweepRecord, trial: TrialRecord) -> bool:
 
 
 def _compare(reading: Reading, choice: Choice) -> Mapping[str, Any]:
-    said: dict[str, Any] = {"contrasts": (), "methods": (), "level": "", "missing": "", "cut": ""}
+    said: dict[str, Any] = {
+        "contrasts": (), "methods": (), "level": "", "missing": "", "cut": "", "findings": (),
+        "notes": (),
+    }  # fmt: skip
     arms: tuple[str, ...] = ()
     try:
         cut = choice.cut(reading)
@@ -197,6 +201,8 @@ def _compare(reading: Reading, choice: Choice) -> Mapping[str, Any]:
             "contrasts": summary.contrasts(comparison),
             "methods": summary.methods(comparison),
             "level": summary.interval_level(comparison),
+            "findings": findings(comparison),
+            "notes": comparison.notes,
             "cut": cut.sentence if cut else "",
         }
     except (ValueError, LookupError) as error:

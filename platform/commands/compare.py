@@ -31,9 +31,13 @@ from calsweep.platform.comparison import ALPHA, WHAT_TO_TRUST, Comparison, Metho
 from calsweep.platform.comparison import compare as compare_arms
 from calsweep.platform.equal_budget import Measure
 from calsweep.platform.equal_budget import equal_budget as cut_to_equal
+from calsweep.platform.finding import findings
 from calsweep.platform.leaderboard import n_folds
 from calsweep.platform.record import SweepRecord, read_sweep
 from calsweep.platform.statistics import Summary
+
+FINDINGS_SAID = 10
+"""Pairs: of more, the table tells."""
 
 
 @click.command()
@@ -152,6 +156,8 @@ def print_comparison(comparison: Comparison, /) -> None:
     if any(pair.p for pair in comparison.pairs):
         console.print(_pairs_table(comparison))
     sentences = [*comparison.notes]
+    if len(comparison.pairs) <= FINDINGS_SAID:
+        sentences = [*findings(comparison), *sentences]
     if any(pair.differences for pair in comparison.pairs):
         sentences.insert(0, WHAT_TO_TRUST)
     for sweep in {arm.sweep.name: arm.sweep for arm in comparison.arms}.values():

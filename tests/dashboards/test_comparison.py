@@ -10,7 +10,6 @@ from calsweep.dashboards.comparison import (
     arm_rocs,
     difference_matrix,
     rocs_shown,
-    telling_method,
 )
 from calsweep.dashboards.prediction import read_predictions, roc
 from calsweep.dashboards.style import DARK_MARKS, GREEN, reading
@@ -64,21 +63,6 @@ def test_differences_are_of_row_less_column(comparison):
     assert cells.text[0][2] == f"{means[0] - means[2]:+.3f}<br>p 0.188"  # 3 x 0.0625
     assert (cells.zmin, cells.zmax) == (-cells.z[0][2], cells.z[0][2])
     assert "p of the sign-flip test after Holm's correction for 3 pairs" in reading(drawn)
-
-
-def test_test_shown_is_one_that_could_find_a_difference(comparison):
-    assert telling_method(comparison) is Method.CORRECTED_T
-    flips = [dataclasses.replace(pair.sign_flip, smallest_p=0.001) for pair in comparison.pairs]
-    pairs = tuple(
-        dataclasses.replace(pair, sign_flip=flip)
-        for pair, flip in zip(comparison.pairs, flips, strict=True)
-    )
-    assert telling_method(dataclasses.replace(comparison, pairs=pairs)) is Method.SIGN_FLIP
-    bare = tuple(
-        dataclasses.replace(pair, sign_flip=None, p={Method.RANK_SUM: pair.p[Method.RANK_SUM]})
-        for pair in comparison.pairs
-    )
-    assert telling_method(dataclasses.replace(comparison, pairs=bare)) is Method.RANK_SUM
 
 
 def test_rocs_are_means_with_the_areas_of_folds(comparison, sweep):

@@ -134,6 +134,10 @@ def test_arms_are_chosen_and_tested(address, reader):
     here.page.wait_for_url("**arm=trial+1&arm=baseline**")
     assert here.page.locator("#comparison tbody tr").count() == 2
     assert "what the others are compared with" in here.page.locator("#comparison").inner_text()
+    said = here.page.locator("#findings li").all_inner_texts()
+    assert said[0].startswith("trial 1 differs from baseline: its test AUC is higher by 0.078")
+    notes = here.page.locator("#comparison [role=note]").all_inner_texts()
+    assert any(note.startswith("With 5 animals the smallest p") for note in notes)
     assert (here.said, here.outside) == ([], [])
 
 

@@ -1,0 +1,43 @@
+"""What a comparison found, in a sentence a pair, by the most careful test that could tell."""
+
+from __future__ import annotations
+
+from calsweep.platform.arm import figure_name
+from calsweep.platform.comparison import Comparison, Method, Pair
+
+
+def telling_method(comparison: Comparison, /) -> Method:
+    """Choose the most careful test that could find a difference between the arms.
+
+    The sign-flip test, or where too few animals test, the corrected t; the rank sum where arms
+    have different folds.
+    """
+    n = len(comparison.pairs)
+    flips = [pair.sign_flip for pair in comparison.pairs]
+    if all(flip is not None and n * flip.smallest_p <= comparison.alpha for flip in flips):
+        return Method.SIGN_FLIP
+    is_paired = all(Method.CORRECTED_T in pair.p for pair in comparison.pairs)
+    return Method.CORRECTED_T if is_paired else Method.RANK_SUM
+
+
+def findings(comparison: Comparison, /) -> tuple[str, ...]:
+    """Say of each pair that can be tested whether its arms differ."""
+    method = telling_method(comparison)
+    return tuple(
+        _finding(comparison, pair, method) for pair in comparison.pairs if method in pair.p
+    )
+
+
+def _finding(comparison: Comparison, pair: Pair, method: Method) -> str:
+    name, reference = comparison.name(pair.arm), comparison.name(pair.reference)
+    figure, p = f"test {figure_name(comparison.figure)}", pair.p[method].holm
+    how = f"{method.value}, p {p:.3f}" if p >= 0.001 else f"{method.value}, p < 0.001"
+    how += " after Holm" if len(comparison.pairs) > 1 else ""
+    if p <= comparison.alpha:
+        above = "higher" if pair.mean_difference > 0 else "lower"
+        amount = f"{abs(pair.mean_difference):.3f}"
+        return f"{name} differs from {reference}: its {figure} is {above} by {amount} ({how})."
+    return (
+        f"{name} is not shown to differ from {reference}: {figure} {pair.mean_difference:+.3f} "
+        f"({how}); folds that vary this much can bring that about by chance."
+    )
