@@ -24,7 +24,8 @@ from calsweep.dashboards.rates import (
     trajectory_paths,
 )
 from calsweep.platform.commands import option
-from calsweep.platform.dynamics.experiment import order_of_methods, read_findings
+from calsweep.platform.dynamics.experiment import Finding, order_of_methods, read_findings
+from calsweep.platform.dynamics.fewer_neurons import score_fewer_neurons
 from calsweep.platform.dynamics.rate_scores import (
     INFERRED,
     SMOOTHED,
@@ -34,6 +35,8 @@ from calsweep.platform.dynamics.rate_scores import (
 )
 from calsweep.platform.dynamics.settings import DynamicsSettings
 from calsweep.platform.population.population_run import read_dynamics
+
+NEURONS = "neurons seen"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +59,7 @@ class Part:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @click.option(
     "--lag-ms",
     type=click.FloatRange(min=0),
@@ -80,7 +83,7 @@ class Part:
 )
 @option.home
 def rates(
-    name: str,
+    names: tuple[str, ...],
     lag_ms: float,
     smooth_ms: float,
     subgroup: str,
@@ -88,14 +91,28 @@ def rates(
     out: Path | None,
     home: Path,
 ) -> None:
-    """Score the rates that `calsweep lfads` left under NAME, or draw an experiment of that name."""
+    """Score the rates that `calsweep lfads` left under NAME, or draw an experiment of that name.
+
+    Of several NAMEs, which saw more and fewer neurons of the same trials, it draws what rates tell
+    of the measures by the number of neurons.
+    """
+    name, *others = names
+    asked = Asked(lag_ms=lag_ms, smooth_ms=smooth_ms, subgroup=subgroup, onset=onset)
+    if others:
+        populations = [read_dynamics(home, one) for one in dict.fromkeys(names)]
+        findings = score_fewer_neurons(populations, asked)
+        for said in order_of_methods(findings):
+            click.echo(said)
+        page = render_findings(NEURONS, findings, name=", ".join(names))
+        click.echo(str(write_page(page, out or populations[0].folder / "neurons.html")))
+        return
     folder = home / "experiments" / name
     if (folder / "findings.json").exists():
-        page = render_experiment(folder / "findings.json", name=name)
+        along, findings = read_findings(folder / "findings.json")
+        page = render_findings(along, findings, name=name)
         click.echo(str(write_page(page, out or folder / "rates.html")))
         return
     settings = read_dynamics(home, name)
-    asked = Asked(lag_ms=lag_ms, smooth_ms=smooth_ms, subgroup=subgroup, onset=onset)
     scores = score_rates(settings, asked)
     for score in scores:
         click.echo(f"{score.recording:50} {INFERRED:>20} {SMOOTHED:>20}")
@@ -130,9 +147,8 @@ def render(settings: DynamicsSettings, asked: Asked, scores: Iterable[RateScores
     )
 
 
-def render_experiment(path: Path, /, *, name: str) -> str:
-    """Give the page of an experiment: a curve for each dimension of the state, and the tests."""
-    along, findings = read_findings(path)
+def render_findings(along: str, findings: Sequence[Finding], /, *, name: str) -> str:
+    """Give the page of what differs along a value: a curve for each measure, and the tests."""
     plates = []
     for measure in findings[0].r2:
         scores: dict[str, dict[float, Sequence[float]]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -150,6 +151,7 @@ def view_trials(
     seed: int = 0,
     listed: tuple[Sequence[int], Sequence[int]] | None = None,
     unequal: UnequalTrials = UnequalTrials.REFUSE,
+    seen_N: NDArray[np.bool_] | None = None,
 ) -> TrialView:
     """Lay the trials of a recording side by side.
 
@@ -167,6 +169,8 @@ def view_trials(
         Trials that train and that validate, instead.
     unequal
         What becomes of trials of unequal length.
+    seen_N
+        Which neurons are seen, all others left out; by default all.
 
     Warns
     -----
@@ -180,6 +184,8 @@ def view_trials(
         trial is not, or a neuron was never sampled.
     """
     frames = _Frames.of(source, recording)
+    if seen_N is not None:
+        frames = frames.of_neurons(seen_N)
     borders = trial_borders(frames.trial_T)
     firsts, lengths = borders[:-1], np.diff(borders)
     if unequal is UnequalTrials.REFUSE and len(np.unique(lengths)) > 1:
@@ -269,6 +275,14 @@ class _Frames:
             behavior={key: values[span] for key, values in source.behavior.items()},
             rate_hz=source.manifest.rate_hz,
             units=source.manifest.units,
+        )
+
+    def of_neurons(self, seen_N: NDArray[np.bool_], /) -> _Frames:
+        """Give the same frames of some neurons."""
+        return dataclasses.replace(
+            self,
+            activity_TN=self.activity_TN[:, seen_N],
+            units=tuple(itertools.compress(self.units, seen_N)),
         )
 
     def behavior_of(self, name: str, /) -> NDArray[np.generic]:

@@ -36,7 +36,11 @@ NESTED_GROUPS = {"datasets/folds": "datasets.folds", "datasets/masks": "datasets
 
 
 OF_SWEEPS = {group: group for group in (*GROUPS, *NESTED_GROUPS)}
-DYNAMICS = {"trainables": "trainables/lfads", "search_spaces": "search_spaces/lfads"}
+DYNAMICS = {
+    "trainables": "trainables/lfads",
+    "search_spaces": "search_spaces/lfads",
+    "datasets/masks": "datasets/masks",
+}
 
 
 def compose_settings(overrides: Sequence[str], /) -> SweepSettings:

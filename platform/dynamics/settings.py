@@ -12,6 +12,7 @@ from urllib.parse import quote
 import numpy as np
 
 from calsweep.datasets.dataset import Dataset, open_dataset
+from calsweep.datasets.mask import Mask, UnitMask
 from calsweep.datasets.sub_frame import in_sub_frame_bins
 from calsweep.datasets.trial_view import TrialView, UnequalTrials, view_trials
 from calsweep.platform.dynamics.lfads_learner import LfadsTraining
@@ -46,6 +47,8 @@ class Trials:
         Share of trials that validates.
     unequal
         What becomes of trials of unequal length.
+    mask
+        Which neurons are seen, as R drops them: all others are left out.
     """
 
     address: str
@@ -55,6 +58,7 @@ class Trials:
     bins_per_frame: int = 1
     valid_share: float = 0.2
     unequal: UnequalTrials = UnequalTrials.REFUSE
+    mask: Mask = field(default_factory=UnitMask)
 
     def __post_init__(self) -> None:
         if self.bins_per_frame < 1:
@@ -85,6 +89,7 @@ class Trials:
         return dataclasses.replace(self, measures=tuple(dict.fromkeys(names)))
 
     def _view(self, dataset: Dataset, name: str, *, seed: int) -> TrialView:
+        seen_N = self.mask.seen(dataset.manifest)
         view = view_trials(
             dataset,
             recording=name,
@@ -93,6 +98,7 @@ class Trials:
             valid_share=self.valid_share,
             seed=seed,
             unequal=self.unequal,
+            seen_N=seen_N,
         )
         if self.bins_per_frame == 1:
             return view
@@ -102,7 +108,9 @@ class Trials:
                 f"frames of {name} cannot be divided: the dataset does not say when in a frame "
                 "each unit is sampled. Take datasets.bins_per_frame=1, or ingest with phases."
             )
-        return in_sub_frame_bins(view, phase_N=np.array(phases), bins_per_frame=self.bins_per_frame)
+        return in_sub_frame_bins(
+            view, phase_N=np.array(phases)[seen_N], bins_per_frame=self.bins_per_frame
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

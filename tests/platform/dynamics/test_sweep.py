@@ -226,6 +226,21 @@ def test_files_stay_in_their_folder_whatever_a_recording_is_called(lorenz, tmp_p
     assert settings.file_of("lorenz_10hz").name == "lorenz_10hz.parquet"
 
 
+def test_rates_of_fewer_neurons_are_scored_by_their_number(inferred, lorenz, calsweep):
+    home, _, _ = inferred
+    few = ("datasets/masks=random_units", "name=half", "population.size=2")
+    left = run_dynamics(compose(lorenz, home, *few, "population.generations=2"), say=lambda _: None)
+    rates = np.concatenate(list(read_inferred(left.files["lorenz_10hz"], "rates")))
+    assert rates.shape == (15, 90, 33)
+    code, out, err = calsweep("rates", "half", "small", "--home", home)
+    assert code == 0, err
+    assert [line.partition(":")[0] for line in out.splitlines()[:2]] == ["66", "33"]
+    page = (left.folder / "neurons.html").read_text()
+    assert all(text in page for text in ("neurons seen", "What rates tell of z"))
+    code, _, err = calsweep("rates", "half", "half", "small", "small", "--home", home)
+    assert code == 0, err  # named twice is named once
+
+
 def test_rates_of_a_gaussian_are_scored_without_paths(calsweep, lorenz, tmp_path):
     """They may be negative, and have no logarithm."""
     more = ["trainables=gaussian", "population.generations=2", "population.generation=1"]
