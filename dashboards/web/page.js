@@ -10,6 +10,19 @@ const DARK_MARKS = {{ dark_marks | tojson }};
 const LOOK_EVERY_MS = 2500;
 const textOf = new Map();
 
+// It is large, and pages of tables do without.
+let plotly;
+function withPlotly() {
+  return plotly ??= new Promise((done, fail) => {
+    const script = document.createElement("script");
+    script.src = "/static/plotly.js";
+    script.onload = done;
+    script.onerror = fail;
+    document.head.append(script);
+  });
+}
+if (document.querySelector("figure .plot")) withPlotly();
+
 function say(figure, text, isMissing) {
   const caption = figure.querySelector("figcaption");
   caption.textContent = text;
@@ -26,14 +39,14 @@ async function load(figure) {
     const answer = await (await fetch(source)).json();
     if (figure.dataset.source !== source) return;
     if (answer.missing !== undefined) {
-      textOf.delete(plot);
-      Plotly.purge(plot);
+      if (textOf.delete(plot) && window.Plotly) Plotly.purge(plot);
       say(figure, answer.missing, true);
       if (answer.again) setTimeout(() => load(figure), LOOK_EVERY_MS);
     } else {
       const text = JSON.stringify(answer.figure);
       if (textOf.get(plot) !== text) {
         textOf.set(plot, text);
+        await withPlotly();
         await drawFigure(plot, text, themeSeen());
         if (figure.dataset.jump) letJump(figure, plot);
       }
@@ -57,10 +70,11 @@ for (const figure of document.querySelectorAll("figure[data-source]")) inSight.o
 for (const data of document.querySelectorAll('figure > script[type="application/json"]')) {
   const plot = data.parentElement.querySelector(".plot");
   textOf.set(plot, data.textContent);
-  drawFigure(plot, data.textContent, themeSeen());
+  withPlotly().then(() => drawFigure(plot, data.textContent, themeSeen()));
 }
 
 function redraw(theme) {
+  if (!window.Plotly) return;  // what is not drawn yet will be, as it is seen then
   for (const [plot, text] of textOf) drawFigure(plot, text, theme);
 }
 dark.addEventListener("change", () => redraw(themeSeen()));

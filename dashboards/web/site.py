@@ -120,6 +120,8 @@ class _Pages:
 
     def read_ahead(self) -> None:
         """Read and ask for what a reader most often opens first."""
+        for _ in listed(self.shelf.home):  # each is read once, and again when it has changed
+            pass
         self.shelf.read_ahead()
         self.stored.listed(())
 

@@ -104,7 +104,7 @@ def _sweep(reading: Reading, choice: Choice) -> Mapping[str, Any]:
         ),
         "held_out": held_out(sweep.plan),
         "begun": f"{len(sweep.trials)} of {sweep.n_planned} configurations begun",
-        "budget": _budget(sweep),
+        "budget": reading.keep("budget", lambda: _budget(sweep)),
         "pruned": [
             (trial.name, trial.decoder, trial.pruned, len(sweep.plan.folds))
             for trial in sweep.trials
@@ -118,8 +118,9 @@ def _budget(sweep: SweepRecord) -> dict[str, Any]:
     """Say what was spent, and what is left of each cap."""
     spent = spending(sweep)
     caps = sweep.settings.get("budget") or {}
+    worked_s = worked_seconds(sweep.folder)
     used = {
-        "hours": ("hours of work", worked_seconds(sweep.folder) / 3600),
+        "hours": ("hours of work", worked_s / 3600),
         "device_hours": ("device-hours", spent.total.device_seconds / 3600),
     }
     lines = [
@@ -127,7 +128,7 @@ def _budget(sweep: SweepRecord) -> dict[str, Any]:
         for name, (what, amount) in used.items()
         if caps.get(name)
     ]
-    worked = f"Worked on for {minutes(worked_seconds(sweep.folder))}."
+    worked = f"Worked on for {minutes(worked_s)}."
     return {"spent": f"{spent.sentence} {worked}", "left": lines or ["No cap was set."]}
 
 

@@ -176,4 +176,5 @@ def test_home_without_models_says_how_one_is_made(reader, tmp_path):
         assert "No model is registered yet" in here.page.locator("#list").inner_text()
         assert not (tmp_path / "mlflow.db").exists()
         assert (here.said, here.outside) == ([], [])
-        assert here.open("/models/none") == 404
+        # Until MLflow has answered it is not known that there is none.
+        here.wait_until(lambda: here.open("/models/none") == 404, "MLflow's answer")
