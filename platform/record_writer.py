@@ -21,7 +21,7 @@ from calsweep.platform.ownership.change import (
     identity,
     without_budget,
 )
-from calsweep.platform.ownership.lease import LEASE_S, RENEW_S, Lease, SweepTaken
+from calsweep.platform.ownership.lease import LEASE_S, RENEW_S, Lease, Owner, SweepTaken
 from calsweep.platform.plain import TARGET, to_plain
 from calsweep.platform.provenance import process_name
 from calsweep.platform.record import TrialState, read_lines
@@ -60,7 +60,14 @@ class Record:
         """The token of this process's lease."""
         return self._lease.token
 
-    def begin(self, description: Mapping[str, Any], /, *, accept: Collection[Change] = ()) -> bool:
+    def begin(
+        self,
+        description: Mapping[str, Any],
+        /,
+        *,
+        accept: Collection[Change] = (),
+        silent: Owner | None = None,
+    ) -> bool:
         """Take the name, or attach to what the same sweep has done already.
 
         Parameters
@@ -70,6 +77,8 @@ class Record:
         accept
             What may be other than when the sweep began. With other code, what is done stays; with
             other data or folds, every trial is begun again.
+        silent
+            Who ran it and was seen to give no sign of life for long enough to take over.
 
         Returns
         -------
@@ -88,7 +97,7 @@ class Record:
         if path.exists():
             self._check_same(json.loads(path.read_text()), here, accept=accept)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lease.take(least_token=1 + last_token(self.folder))
+        self._lease.take(least_token=1 + last_token(self.folder), silent=silent)
         self._begun = time.monotonic()
         if not path.exists():
             self._is_new = True

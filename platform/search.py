@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray import tune
 from ray.tune.error import TuneError
+from ray.tune.execution import class_cache
 from ray.tune.search import Searcher
 
 from calsweep.platform.budget import BudgetWatch
@@ -38,6 +39,12 @@ if TYPE_CHECKING:
 
 N_LOST = 5
 """How often a trial's process, or its node, may be lost before the trial fails."""
+
+# Ray Tune would give the driver's keys to each trial as settings, which Ray writes into its log and
+# shows on its dashboard; every node has its own.
+class_cache.ENV_VARS_TO_PROPAGATE.difference_update(
+    [name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")]
+)
 
 _END = ".end"  # among the folds, tells trials that the search is over
 

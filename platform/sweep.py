@@ -106,14 +106,15 @@ def run_sweep(settings: SweepSettings, /) -> SweepRecord:
     plan = _plan(settings, dataset, folds)
     n_trials = 1 + _n_trials(settings)
     description = _description(settings, plan, dataset, auditor, n_trials=n_trials)
+    silent: Owner | None = None
     while True:
         try:
             with Record(plan.folder) as record:
-                attached = record.begin(description, accept=settings.accept_changes)
+                attached = record.begin(description, accept=settings.accept_changes, silent=silent)
                 _run(settings, plan, record, auditor=auditor, attached=attached)
             break
         except LeaseHeld as held:
-            _look_on(settings, plan.folder, held.owner)
+            silent = _look_on(settings, plan.folder, held.owner)
     sweep = read_sweep(settings.home, settings.sweep_name)
     if not sweep.finished and not sweep.stopped:
         errors = (trial.error for trial in sweep.trials if trial.error)
@@ -158,8 +159,13 @@ def _run(
             _catch_up(settings, tracking, progress)
 
 
-def _look_on(settings: SweepSettings, folder: Path, owner: Owner) -> None:
+def _look_on(settings: SweepSettings, folder: Path, owner: Owner) -> Owner | None:
     """Follow the process that runs this sweep; come back if it is done, or gone amid it.
+
+    Returns
+    -------
+    owner
+        As it was seen last.
 
     Raises
     ------
@@ -177,6 +183,7 @@ def _look_on(settings: SweepSettings, folder: Path, owner: Owner) -> None:
         print(f"Sweep {name}: {owner.process.name} is gone; going on here.", flush=True)
     elif last.ending != DONE:
         raise OwnerEnded(name, last.process.name, last.ending)
+    return last
 
 
 def _with_whole_address(settings: SweepSettings) -> SweepSettings:

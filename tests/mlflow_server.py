@@ -51,7 +51,12 @@ class MlflowServer:
                     "--artifacts-destination", str(self.folder / "artifacts"),
                 ],
                 stdout=log, stderr=log, start_new_session=True,
-                env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
+                env={
+                    **os.environ,
+                    "MLFLOW_DISABLE_TELEMETRY": "true",
+                    # Of nine processes that nobody here asks anything of.
+                    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+                },
             )  # fmt: skip
         wait_until(self.answers, why=self.folder / "server.log")
 

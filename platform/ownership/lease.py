@@ -127,13 +127,15 @@ class Lease:
         """The token of this holder; 0 if it holds nothing."""
         return self._owner.token if self._owner else 0
 
-    def take(self, *, least_token: int = 1) -> None:
+    def take(self, *, least_token: int = 1, silent: Owner | None = None) -> None:
         """Take the lease, waiting until it is known whether who has it still works.
 
         Parameters
         ----------
         least_token
             The token is not below it, whatever became of the file.
+        silent
+            Who was seen to give no sign of life for long enough: not waited for once more.
 
         Raises
         ------
@@ -145,7 +147,7 @@ class Lease:
             with self._locked():
                 there = read_owner(self._folder)
                 watch = watch or _Watch(there)
-                if there is None or watch.is_free(there, after_s=self._lease_s):
+                if there in (None, silent) or watch.is_free(there, after_s=self._lease_s):
                     token = max(there.token + 1 if there else 1, least_token)
                     self._write(Owner(token=token, process=this_process()))
                     break

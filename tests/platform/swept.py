@@ -14,9 +14,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from calsweep.platform.record import SweepRecord, TrialState, read_sweep, record
 
 ROOT = Path(__file__).parent.parent.parent
 N_FOLDS = 4 * 20
+WORKER, TRIAL = TRAINING = "ray::fold", "ray::ResourceTrainable"
 WAIT_S = 400.0  # for a sweep to come so far, or to its end, beside much other work
 _OF_THE_RUN = {"process", "train_seconds", "compute"}
 _MARK = "CALSWEEP_TEST_SWEEP"
@@ -82,17 +84,18 @@ class Sweep:
     def running(self, *command: str, env: dict[str, str] | None = None) -> Iterator[Driver]:
         """Run it, or another command on it, for the time of the block."""
         arguments = command or words(self.address, self.home, *self.more)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "calsweep.platform", *map(str, arguments)],
-            cwd=ROOT, env={**self.env, **(env or {})}, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, start_new_session=True,
-        )  # fmt: skip
-        with process:
-            try:
-                yield Driver(process)
-            finally:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+        with tempfile.TemporaryFile() as said:  # a pipe would hold it up when nobody reads
+            process = subprocess.Popen(
+                [sys.executable, "-m", "calsweep.platform", *map(str, arguments)],
+                cwd=ROOT, env={**self.env, **(env or {})}, stdout=said,
+                stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+            with process:
+                try:
+                    yield Driver(process, said.fileno())
+                finally:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGKILL)
 
     def run(self, *command: str, code: int = 0) -> str:
         """Run it, or another command on it, to its end and give what it said."""
@@ -106,7 +109,7 @@ class Sweep:
 
     def wait_for(self, n: int, driver: Driver | None = None) -> dict[str, int]:
         """Wait until so many folds are trained, and give them."""
-        return wait_for_folds(self.home, n, driver.process if driver else None)
+        return wait_for_folds(self.home, n, driver)
 
     def processes(self, title: str = "") -> list[int]:
         """Give the processes of this sweep, on a Ray of its own, whose command begins so."""
@@ -123,14 +126,29 @@ class Sweep:
             assert time.monotonic() < give_up, f"no process {title!r}"
             time.sleep(0.02)
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold up what trains for the time of the block, so that a fault lasts amid the sweep."""
+        held = [pid for title in TRAINING for pid in self.processes(title)]
+        self._send(signal.SIGSTOP, held)
+        try:
+            yield
+        finally:
+            self._send(signal.SIGCONT, held)
+
     def lose_cache(self, cache: Path) -> None:
         """Take away what the cache holds, with all processes that train and may still use it."""
-        for pid in [pid for title in ("ray::fold", "ray::IDLE") for pid in self.processes(title)]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        titles = (WORKER, "ray::IDLE")
+        self._send(signal.SIGKILL, [pid for title in titles for pid in self.processes(title)])
         for entry in cache.iterdir():
             if entry.name != "locks":
                 shutil.rmtree(entry.rename(cache / f".{entry.name}"))
+
+    @staticmethod
+    def _send(number: signal.Signals, pids: Iterable[int]) -> None:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def check(self, *, like: SweepRecord, before: dict[str, int], uri: str = "") -> None:
         """Check what must hold after any fault: of the record, of MLflow, and of processes."""
@@ -141,9 +159,31 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Driver:
-    """The process that runs the sweep."""
+    """The process that runs the sweep.
+
+    Attributes
+    ----------
+    process
+        What `subprocess` knows of it.
+    output
+        Descriptor of the file that it writes to.
+    """
 
     process: subprocess.Popen
+    output: int
+
+    @property
+    def said(self) -> str:
+        """What it said so far."""
+        return os.pread(self.output, os.fstat(self.output).st_size, 0).decode()
+
+    def wait_until(self, is_so: Callable[[], object]) -> None:
+        """Wait until something is so, while it runs."""
+        give_up = time.monotonic() + WAIT_S
+        while not is_so():
+            assert self.process.poll() is None, self.said
+            assert time.monotonic() < give_up, f"it never came to it: {self.said}"
+            time.sleep(0.05)
 
     def kill(self) -> None:
         """Kill it alone: what it started has to see for itself that it is gone."""
@@ -152,9 +192,9 @@ class Driver:
 
     def ended(self, *, code: int = 0) -> str:
         """Wait for its end and give what it said."""
-        said, _ = self.process.communicate(timeout=WAIT_S)
-        assert self.process.returncode == code, said
-        return said
+        self.process.wait(timeout=WAIT_S)
+        assert self.process.returncode == code, self.said
+        return self.said
 
 
 def run(address, home, *, env: dict[str, str] | None = None) -> str:
@@ -168,10 +208,10 @@ def folds_of(home: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in folder.glob("[!.]*")}
 
 
-def wait_for_folds(home: Path, n: int, process: subprocess.Popen | None = None) -> dict[str, int]:
+def wait_for_folds(home: Path, n: int, driver: Driver | None = None) -> dict[str, int]:
     give_up = time.monotonic() + WAIT_S
     while len(folds_of(home)) < n:
-        assert process is None or process.poll() is None, process.communicate()[0]
+        assert driver is None or driver.process.poll() is None, driver.said
         assert time.monotonic() < give_up, f"{len(folds_of(home))} of {n} folds"
         time.sleep(0.05)
     return folds_of(home)

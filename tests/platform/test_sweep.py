@@ -20,7 +20,7 @@ from calsweep.platform.comparison import Method, compare
 from calsweep.platform.independence import frames_ratio
 from calsweep.platform.leaderboard import leaderboard, nested_choice
 from calsweep.platform.object_storage.storage import publish
-from calsweep.platform.record import TrialState, read_sweep, record_events
+from calsweep.platform.record import TrialState, read_sweep
 from tests.platform.swept import N_FOLDS, Sweep, table, words
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -232,21 +232,6 @@ def test_report_is_written(home):
     path = home / "sweeps/small/report.html"
     assert str(path) in shown
     assert path.stat().st_size > 1_000_000
-
-
-def test_second_submission_looks_on_and_ends_with_the_result_of_the_first(mice, swept, tmp_path):
-    sweep = Sweep(mice.folder, tmp_path)
-    with sweep.running() as first:
-        wait_until((tmp_path / "sweeps/small/sweep.json").exists)
-        with sweep.running() as second:
-            said = second.ended()
-        first.ended()
-    assert f":{first.process.pid} just now: looking on until it is done" in said
-    assert "nothing to train" in said
-    assert "Honest figure: test AUC" in said
-    tokens = {line["token"] for line in record_events(tmp_path / "sweeps/small") if "trial" in line}
-    assert tokens == {1}  # every line of a trial is of the first
-    assert table(read_sweep(tmp_path, "small")) == table(swept)
 
 
 def test_dataset_on_s3_sweeps_with_only_its_address_changed(s3, mice, swept, tmp_path, local_ray):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from calsweep.platform.ownership.follow import follow
 from calsweep.platform.ownership.lease import (
     Lease,
     LeaseHeld,
@@ -111,6 +112,13 @@ def test_driver_that_was_paused_and_woken_writes_nothing_after_the_next(folder, 
     assert len([line for line in read if line["event"] == "line"]) == before
 
 
+def test_driver_that_woke_meanwhile_keeps_its_lease(folder, driver):
+    before = read_owner(folder)
+    time.sleep(2 * RENEW_S)
+    with pytest.raises(LeaseHeld, match=f":{driver.process.pid} just now"):
+        lease(folder).take(silent=before)
+
+
 def test_driver_that_was_killed_is_followed_at_once(folder, driver):
     driver.process.kill()
     driver.process.wait()
@@ -143,6 +151,17 @@ def test_lease_of_a_machine_that_fell_silent_is_free_after_its_time(folder):
     after = lease(folder)
     after.take()
     assert time.monotonic() - begun >= LEASE_S
+    assert after.token == 42
+    after.release("done")
+
+
+def test_machine_whose_silence_was_looked_on_at_is_not_waited_for_once_more(folder):
+    elsewhere = Process(name="other:1", pid=1, born="1", place="elsewhere")
+    held = Owner(token=41, process=elsewhere, beat=3)
+    write_owner(folder, held)
+    seen = follow(folder, say=print, lease_s=0.0)
+    after = Lease(folder, lease_s=3600.0)
+    after.take(silent=seen)
     assert after.token == 42
     after.release("done")
 
