@@ -8,7 +8,8 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from calsweep.dashboards.style import BLUE, GRAY, GREEN, PURPLE, SHADE, VERMILLION, label, styled
+from calsweep.dashboards.style import BLUE, GRAY, SHADE, VERMILLION, label
+from calsweep.dashboards.time_axis import aligned, class_color, time_range, times
 from calsweep.dashboards.track import Track, bin_edges, bin_means
 from calsweep.platform.interval import intervals
 
@@ -19,10 +20,7 @@ DRAWN_WINDOWS = 1200
 MAP_COLUMNS = 600
 MAP_ROWS = 200
 UNITS_NAMED = 40
-# The figures stand below each other on one axis of time.
-_LEFT_PX = 76
 _LEVELS_PER_SD = 20  # activity in steps of a twentieth of an SD, which fit one byte
-_CLASS_COLORS = (GRAY, BLUE, GREEN, PURPLE, VERMILLION)
 
 
 def recording_overview(
@@ -54,7 +52,7 @@ def recording_overview(
     ([0.0, 1.0, 0.0, 0.0], [0.0, 0.5, 1.0, 1.5])
     """
     at_B = track.frame_W[bin_edges(len(track.frame_W), most=OVERVIEW_BINS)]
-    time_B = _times(at_B, rate_hz)
+    time_B = times(at_B, rate_hz)
     observed_B = bin_means((track.label_W > 0).astype(np.float32), most=OVERVIEW_BINS).round(3)
     wrong_B = bin_means(track.is_wrong.astype(np.float32), most=OVERVIEW_BINS).round(3)
     half = (shown[1] - shown[0]) // 2
@@ -86,7 +84,7 @@ def recording_overview(
     # A click counts at any height, not on the line alone.
     figure.update_layout(hovermode="x", hoverdistance=-1)
     kind = label(target) if track.probability_WC.shape[1] == 2 else "a class other than 0"
-    _aligned(figure, height_px=190, reading=(
+    aligned(figure, height_px=190, reading=(
         f"Shaded: share of frames of {kind}; line: share of windows decoded wrongly; blue: the "
         "stretch below. A click goes there."
     ))  # fmt: skip
@@ -131,7 +129,7 @@ def decoded_stretch(
                     y=probability_B,
                     mode="lines",
                     name=f"class {c}",
-                    line={"color": _color(c, n_classes), "width": 2},
+                    line={"color": class_color(c, n_classes), "width": 2},
                     hovertemplate=f"%{{x:.2f}} s<br>probability of class {c}: %{{y:.3f}}"
                     "<extra></extra>",
                 )
@@ -156,13 +154,15 @@ def decoded_stretch(
         barmode="overlay",
     )
     figure.update_xaxes(
-        title_text=f"time in {label(part.recording)} (s)", range=_range(shown, rate_hz), anchor="y2"
+        title_text=f"time in {label(part.recording)} (s)",
+        range=time_range(shown, rate_hz),
+        anchor="y2",
     )
     figure.update_xaxes(showgrid=False)
     of = label(target) if n_classes == 2 else "each class"
     mean = f" Each point is the mean of {every} windows." if every > 1 else ""
     shaded = f"shaded: {label(target)} as observed; " if n_classes == 2 else ""
-    _aligned(figure, height_px=380, reading=(
+    aligned(figure, height_px=380, reading=(
         f"Line: probability of {of}; {shaded}below: intervals of classes other than 0 as observed "
         f"and as decoded, and where the most probable class is wrong.{mean}"
     ))  # fmt: skip
@@ -235,7 +235,7 @@ def activity_map(
             },
         )
     )
-    figure.update_xaxes(title_text="time (s)", range=_range(shown, rate_hz), showgrid=False)
+    figure.update_xaxes(title_text="time (s)", range=time_range(shown, rate_hz), showgrid=False)
     figure.update_yaxes(
         title_text="unit", autorange="reversed", showgrid=False, automargin=False,
         nticks=min(n_units, 20),
@@ -246,7 +246,7 @@ def activity_map(
     if len(rows_R) < n_units:
         thinned.append(f"{rows_R[1]} units, in the order of the dataset")
     mean = f" Each cell is the mean of {' and '.join(thinned)}." if thinned else ""
-    _aligned(figure, height_px=min(220 + 6 * len(rows_R), 520), reading=(
+    aligned(figure, height_px=min(220 + 6 * len(rows_R), 520), reading=(
         f"The activity of {n_units} units on the same axis of time, each in SDs from its mean over "
         f"the recording: bright is active.{mean}"
     ))  # fmt: skip
@@ -267,7 +267,7 @@ def _add_rows(figure: go.Figure, part: Track, rate_hz: float) -> None:
         elif row == "observed" and n_classes == 2:
             colors = [GRAY] * len(found)
         else:
-            colors = [_color(interval.label, n_classes) for interval in found]
+            colors = [class_color(interval.label, n_classes) for interval in found]
         figure.add_trace(
             go.Bar(
                 x=[round(i.n_frames / rate_hz, 4) for i in found] or nothing,
@@ -294,26 +294,8 @@ def _line(
     first_B = part.frame_W[edges_B]
     last_B = part.frame_W[np.append(edges_B[1:], len(part.frame_W)) - 1]
     gap_B = np.flatnonzero(first_B[1:] - last_B[:-1] > 1) + 1
-    times = np.insert((first_B + last_B) / 2, gap_B, first_B[gap_B])
+    middle_B = np.insert((first_B + last_B) / 2, gap_B, first_B[gap_B])
     values: list[float | None] = mean_B.tolist()
     for at in gap_B[::-1]:
         values.insert(int(at), None)
-    return _times(times, rate_hz), values
-
-
-def _times(frame: NDArray[np.floating] | NDArray[np.int64], rate_hz: float) -> list[float]:
-    times: list[float] = np.round(frame / rate_hz, 4).tolist()
-    return times
-
-
-def _range(shown: tuple[int, int], rate_hz: float) -> list[float]:
-    return [shown[0] / rate_hz, (shown[1] + 1) / rate_hz]
-
-
-def _color(of_class: int, n_classes: int) -> str:
-    return BLUE if n_classes == 2 else _CLASS_COLORS[of_class % len(_CLASS_COLORS)]
-
-
-def _aligned(figure: go.Figure, *, height_px: int, reading: str) -> None:
-    styled(figure, height_px=height_px, reading=reading)
-    figure.update_layout(margin={"l": _LEFT_PX, "r": 16})
+    return times(middle_B, rate_hz), values

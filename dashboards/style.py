@@ -173,6 +173,20 @@ def held_out(plan: FoldPlan, /) -> str:
     )
 
 
+def shortened(name: str, /, *, most: int = 24) -> str:
+    """Write a name in at most some characters: its beginning and its end.
+
+    Examples
+    --------
+    >>> shortened("m1_2024-03-01"), shortened("mouse12_session1_plane0_2024-03-01")
+    ('m1_2024-03-01', 'mouse12_ses…0_2024-03-01')
+    """
+    if len(name) <= most:
+        return name
+    end = most // 2
+    return f"{name[: most - end - 1]}…{name[-end:]}"
+
+
 def label(text: str, /, *, width: int = 10_000) -> str:
     """Make any text safe to stand in a figure, in lines of at most some characters.
 

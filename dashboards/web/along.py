@@ -4,32 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 
 from calsweep.dashboards.prediction import read_predictions
 from calsweep.dashboards.scroll import activity_map, decoded_stretch, recording_overview
 from calsweep.dashboards.track import Track, track_of, worst_stretches
-from calsweep.dashboards.web.asked import Asked
+from calsweep.dashboards.web import steps
 from calsweep.dashboards.web.choice import Choice
+from calsweep.dashboards.web.reached import recorded
 from calsweep.dashboards.web.shelf import Reading
-from calsweep.platform.progress import minutes
 from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord
 
-if TYPE_CHECKING:
-    from calsweep.datasets.dataset import Dataset
-
-SPANS_S = (10.0, 30.0, 60.0, 300.0)
-USUAL_S = 60.0
 WORST_S = 10.0
-OPENED_WITHIN_S = 0.7
-OPENED_AGAIN_S = 30.0
-
-
-class NotOpenYet(LookupError):
-    """A dataset is being opened."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,16 +78,8 @@ def place_of(reading: Reading, choice: Choice, /) -> Place:
         lambda: track_of(read_predictions(sweep.fold_folder(fold)), recording),
     )
     first, last = int(track.frame_W[0]), int(track.frame_W[-1])
-    n_shown = choice.span or round(USUAL_S * _rate_hz(sweep))
-    n_shown = max(2, min(n_shown, last - first + 1))
-    begin = min(max(choice.at, first), last - n_shown + 1)
-    return Place(
-        trial=trial,
-        fold=fold,
-        recording=recording,
-        shown=(begin, begin + n_shown - 1),
-        track=track,
-    )
+    shown = steps.stretch_of(choice, first=first, last=last, rate_hz=_rate_hz(sweep))
+    return Place(trial=trial, fold=fold, recording=recording, shown=shown, track=track)
 
 
 def overview(reading: Reading, choice: Choice, /) -> go.Figure:
@@ -125,22 +105,12 @@ def activity(reading: Reading, choice: Choice, /) -> go.Figure:
         If it is another by now, or holds images alone.
     """
     here = place_of(reading, choice)
-    dataset = _dataset(reading)
-    units = dataset.manifest.units
-    if not units:
-        raise ValueError("The dataset holds images and no traces, so there is no activity to map.")
-    if here.recording not in dataset.spans:
-        raise ValueError(f"The dataset holds no recording {here.recording!r}.")
-    recording_TN = dataset.activity_TN[dataset.spans[here.recording]]
-    mean_N, sd_N = reading.keep(
-        ("units", here.recording),
-        lambda: (recording_TN.mean(axis=0, dtype=np.float64), recording_TN.std(axis=0)),
-    )
+    there = recorded(reading, here.recording)
     return activity_map(
-        recording_TN[here.shown[0] : here.shown[1] + 1],
-        units=units,
-        mean_N=mean_N,
-        sd_N=sd_N,
+        there.activity_TN[here.shown[0] : here.shown[1] + 1],
+        units=there.units,
+        mean_N=there.mean_N,
+        sd_N=there.sd_N,
         rate_hz=_rate_hz(reading.sweep),
         shown=here.shown,
     )
@@ -164,39 +134,18 @@ def said(reading: Reading, choice: Choice, /) -> Mapping[str, Any]:
     at_end = int(here.track.frame_W[-1])
     part = here.track.between(first, last)
     fixed = replace(choice, name=here.trial.name, recording=here.recording, folds=(here.fold.fold,))
-    turns = [
-        ("Beginning", "first", 0),
-        ("Earlier", "prev", max(0, first - n_shown // 2)),
-        ("Later", "next", first + n_shown // 2),
-        ("End", "last", max(0, at_end - n_shown + 1)),
-    ]
     return {
         **known,
         "here": here,
         "shown_fold": here.fold.fold,
-        "where": f"{_clock(first / rate_hz)} to {_clock((last + 1) / rate_hz)} of "
-        f"{_clock((at_end + 1) / rate_hz)}",
+        "where": steps.where(here.shown, last=at_end, rate_hz=rate_hz),
         "wrong": f"{part.is_wrong.mean():.1%}" if len(part.frame_W) else "–",
         "wrong_of_all": f"{here.track.is_wrong.mean():.1%}",
-        "turns": [
-            (title, rel, replace(fixed, at=at, span=n_shown).address()) for title, rel, at in turns
-        ],
-        "spans": _spans(fixed, first, n_shown, rate_hz, at_end + 1),
+        "turns": steps.turns(fixed, here.shown, last=at_end),
+        "spans": steps.spans(fixed, here.shown, last=at_end, rate_hz=rate_hz),
         "worst": _worst(here.track, fixed, n_shown, rate_hz),
         "jump": f"{replace(fixed, at=0, span=n_shown).address()}&at=",
     }
-
-
-def _spans(
-    fixed: Choice, first: int, n_shown: int, rate_hz: float, n_all: int
-) -> Sequence[tuple[str, str, bool]]:
-    middle = first + n_shown // 2
-    lengths = [(f"{minutes(s)} min", round(s * rate_hz)) for s in SPANS_S]
-    lengths = [(title, n) for title, n in lengths if 2 <= n < n_all]
-    return [
-        (title, replace(fixed, at=max(0, middle - n // 2), span=n).address(), n == n_shown)
-        for title, n in [*lengths, ("all", n_all)]
-    ]
 
 
 def _worst(
@@ -209,13 +158,9 @@ def _worst(
         at = max(0, stretch.first_frame - n_around // 2)
         address = replace(fixed, at=at, span=n_shown).address()
         begin, end = stretch.first_frame / rate_hz, (stretch.last_frame + 1) / rate_hz
-        title = f"{_clock(begin)} to {_clock(end)}"
+        title = f"{steps.clock(begin)} to {steps.clock(end)}"
         lines.append((title, address, f"{stretch.loss:.3f}", f"{stretch.wrong:.0%}"))
     return lines
-
-
-def _clock(seconds: float) -> str:
-    return f"{minutes(int(seconds))}.{int(10 * seconds) % 10}"
 
 
 def _rate_hz(sweep: SweepRecord) -> float:
@@ -224,35 +169,3 @@ def _rate_hz(sweep: SweepRecord) -> float:
 
 def _about(sweep: SweepRecord) -> dict[str, Any]:
     return {"rate_hz": _rate_hz(sweep), "target": str(sweep.dataset["target"])}
-
-
-def _dataset(reading: Reading) -> Dataset:
-    asked: Asked[Dataset] = reading.keep(
-        "dataset",
-        lambda: Asked(
-            lambda: _open(reading.sweep), deadline_s=OPENED_WITHIN_S, fresh_s=OPENED_AGAIN_S
-        ),
-    )
-    answer = asked.look()
-    if answer.error is not None:
-        raise answer.error
-    if answer.told is None:
-        raise NotOpenYet("The dataset is being opened: its shards are verified and decoded.")
-    return answer.told
-
-
-def _open(sweep: SweepRecord) -> Dataset:
-    from calsweep.datasets.dataset import open_dataset
-    from calsweep.platform.object_storage.storage import locate
-    from calsweep.platform.settings import cache_folder, open_cache
-
-    home = sweep.folder.parent.parent
-    address, wanted = str(sweep.dataset["address"]), str(sweep.dataset["content_hash"])
-    dataset = open_dataset(locate(address), cache=open_cache(cache_folder(home)))
-    if dataset.manifest.content_hash != wanted:
-        raise ValueError(
-            f"The dataset at {address} is another than the sweep was trained on (hash "
-            f"{dataset.manifest.content_hash[:12]}, not {wanted[:12]}), so its activity is not "
-            "shown."
-        )
-    return dataset

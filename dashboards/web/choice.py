@@ -54,6 +54,8 @@ class Choice:
         empty for no cut.
     recording, at, span
         What is gone along: its name, the first frame, and how many; empty and 0 for the usual.
+    check
+        Number of the check of a dataset's shards that is asked for; 0 for none.
     """
 
     text: str = ""
@@ -68,12 +70,13 @@ class Choice:
     recording: str = ""
     at: int = 0
     span: int = 0
+    check: int = 0
 
     @classmethod
     def parse(cls, query: QueryParams, /) -> Choice:
         """Read an address; what makes no sense is as if it were not there."""
         # Of two the latter: a click on an overview adds to an address.
-        numbers = {key: query.get(key, "") for key in ("page", "at", "span")}
+        numbers = {key: query.get(key, "") for key in ("page", "at", "span", "check")}
         whole = {k: int(n) for k, n in numbers.items() if n.isdecimal() and int(n) < _MOST}
         return cls(
             text=query.get("text", "").strip()[:200],
@@ -88,6 +91,7 @@ class Choice:
             recording=query.get("recording", ""),
             at=whole.get("at", 0),
             span=whole.get("span", 0),
+            check=whole.get("check", 0),
         )
 
     def address(self, changes: Mapping[str, object] | None = None, /) -> str:
@@ -102,6 +106,7 @@ class Choice:
             "recording": self.recording,
             "at": self.at,
             "span": self.span,
+            "check": self.check,
             **(changes or {}),
         }
         pairs: list[tuple[str, object]] = [(k, v) for k, v in single.items() if v]

@@ -7,7 +7,7 @@ const TEMPLATES = {
 const DARK_MARKS = {{ dark_marks | tojson }};
 {% include "draw.js" %}
 
-const LOOK_EVERY_MS = 2500;
+const LOOK_EVERY_MS = 2500, AGAIN_MS = 1000;
 const textOf = new Map();
 
 // It is large, and pages of tables do without.
@@ -96,6 +96,7 @@ async function turn(href, isBack = false) {
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   if (!isBack) history.pushState(null, "", href);
   swap(fresh);
+  awaitRest();
   for (const figure of document.querySelectorAll("figure[data-source]")) {
     const next = fresh.getElementById(figure.id);
     if (!next || next.dataset.source === figure.dataset.source) continue;
@@ -106,6 +107,26 @@ async function turn(href, isBack = false) {
   }
 }
 
+// What is still on its way says so with `data-again`, and is asked for until it has come.
+let awaited;
+function awaitRest() {
+  clearTimeout(awaited);
+  if (document.querySelector("[data-again]")) awaited = setTimeout(askForRest, AGAIN_MS);
+}
+async function askForRest() {
+  const lost = document.getElementById("lost");
+  const href = location.href;
+  try {
+    const text = await (await fetch(href)).text();
+    if (href === location.href) swap(new DOMParser().parseFromString(text, "text/html"));
+    lost.hidden = true;
+  } catch {
+    lost.hidden = false;
+  }
+  awaitRest();
+}
+awaitRest();
+
 function letJump(figure, plot) {
   plot.removeAllListeners("plotly_click");
   plot.on("plotly_click", ({points}) => {
@@ -114,7 +135,7 @@ function letJump(figure, plot) {
   });
 }
 
-if (document.querySelector("[data-turn]")) {
+if (document.querySelector("[data-turn], [data-again]")) {
   document.addEventListener("click", (event) => {
     const link = event.target.closest?.("a[data-turn]");
     if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;

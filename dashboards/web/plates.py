@@ -23,7 +23,7 @@ from calsweep.dashboards.prediction import Predictions, RocCurve, read_predictio
 from calsweep.dashboards.roc import roc_curves
 from calsweep.dashboards.search_history import search_history
 from calsweep.dashboards.setting_importance import importance_bars, setting_importances
-from calsweep.dashboards.web import along
+from calsweep.dashboards.web import along, data
 from calsweep.dashboards.web.choice import Choice
 from calsweep.dashboards.web.shelf import Reading
 from calsweep.platform.comparison import compare
@@ -143,6 +143,12 @@ COMPARE = {
     "boxes": Drawing(title="The same folds, configuration by configuration", draw=_boxes),
     "differences": Drawing(title="Differences between configurations", draw=_differences),
 }
+DATA = {
+    "balance": Drawing(title="Label balance", draw=data.balance),
+    "traces": Drawing(title="Traces", draw=data.traces),
+    "plan": Drawing(title="Fold plan", draw=data.plan),
+    "fold": Drawing(title="One fold along time", draw=data.one_fold),
+}
 
 
 def draw(reading: Reading, name: str, choice: Choice, /) -> go.Figure:
@@ -164,7 +170,7 @@ def draw(reading: Reading, name: str, choice: Choice, /) -> go.Figure:
     OSError, ValueError, KeyError
         If data that it needs is missing or damaged.
     """
-    drawing = {**SWEEP, **FOLDS, **PREDICTIONS, **COMPARE}.get(name)
+    drawing = {**SWEEP, **FOLDS, **PREDICTIONS, **COMPARE, **DATA}.get(name)
     if drawing is not None:
         return drawing.draw(reading, choice)
     drawn = population_drawings(reading).get(name)

@@ -34,10 +34,13 @@ class Reading:
         The record.
     version
         Differs where the record differs.
+    held
+        What goes on while the record grows, by key: what was asked of the sweep's dataset.
     """
 
     sweep: SweepRecord
     version: str
+    held: dict[Hashable, Any] = field(default_factory=dict)
     _kept: OrderedDict[Hashable, Any] = field(default_factory=OrderedDict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -55,6 +58,14 @@ class Reading:
             while len(self._kept) > DRAWN_HELD:
                 self._kept.popitem(last=False)
             found: _Drawn = self._kept[key]
+            return found
+
+    def hold(self, key: Hashable, make: Callable[[], _Drawn], /) -> _Drawn:
+        """Give what is held under a key, or make it; later readings of the sweep have it too."""
+        with self._lock:
+            if key not in self.held:
+                self.held[key] = make()
+            found: _Drawn = self.held[key]
             return found
 
 
@@ -102,7 +113,8 @@ class Shelf:
         with self._lock:
             reading = self._readings.get(name)
             if reading is None or reading.version != version:
-                reading = Reading(sweep=read_sweep(self.home, name), version=version)
+                held = reading.held if reading else {}
+                reading = Reading(sweep=read_sweep(self.home, name), version=version, held=held)
             self._readings[name] = reading
             self._readings.move_to_end(name)
             while len(self._readings) > SWEEPS_HELD:

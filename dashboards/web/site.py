@@ -28,12 +28,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from calsweep.dashboards.page import render_text, themes
-from calsweep.dashboards.web import along, plates, view
+from calsweep.dashboards.web import plates, view
 from calsweep.dashboards.web.answer import GONE, figure_text, not_found, page
 from calsweep.dashboards.web.choice import Choice
 from calsweep.dashboards.web.mlflow.routes import MlflowSweeps
 from calsweep.dashboards.web.models.permission import Permission
 from calsweep.dashboards.web.models.routes import Models
+from calsweep.dashboards.web.reached import NotOpenYet
 from calsweep.dashboards.web.shelf import Shelf
 from calsweep.dashboards.web.sweep_list import Unreadable, listed, reason_of
 from calsweep.dashboards.web.table import leaderboard_csv
@@ -175,7 +176,7 @@ class _Pages:
                 (name, choice), lambda: figure_text(plates.draw(reading, name, choice))
             )
         except UNREADABLE as error:
-            is_coming = isinstance(error, along.NotOpenYet)
+            is_coming = isinstance(error, NotOpenYet)
             return JSONResponse({"missing": reason_of(error), "again": is_coming})
         return Response(text, media_type="application/json")
 

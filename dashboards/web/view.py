@@ -9,8 +9,8 @@ from typing import Any
 
 from calsweep.dashboards import summary
 from calsweep.dashboards.page import Plate
-from calsweep.dashboards.style import group_name, held_out
-from calsweep.dashboards.web import along, plates
+from calsweep.dashboards.style import held_out
+from calsweep.dashboards.web import along, data, plates
 from calsweep.dashboards.web.choice import Choice, kind_of
 from calsweep.dashboards.web.shelf import Reading
 from calsweep.dashboards.web.sweep_list import Listed, sweep_names
@@ -225,30 +225,8 @@ def _compare(reading: Reading, choice: Choice) -> Mapping[str, Any]:
     }
 
 
-def _data(reading: Reading, _: Choice) -> Mapping[str, Any]:
-    sweep = reading.sweep
-    plan = sweep.plan
-    return {
-        "facts": summary.facts(sweep),
-        "method": summary.method(sweep),
-        "findings": [(f.is_leak, f.sentence) for f in sweep.verdict.findings],
-        "recordings": sweep.dataset["recordings"],
-        "groups": [group_name(subjects) for subjects in plan.groups],
-        "folds": [
-            (
-                fold.index,
-                "–" if fold.test_group is None else group_name(plan.groups[fold.test_group]),
-                "–"
-                if fold.validation_group is None
-                else group_name(plan.groups[fold.validation_group]),
-                *(
-                    f"{sum(s.stop_frame - s.start_frame for s in part):,}"
-                    for part in (fold.train, fold.validation, fold.test)
-                ),
-            )
-            for fold in plan.folds
-        ],
-    }
+def _data(reading: Reading, choice: Choice) -> Mapping[str, Any]:
+    return {**data.said(reading, choice), "drawings": plates.DATA}
 
 
 VIEWS: dict[str, Callable[[Reading, Choice], Mapping[str, Any]]] = {

@@ -7,7 +7,7 @@ FIGURES = {
     "/population": [],
     "/explanations": [],
     "/compare": ["boxes", "differences"],
-    "/data": [],
+    "/data": ["plan"],  # its dataset is nowhere
 }
 
 

@@ -18,7 +18,7 @@ FIGURES = {
     "/population": [],
     "/explanations": [],
     "/compare": ["boxes", "differences"],
-    "/data": [],
+    "/data": ["plan"],  # its dataset is nowhere
 }
 
 
