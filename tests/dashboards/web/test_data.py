@@ -1,6 +1,7 @@
 """The Data page on a sweep whose dataset is there, is another by now, and is gone."""
 
 import shutil
+import socket
 from dataclasses import replace
 
 import pytest
@@ -145,3 +146,26 @@ def test_dataset_that_is_damaged_another_or_gone_is_told_in_its_place(recorded, 
         here.shoot("data-gone")
         assert serious(here.page) == []
         assert (here.said, here.outside) == ([], [])
+
+
+def test_store_that_never_answers_is_told_and_nothing_waits_for_it(finished_home, reader):
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # connects, and says nothing
+        environment = {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}",
+            "AWS_ACCESS_KEY_ID": "nobody",
+            "AWS_SECRET_ACCESS_KEY": "key-of-nobody",
+        }
+        with serving(finished_home, **environment) as address:
+            here = reader(address)
+            here.open("/sweeps/tiny/data")
+            assert "The dataset's address is being asked." in integrity(here)
+            assert "m1_a, m2_a, m3_a" in here.page.locator("#recordings").inner_text()
+            here.draw_all()
+            assert here.drawn() == ["plan"]
+            here.wait_until(lambda: "s3://lab/tiny cannot be used" in integrity(here), "its limit")
+            here.wait_until(
+                lambda: "".join(here.missing()).count("s3://lab/tiny cannot be used") == 2,
+                "word of the figures",
+            )
+            assert "key-of-nobody" not in here.page.content()
+            assert (here.said, here.outside) == ([], [])
