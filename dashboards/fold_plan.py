@@ -11,7 +11,6 @@ from calsweep.dashboards.style import (
     GRAY,
     PURPLE,
     VERMILLION,
-    below,
     label,
     shortened,
     styled,
@@ -30,7 +29,7 @@ _VERBS = {
 # By number: left out, training, validation, test, several parts.
 _LEVELS = ["", *MARKS, SEVERAL]
 _LEVEL_MARKS = ["", *MARKS.values(), "x"]
-_COLORS = ["rgba(0, 0, 0, 0)", "rgba(128, 134, 144, 0.30)", BLUE, VERMILLION, PURPLE]
+_COLORS = ["rgba(0, 0, 0, 0)", GRAY, BLUE, VERMILLION, PURPLE]
 _PATTERNS = {PartName.TRAIN: "", PartName.VALIDATION: "/", PartName.TEST: "x"}
 _PART_COLORS = {PartName.TRAIN: GRAY, PartName.VALIDATION: BLUE, PartName.TEST: VERMILLION}
 
@@ -87,7 +86,7 @@ def plan_matrix(folds: Sequence[Fold], recordings: Sequence[str], /) -> go.Figur
     numbers = [str(fold.index) for fold in folds]
     every = max(1, len(folds) // 20)
     figure.update_xaxes(
-        title={"text": "fold", "standoff": below(["0"])},
+        title_text="fold",
         tickvals=list(range(0, len(folds), every)),
         ticktext=numbers[::every],
         tickangle=0,

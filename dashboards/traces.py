@@ -97,7 +97,6 @@ def recorded_traces(
     figure.update_layout(
         yaxis={
             "domain": [0.2, 1.0],
-            "title": {"text": f"unit (rows are {_ROW_SD:g} SD apart)"},
             "tickvals": [-_ROW_SD * row for row in range(n_rows)],
             "ticktext": [label(shortened(units[unit], most=9)) for unit in drawn_R],
             "range": [-_ROW_SD * (n_rows - 0.4), _ROW_SD],
@@ -118,6 +117,16 @@ def recorded_traces(
         range=time_range(shown, rate_hz),
         anchor="y2",
         showgrid=False,
+    )
+    # Beside the names of units a title of their axis has no room.
+    figure.add_annotation(
+        text=f"activity: from row to row {_ROW_SD:g} SD of the unit",
+        xref="paper",
+        yref="paper",
+        x=0,
+        y=1,
+        xanchor="left",
+        yanchor="bottom",
     )
     which = (
         f"The {n_rows} units of {len(units)} that vary most over this recording"

@@ -88,6 +88,7 @@ function swap(fresh) {
     const next = fresh.getElementById(there.id);
     if (next && next.innerHTML !== there.innerHTML) there.replaceChildren(...next.childNodes);
   }
+  awaitRest();
 }
 
 // A step along a recording: the tables and figures change, the page stays.
@@ -96,7 +97,6 @@ async function turn(href, isBack = false) {
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   if (!isBack) history.pushState(null, "", href);
   swap(fresh);
-  awaitRest();
   for (const figure of document.querySelectorAll("figure[data-source]")) {
     const next = fresh.getElementById(figure.id);
     if (!next || next.dataset.source === figure.dataset.source) continue;
@@ -114,12 +114,11 @@ function awaitRest() {
   if (document.querySelector("[data-again]")) awaited = setTimeout(askForRest, AGAIN_MS);
 }
 async function askForRest() {
-  const lost = document.getElementById("lost");
-  const href = location.href;
+  const lost = document.getElementById("lost"), href = location.href;
   try {
     const text = await (await fetch(href)).text();
-    if (href === location.href) swap(new DOMParser().parseFromString(text, "text/html"));
     lost.hidden = true;
+    if (href === location.href) swap(new DOMParser().parseFromString(text, "text/html"));
   } catch {
     lost.hidden = false;
   }

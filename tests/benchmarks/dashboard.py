@@ -1,4 +1,4 @@
-"""How fast the page is on a sweep of 10,000 fold runs, in a real browser.
+"""How fast the page is on a sweep of 10,000 fold runs over 64 recordings, in a real browser.
 
     python -m tests.benchmarks.dashboard [--trials 500] [--home FOLDER]
 
@@ -20,6 +20,11 @@ from pathlib import Path
 import numpy as np
 from playwright.sync_api import sync_playwright
 
+from calsweep.datasets.dataset import read_manifest
+from calsweep.datasets.fold import animal_folds
+from calsweep.datasets.shard_writer import write_dataset
+from calsweep.datasets.simulation import Simulation
+from calsweep.datasets.store import FolderStore
 from calsweep.platform.plain import to_plain
 from calsweep.platform.record import FoldRecord, TrialState, sweeps_folder
 from calsweep.platform.record_writer import Record
@@ -44,6 +49,7 @@ def write(home: Path, *, n_trials: int) -> None:
         small.trial(0)
     templates = sorted((small.read().folder / "folds").iterdir())
     description = json.loads((small.read().folder / "sweep.json").read_text())
+    description |= _over_a_dataset(home / "mice", description["dataset"])
     rng = np.random.default_rng(0)
     verdict, target = to_plain(small.verdict()), "calsweep.trainables.linear.Linear"
     with Record(sweeps_folder(home) / NAME) as record:
@@ -74,6 +80,28 @@ def write(home: Path, *, n_trials: int) -> None:
                 shutil.copy(template / "predictions.parquet", folder)
                 record.add_fold(number, key=key)
             record.end_trial(number, TrialState.DONE)
+
+
+def _over_a_dataset(folder: Path, dataset: dict) -> dict:
+    """Write 64 recordings of ten minutes, and give what a sweep says of them and their folds."""
+    mice = Simulation(n_mice=16, recordings_per_mouse=4, n_frames=18_000, seed=0)
+    write_dataset(mice.recordings(), folder=folder)
+    manifest = read_manifest(FolderStore(folder))
+    plan = animal_folds(manifest, target="run")
+    return {
+        "dataset": {
+            **dataset,
+            "address": str(folder),
+            "content_hash": manifest.content_hash,
+            "rate_hz": manifest.rate_hz,
+            "n_units": len(manifest.units),
+            "n_frames": manifest.n_frames,
+            "subjects": list(manifest.subjects),
+            "recordings": [entry.name for entry in manifest.recordings],
+        },
+        "plan": to_plain(plan),
+        "plan_hash": plan.content_hash,
+    }
 
 
 def _fold(fold, key: str, *, auc: float) -> FoldRecord:
@@ -114,6 +142,10 @@ def measure(reader: Reader, pid: int) -> None:
         with page.expect_navigation():
             page.get_by_role("button", name=name).click()
 
+    def press_in(section: str) -> None:
+        with page.expect_navigation():
+            page.locator(f"{section} button").click()
+
     def follow(name: str) -> None:
         with page.expect_navigation():
             page.get_by_role("link", name=name, exact=True).click()
@@ -144,6 +176,15 @@ def measure(reader: Reader, pid: int) -> None:
     timed("explanations (none)", lambda: follow("Explanations"))
     timed("population (none)", lambda: follow("Population"))
     timed("data", lambda: follow("Data"))
+    for figure in ("balance", "traces", "plan"):
+        scroll = f"document.getElementById('{figure}').scrollIntoView({{behavior: 'instant'}})"
+        timed(f"scroll to {figure}", lambda scroll=scroll: page.evaluate(scroll))
+    page.wait_for_selector("#traces .plot-container")  # the dataset is verified and decoded before
+    timed("later in the traces", lambda: page.get_by_role("link", name="Later").click())
+    page.locator("#along select").select_option(index=40)
+    timed("traces of another recording", lambda: press_in("#along"))
+    timed("check of every shard, begun", lambda: page.get_by_text("Check every shard").click())
+    timed("data while shards are checked", lambda: go(f"{at}/data"))
     timed("back to the leaderboard", lambda: go(at))
     peak = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
     print(f"| peak of the server | {int(peak[1]) / 1024:.0f} MB |")

@@ -1,10 +1,15 @@
 """The Data page on a sweep whose dataset is there, is another by now, and is gone."""
 
 import shutil
+import socket
+import time
 from dataclasses import replace
 
 import pytest
 
+from calsweep.dashboards.web import data
+from calsweep.dashboards.web.choice import Choice
+from calsweep.dashboards.web.shelf import Reading, Shelf
 from calsweep.datasets.fold_in_time import TimeBlocks
 from calsweep.datasets.fold_protocol import AnimalGroups
 from calsweep.datasets.shard_writer import write_dataset
@@ -104,7 +109,29 @@ def test_plan_that_divides_time_shows_the_stretches_of_a_chosen_fold(recorded, r
         assert (here.said, here.outside) == ([], [])
 
 
-def test_dataset_that_is_damaged_another_or_gone_is_told_in_its_place(recorded, reader):
+def test_another_dataset_at_the_address_is_told_and_nothing_of_it_is_shown(recorded, tmp_path):
+    home, _ = recorded
+    another = tmp_path / "mice"
+    simulation = Simulation(n_mice=3, recordings_per_mouse=1, n_frames=600, seed=2)
+    write_dataset(simulation.recordings(), folder=another)
+    sweep = Shelf(home).read("animals").sweep
+    moved = replace(sweep, dataset={**sweep.dataset, "address": str(another)})
+    reading = Reading(sweep=moved, version="")
+    give_up_s = time.monotonic() + 60
+    while (said := data.said(reading, Choice()))["again"]:
+        assert time.monotonic() < give_up_s
+    integrity = said["integrity"]
+    assert integrity.is_wrong
+    assert integrity.is_there  # so that its shards can be checked all the same
+    assert f"Another dataset lies at {another} than this sweep was trained on" in integrity.verdict
+    assert "nothing of it is shown" in said["missing"]
+    assert said["recordings"] == []
+    assert said["where"] == ""
+    with pytest.raises(ValueError, match="is another than the sweep was trained on"):
+        data.balance(reading, Choice())
+
+
+def test_dataset_that_is_damaged_or_gone_is_told_in_its_place(recorded, reader):
     home, folder = recorded
     (shard,) = folder.glob("*.parquet")
     whole = shard.read_bytes()
@@ -120,19 +147,6 @@ def test_dataset_that_is_damaged_another_or_gone_is_told_in_its_place(recorded, 
         here.page.get_by_role("link", name="Check again").click()
         shard.write_bytes(whole)
 
-        shutil.rmtree(folder)
-        simulation = Simulation(n_mice=3, recordings_per_mouse=1, n_frames=600, seed=2)
-        write_dataset(simulation.recordings(), folder=folder)
-    with serving(home) as address:
-        here = reader(address)
-        here.open("/sweeps/animals/data")
-        here.wait_until(lambda: "Another dataset lies at" in integrity(here), "the manifest")
-        assert "is another than the sweep was trained on" in (
-            here.page.locator("#recordings").inner_text()
-        )
-        here.draw_all()
-        here.wait_until(lambda: len(here.missing()) == 2, "word of the figures")
-        assert here.drawn() == ["plan"]
     shutil.rmtree(folder)
     with serving(home) as address:
         here = reader(address)
@@ -145,3 +159,26 @@ def test_dataset_that_is_damaged_another_or_gone_is_told_in_its_place(recorded, 
         here.shoot("data-gone")
         assert serious(here.page) == []
         assert (here.said, here.outside) == ([], [])
+
+
+def test_store_that_never_answers_is_told_and_nothing_waits_for_it(finished_home, reader):
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # connects, and says nothing
+        environment = {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}",
+            "AWS_ACCESS_KEY_ID": "nobody",
+            "AWS_SECRET_ACCESS_KEY": "key-of-nobody",
+        }
+        with serving(finished_home, **environment) as address:
+            here = reader(address)
+            here.open("/sweeps/tiny/data")
+            assert "The dataset's address is being asked." in integrity(here)
+            assert "m1_a, m2_a, m3_a" in here.page.locator("#recordings").inner_text()
+            here.draw_all()
+            assert here.drawn() == ["plan"]
+            here.wait_until(lambda: "s3://lab/tiny cannot be used" in integrity(here), "its limit")
+            here.wait_until(
+                lambda: "".join(here.missing()).count("s3://lab/tiny cannot be used") == 2,
+                "word of the figures",
+            )
+            assert "key-of-nobody" not in here.page.content()
+            assert (here.said, here.outside) == ([], [])
