@@ -31,6 +31,7 @@ def calsweep(*arguments, home, code=0):
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as monkeypatch, pytest.raises(SystemExit) as ended:
         monkeypatch.setenv("CALSWEEP_HOME", str(home))
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # other tests may have left it
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             main([str(argument) for argument in arguments])
     assert ended.value.code == code, out.getvalue() + err.getvalue()
