@@ -80,21 +80,23 @@ def s3(monkeypatch):
         pytest.skip("CALSWEEP_TEST_S3 names no S3 endpoint")
     name_s3_service(monkeypatch)
     with file_lock(_S3_LOCK, deadline_s=_S3_DEADLINE_S):  # tests of two processes take turns
-        yield from _bucket()
+        yield from s3_bucket("calsweep-test")
 
 
-def _bucket():
+def s3_bucket(name):
+    """Make a bucket and give a client to it; at the end both it and what is in it go."""
     config = Config(
         s3={"addressing_style": "path"},
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
     client = boto3.Session().client("s3", config=config)
-    client.create_bucket(Bucket="calsweep-test")
+    client.create_bucket(Bucket=name)
     yield client
-    for item in client.list_objects_v2(Bucket="calsweep-test").get("Contents", []):
-        client.delete_object(Bucket="calsweep-test", Key=item["Key"])
-    client.delete_bucket(Bucket="calsweep-test")
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=name):
+        for item in page.get("Contents", []):
+            client.delete_object(Bucket=name, Key=item["Key"])
+    client.delete_bucket(Bucket=name)
 
 
 @pytest.fixture(scope="session")

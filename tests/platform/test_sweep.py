@@ -19,7 +19,6 @@ from calsweep.platform.command import main
 from calsweep.platform.comparison import Method, compare
 from calsweep.platform.independence import frames_ratio
 from calsweep.platform.leaderboard import leaderboard, nested_choice
-from calsweep.platform.object_storage.storage import publish
 from calsweep.platform.record import TrialState, read_sweep
 from tests.platform.swept import N_FOLDS, Sweep, table, words
 
@@ -31,6 +30,7 @@ def calsweep(*arguments, home, code=0):
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as monkeypatch, pytest.raises(SystemExit) as ended:
         monkeypatch.setenv("CALSWEEP_HOME", str(home))
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # other tests may have left it
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             main([str(argument) for argument in arguments])
     assert ended.value.code == code, out.getvalue() + err.getvalue()
@@ -232,18 +232,6 @@ def test_report_is_written(home):
     path = home / "sweeps/small/report.html"
     assert str(path) in shown
     assert path.stat().st_size > 1_000_000
-
-
-def test_dataset_on_s3_sweeps_with_only_its_address_changed(s3, mice, swept, tmp_path, local_ray):
-    address = "s3://calsweep-test/mice"
-    publish(mice.folder, address=address)
-    run = calsweep(*words(address, tmp_path), home=tmp_path)
-    assert table(read_sweep(tmp_path, "small")) == table(swept)
-    assert "testing" not in run.out + run.err
-    everything = [p.read_bytes() for p in tmp_path.rglob("*.json*")]
-    assert not any(b"test:tester" in text for text in everything)
-    shown = calsweep("data", "check", address, home=tmp_path).out
-    assert "Whole: 1 shards" in shown
 
 
 def test_same_command_attaches_and_trains_nothing(home, swept):
