@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from calsweep.dashboards.web.memory import give_back_memory
 from calsweep.dashboards.web.models.permission import read_permission
 from calsweep.platform.commands import option
 
@@ -53,6 +54,7 @@ def dashboard(
 
     from calsweep.dashboards.web.site import site
 
+    give_back_memory()
     permission = read_permission(token_file) if allow_promote else None
     listening = _listen(host, port)
     port = listening.getsockname()[1]

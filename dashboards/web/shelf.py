@@ -42,6 +42,7 @@ class Reading:
     version: str
     held: dict[Hashable, Any] = field(default_factory=dict)
     _kept: OrderedDict[Hashable, Any] = field(default_factory=OrderedDict)
+    _making: dict[Hashable, threading.RLock] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     @cached_property
@@ -50,15 +51,25 @@ class Reading:
         return leaderboard(self.sweep)
 
     def keep(self, key: Hashable, make: Callable[[], _Drawn], /) -> _Drawn:
-        """Give what was made under a key before, or make it; the oldest are let go."""
+        """Give what was made under a key before, or make it; the oldest are let go.
+
+        What takes long to make, or waits, holds up no other key.
+        """
         with self._lock:
-            if key not in self._kept:
-                self._kept[key] = make()
-            self._kept.move_to_end(key)
-            while len(self._kept) > DRAWN_HELD:
-                self._kept.popitem(last=False)
-            found: _Drawn = self._kept[key]
-            return found
+            making = self._making.setdefault(key, threading.RLock())
+        with making:
+            with self._lock:
+                if key in self._kept:
+                    self._kept.move_to_end(key)
+                    found: _Drawn = self._kept[key]
+                    return found
+            made = make()
+            with self._lock:
+                self._kept[key] = made
+                while len(self._kept) > DRAWN_HELD:
+                    oldest, _ = self._kept.popitem(last=False)
+                    self._making.pop(oldest, None)
+            return made
 
     def hold(self, key: Hashable, make: Callable[[], _Drawn], /) -> _Drawn:
         """Give what is held under a key, or make it; later readings of the sweep have it too."""
