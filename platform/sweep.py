@@ -22,6 +22,7 @@ from calsweep.platform.object_storage.address import is_remote
 from calsweep.platform.object_storage.storage import locate
 from calsweep.platform.ownership.follow import OwnerEnded, follow
 from calsweep.platform.ownership.lease import LeaseHeld, Owner
+from calsweep.platform.places import cache_folder, default_home, open_cache, tracking_uri
 from calsweep.platform.plain import to_plain
 from calsweep.platform.population.population_sweep import check_population, run_population
 from calsweep.platform.progress import Progress
@@ -29,13 +30,7 @@ from calsweep.platform.provenance import code_version
 from calsweep.platform.record import SweepRecord, read_sweep, sweeps_folder
 from calsweep.platform.record_writer import DONE, Record
 from calsweep.platform.search import search
-from calsweep.platform.settings import (
-    SweepSettings,
-    cache_folder,
-    default_home,
-    open_cache,
-    tracking_uri,
-)
+from calsweep.platform.settings import SweepSettings
 from calsweep.platform.tracking.address import keep_tracking_uri
 from calsweep.platform.trial import warm_up
 from calsweep.platform.trial_plan import TrialPlan

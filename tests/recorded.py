@@ -12,11 +12,12 @@ from calsweep.platform.fold.fold_run import run_fold
 from calsweep.platform.fold.fold_task import FoldTask, fold_seed
 from calsweep.platform.fold.training import Training
 from calsweep.platform.object_storage.storage import locate
+from calsweep.platform.places import cache_folder, open_cache
 from calsweep.platform.plain import to_plain
 from calsweep.platform.provenance import code_version
 from calsweep.platform.record import SweepRecord, TrialState, read_sweep, sweeps_folder
 from calsweep.platform.record_writer import Record
-from calsweep.platform.settings import Settings, cache_folder, open_cache
+from calsweep.platform.settings import Settings
 from calsweep.trainables.linear import Linear
 
 

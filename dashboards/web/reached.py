@@ -162,7 +162,7 @@ def _list(sweep: SweepRecord) -> Listing:
 def _open(sweep: SweepRecord) -> Dataset:
     from calsweep.datasets.dataset import open_dataset
     from calsweep.platform.object_storage.storage import locate
-    from calsweep.platform.settings import cache_folder, open_cache
+    from calsweep.platform.places import cache_folder, open_cache
 
     home = sweep.folder.parent.parent
     address = str(sweep.dataset["address"])

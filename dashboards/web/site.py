@@ -38,8 +38,8 @@ from calsweep.dashboards.web.reached import NotOpenYet
 from calsweep.dashboards.web.shelf import Shelf
 from calsweep.dashboards.web.sweep_list import Unreadable, listed, reason_of
 from calsweep.dashboards.web.table import leaderboard_csv
+from calsweep.platform.places import own_tracking_uri, tracking_uri
 from calsweep.platform.record import SweepNotFound
-from calsweep.platform.settings import own_tracking_uri, tracking_uri
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, LookupError)
 UNCHANGED = 204

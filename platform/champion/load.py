@@ -7,7 +7,7 @@ from pathlib import Path
 from calsweep.platform.champion.registry import CHAMPION, download_model
 from calsweep.platform.fold.ensemble import read_model
 from calsweep.platform.fold.model import TrainedModel
-from calsweep.platform.settings import tracking_uri
+from calsweep.platform.places import tracking_uri
 
 
 def load_model(address: str, /, *, home: Path, uri: str = "") -> TrainedModel:

@@ -35,8 +35,8 @@ from calsweep.platform.champion.history import (
 )
 from calsweep.platform.champion.registry import CHALLENGER, CHAMPION, RegisteredModel, Registry
 from calsweep.platform.errors import hide_login
+from calsweep.platform.places import cache_folder, tracking_uri
 from calsweep.platform.record import SweepRecord
-from calsweep.platform.settings import cache_folder, tracking_uri
 from calsweep.platform.tracking.address import sweep_tracking_uri
 from calsweep.platform.tracking.tracked import check_model_name
 from calsweep.platform.tracking.tracking import Tracker, refusals

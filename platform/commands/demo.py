@@ -24,10 +24,10 @@ from calsweep.platform.commands.page import draw_report
 from calsweep.platform.config import compose_settings
 from calsweep.platform.ingestion import ingest
 from calsweep.platform.object_storage.storage import locate
+from calsweep.platform.places import cache_folder, open_cache
 from calsweep.platform.prediction import write_predictions
 from calsweep.platform.provenance import code_version
 from calsweep.platform.record import SweepRecord
-from calsweep.platform.settings import cache_folder, open_cache
 from calsweep.platform.sweep import run_sweep
 
 MODEL = "demo-run-decoder"

@@ -8,7 +8,8 @@ from calsweep.platform.cluster import check_home
 from calsweep.platform.config import compose_settings
 from calsweep.platform.doctor import machine, service
 from calsweep.platform.doctor.check import Check, Standing, run_checks
-from calsweep.platform.settings import SweepSettings, cache_folder, tracking_uri
+from calsweep.platform.places import cache_folder, tracking_uri
+from calsweep.platform.settings import SweepSettings
 
 _ADDRESS = "datasets.address="
 _NO_DATASET = "-"

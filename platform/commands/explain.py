@@ -25,8 +25,8 @@ from calsweep.platform.explanations.explain import (
 from calsweep.platform.explanations.explanation import Kind
 from calsweep.platform.explanations.importance import ALPHA, UnitImportance
 from calsweep.platform.explanations.shap import ShapOptions
+from calsweep.platform.places import cache_folder, default_home
 from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord, read_sweep
-from calsweep.platform.settings import cache_folder, default_home
 from calsweep.platform.tracking.address import sweep_tracking_uri
 from calsweep.platform.tracking.tracking import Tracker, refusals
 from calsweep.platform.tracking.tracking_errors import TrackingRefused

@@ -12,8 +12,8 @@ from calsweep.platform.commands import option
 from calsweep.platform.job_folder import is_lost_with_job
 from calsweep.platform.object_storage.address import local_path
 from calsweep.platform.object_storage.storage import locate
+from calsweep.platform.places import cache_folder, open_cache
 from calsweep.platform.prediction import write_intervals, write_predictions
-from calsweep.platform.settings import cache_folder, open_cache
 
 
 @click.command()

@@ -17,9 +17,9 @@ from calsweep.platform.commands import option
 from calsweep.platform.commands.page import draw_report
 from calsweep.platform.comparison import ALPHA, Method
 from calsweep.platform.errors import hide_login
+from calsweep.platform.places import default_home
+from calsweep.platform.places import tracking_uri as usual_tracking_uri
 from calsweep.platform.record import SweepRecord, read_sweep
-from calsweep.platform.settings import default_home
-from calsweep.platform.settings import tracking_uri as usual_tracking_uri
 
 TESTS = {method.value.replace(" ", "-"): method for method in Method}
 

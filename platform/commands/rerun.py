@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from calsweep.platform.commands import option
+from calsweep.platform.places import cache_folder
+from calsweep.platform.places import tracking_uri as usual_tracking_uri
 from calsweep.platform.rerun import find_fold, is_same_epoch, rerun_fold
-from calsweep.platform.settings import cache_folder
-from calsweep.platform.settings import tracking_uri as usual_tracking_uri
 
 DIFFERS = 1
 SHOWN = 5

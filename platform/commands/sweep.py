@@ -6,7 +6,8 @@ import click
 
 from calsweep.platform.commands.leaderboard import print_leaderboard
 from calsweep.platform.config import compose_settings, experiments, unheard, variants
-from calsweep.platform.settings import SweepSettings, default_home
+from calsweep.platform.places import default_home
+from calsweep.platform.settings import SweepSettings
 from calsweep.platform.sweep import run_sweep
 
 

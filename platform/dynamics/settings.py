@@ -17,10 +17,10 @@ from calsweep.datasets.sub_frame import in_sub_frame_bins
 from calsweep.datasets.trial_view import TrialView, UnequalTrials, view_trials
 from calsweep.platform.dynamics.lfads_learner import LfadsTraining
 from calsweep.platform.object_storage.storage import locate
+from calsweep.platform.places import cache_folder, check_name, default_home, open_cache
 from calsweep.platform.plain import content_hash, to_plain
 from calsweep.platform.record import dynamics_folder
 from calsweep.platform.resources import Resources
-from calsweep.platform.settings import cache_folder, check_name, default_home, open_cache
 from calsweep.search_spaces.population import Population
 from calsweep.search_spaces.space import Space
 from calsweep.trainables.lfads.model import Lfads

@@ -28,12 +28,12 @@ from calsweep.platform.interruption import Interruption
 from calsweep.platform.metrics.sweep_metrics import SweepMetrics
 from calsweep.platform.object_storage.address import is_remote
 from calsweep.platform.ownership.standing import BEST
+from calsweep.platform.places import cache_folder, default_home, tracking_uri
 from calsweep.platform.population.evolution import Evolution
 from calsweep.platform.population.lineage import Life, Lineage
 from calsweep.platform.population.member import member_seed, read_member
 from calsweep.platform.provenance import code_version
 from calsweep.platform.record_writer import Record
-from calsweep.platform.settings import cache_folder, default_home, tracking_uri
 from calsweep.platform.tracking.address import keep_tracking_uri
 
 if TYPE_CHECKING:

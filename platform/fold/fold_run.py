@@ -30,11 +30,12 @@ from calsweep.platform.fold.training import Training
 from calsweep.platform.fold.under_way import EpochFile, FoldUnderWay, epoch_path
 from calsweep.platform.fold.weights import said_of, with_local_weights
 from calsweep.platform.object_storage.storage import locate
+from calsweep.platform.places import open_cache
 from calsweep.platform.plain import from_plain, to_plain
 from calsweep.platform.provenance import code_version, process_name
 from calsweep.platform.record import FoldRecord
 from calsweep.platform.score import Epoch
-from calsweep.platform.settings import Settings, open_cache
+from calsweep.platform.settings import Settings
 from calsweep.trainables.decoder import TwoStep
 
 _FIRST_STEP_S = 6 * 3600.0

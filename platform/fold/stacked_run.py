@@ -22,8 +22,9 @@ from calsweep.platform.fold.loop import (
 )
 from calsweep.platform.fold.trainee import Trainee
 from calsweep.platform.fold.weights import said_of, with_local_weights
+from calsweep.platform.places import open_cache
 from calsweep.platform.plain import from_plain
-from calsweep.platform.settings import Settings, open_cache
+from calsweep.platform.settings import Settings
 
 
 def why_folds_alone(task: FoldTask, /) -> str:

@@ -12,10 +12,11 @@ from calsweep.datasets.view import Labels, split_fold
 from calsweep.platform.fold.fold_run import run_fold, unchanged_dataset
 from calsweep.platform.fold.fold_task import FoldTask
 from calsweep.platform.fold.model import FoldModel
+from calsweep.platform.places import open_cache
 from calsweep.platform.plain import from_plain, to_plain
 from calsweep.platform.provenance import code_version
 from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord, TrialState
-from calsweep.platform.settings import Settings, open_cache
+from calsweep.platform.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,12 +28,13 @@ from calsweep.platform.fold.loop import (
 )
 from calsweep.platform.fold.trainee import LIVE, Diverged, Trainee
 from calsweep.platform.fold.weights import said_of, with_local_weights, without_weights
+from calsweep.platform.places import open_cache
 from calsweep.platform.plain import content_hash, from_plain, overlay, to_plain
 from calsweep.platform.population.decoder_stack import DecoderStack
 from calsweep.platform.population.learner import Learner, SpreadLearners, StackableLearners
 from calsweep.platform.population.live_setting import TRAINABLES, TRAINING, build_alone, carriers
 from calsweep.platform.population.member import read_member
-from calsweep.platform.settings import Settings, open_cache
+from calsweep.platform.settings import Settings
 from calsweep.search_spaces.population import Unit
 from calsweep.trainables.decoder import Problem
 

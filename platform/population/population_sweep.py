@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 from calsweep.platform.errors import first_line
 from calsweep.platform.fold.training import Schedule
 from calsweep.platform.interruption import Interruption
+from calsweep.platform.places import cache_folder
 from calsweep.platform.plain import overlay, to_plain
 from calsweep.platform.population.evolution import Evolution
 from calsweep.platform.population.generation import work_on
 from calsweep.platform.population.lineage import Life, Lineage
 from calsweep.platform.population.member import member_seed
 from calsweep.platform.record import BASELINE, SweepRecord, TrialState, read_sweep
-from calsweep.platform.settings import Settings, SweepSettings, cache_folder
+from calsweep.platform.settings import Settings, SweepSettings
 from calsweep.platform.trial import cause_of, train_folds
 from calsweep.platform.trial_plan import TrialPlan
 from calsweep.search_spaces.mutation import Bounds

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from calsweep.platform.errors import hide_login
+from calsweep.platform.places import tracking_uri
 from calsweep.platform.record import SweepRecord
-from calsweep.platform.settings import tracking_uri
 
 _FILE = "tracking_uri"
 

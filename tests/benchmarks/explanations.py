@@ -17,7 +17,7 @@ from calsweep.datasets.simulation import CARRIERS, REGION_WEIGHT, Simulation
 from calsweep.platform.config import compose_settings
 from calsweep.platform.explanations.explain import Explained, Null, explain_shap
 from calsweep.platform.explanations.shap import ShapOptions
-from calsweep.platform.settings import cache_folder
+from calsweep.platform.places import cache_folder
 from tests.recorded import record_sweep
 
 PLANTED = {f"region{i}" for i in CARRIERS}

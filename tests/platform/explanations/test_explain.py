@@ -35,7 +35,8 @@ from calsweep.platform.explanations.shap import Incomplete, ShapOptions, attribu
 from calsweep.platform.fold.fold_run import DatasetChanged
 from calsweep.platform.fold.trained_fold import TrainedFold, control_of
 from calsweep.platform.fold.training import Training
-from calsweep.platform.settings import Settings, cache_folder
+from calsweep.platform.places import cache_folder
+from calsweep.platform.settings import Settings
 from calsweep.trainables.attention import PooledAttention
 from calsweep.trainables.hybrid import Hybrid
 from calsweep.trainables.linear import Linear
