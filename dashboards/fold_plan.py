@@ -20,7 +20,8 @@ from calsweep.datasets.fold import Fold, FoldPlan, PartName, Stretch
 FOLDS_DRAWN = 40
 STRETCHES_DRAWN = 1500
 SEVERAL = "several parts"
-MARKS = {PartName.TRAIN.value: "·", PartName.VALIDATION.value: "v", PartName.TEST.value: "T"}
+# Most cells train: a letter in each would take a browser a second for 64 recordings.
+MARKS = {PartName.TRAIN.value: "", PartName.VALIDATION.value: "v", PartName.TEST.value: "T"}
 _VERBS = {
     PartName.TRAIN.value: "trains",
     PartName.VALIDATION.value: "validates",
@@ -104,9 +105,9 @@ def plan_matrix(folds: Sequence[Fold], recordings: Sequence[str], /) -> go.Figur
         figure,
         height_px=130 + 20 * len(recordings),
         reading=(
-            "A column is a fold, a row a recording: · (gray) trains, v (blue) validates, T "
-            "(vermillion) tests, x (purple) is divided between several of them, and empty is left "
-            "out."
+            "A column is a fold, a row a recording: gray trains, v (blue) validates, T "
+            "(vermillion) tests, x (purple) is divided between several of them, and one without a "
+            "color is left out."
             + (
                 ""
                 if is_divided

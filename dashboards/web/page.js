@@ -21,7 +21,17 @@ function withPlotly() {
     document.head.append(script);
   });
 }
-if (document.querySelector("figure .plot")) withPlotly();
+// A page that shows tables first need not wait for it.
+addEventListener("load", () => { if (document.querySelector("figure .plot")) withPlotly(); });
+
+// What a reader looks at is drawn before what comes next.
+function isInSight(figure) {
+  const {top, bottom} = figure.getBoundingClientRect();
+  return top < innerHeight && bottom > 0;
+}
+function whenIdle() {
+  return new Promise((done) => (window.requestIdleCallback ?? setTimeout)(done));
+}
 
 function say(figure, text, isMissing) {
   const caption = figure.querySelector("figcaption");
@@ -47,6 +57,7 @@ async function load(figure) {
       if (textOf.get(plot) !== text) {
         textOf.set(plot, text);
         await withPlotly();
+        if (!isInSight(figure)) await whenIdle();
         await drawFigure(plot, text, themeSeen());
         if (figure.dataset.jump) letJump(figure, plot);
       }

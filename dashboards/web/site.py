@@ -13,6 +13,8 @@ No address outside is ever asked: the server forbids it to the browser (Content-
 
 from __future__ import annotations
 
+import functools
+import gzip
 import threading
 from pathlib import Path
 from urllib.parse import quote
@@ -124,6 +126,7 @@ class _Pages:
         for _ in listed(self.shelf.home):  # each is read once, and again when it has changed
             pass
         self.shelf.read_ahead()
+        _packed_plotly()
         self.stored.listed(())
 
     def sweeps(self, request: Request) -> Response:
@@ -201,12 +204,18 @@ def _script(_: Request) -> Response:
     return Response(render_text("web/page.js", **themes()), media_type="text/javascript")
 
 
-def _plotly(_: Request) -> Response:
-    return Response(
-        get_plotlyjs(),
-        media_type="text/javascript",
-        headers={"cache-control": "private, max-age=86400"},
-    )
+def _plotly(request: Request) -> Response:
+    headers = {"cache-control": "private, max-age=86400", "vary": "accept-encoding"}
+    if "gzip" not in request.headers.get("accept-encoding", ""):
+        return Response(get_plotlyjs(), media_type="text/javascript", headers=headers)
+    headers["content-encoding"] = "gzip"
+    return Response(_packed_plotly(), media_type="text/javascript", headers=headers)
+
+
+@functools.cache
+def _packed_plotly() -> bytes:
+    """Pack it once: it is some megabytes, and every browser asks for it."""
+    return gzip.compress(get_plotlyjs().encode(), compresslevel=6)
 
 
 class _Guarded:
