@@ -12,7 +12,7 @@ from calsweep.platform.record import read_sweep, record_events
 from tests.platform import swept
 from tests.platform.champion.killed_promoter import promote_and_be_killed
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(900)]
 # Python imports it at its start, in each process of a sweep.
 MOVED_CLOCK = """
 import os, time
@@ -75,6 +75,9 @@ def test_submitted_again_with_moved_clocks_and_the_first_paused_and_woken(
             assert by in said
 
             with sweep.running() as third:
+                # The trial that was finished is begun once more where the sweep goes on.
+                sweep.wait_for(len(before) + 1, second)
+                second.wait_until(lambda: read_sweep(home, "small").finished)
                 promote_and_be_killed(home, "small", "Registry", "set_alias", name="runner")
                 with (
                     sweep.running(*promotion(home)) as promoter,

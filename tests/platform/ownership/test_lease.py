@@ -114,7 +114,10 @@ def test_driver_that_was_paused_and_woken_writes_nothing_after_the_next(folder, 
 
 def test_driver_that_woke_meanwhile_keeps_its_lease(folder, driver):
     before = read_owner(folder)
-    time.sleep(2 * RENEW_S)
+    give_up = time.monotonic() + 60
+    while read_owner(folder) == before:  # it works on, however late beside much other work
+        assert time.monotonic() < give_up
+        time.sleep(RENEW_S / 4)
     with pytest.raises(LeaseHeld, match=f":{driver.process.pid} just now"):
         lease(folder).take(silent=before)
 
