@@ -96,14 +96,14 @@ def rates(
     Of several NAMEs, which saw more and fewer neurons of the same trials, it draws what rates tell
     of the measures by the number of neurons.
     """
-    name, *others = names
+    name, *others = dict.fromkeys(names)
     asked = Asked(lag_ms=lag_ms, smooth_ms=smooth_ms, subgroup=subgroup, onset=onset)
     if others:
-        populations = [read_dynamics(home, one) for one in dict.fromkeys(names)]
+        populations = [read_dynamics(home, one) for one in (name, *others)]
         findings = score_fewer_neurons(populations, asked)
         for said in order_of_methods(findings):
             click.echo(said)
-        page = render_findings(NEURONS, findings, name=", ".join(names))
+        page = render_findings(NEURONS, findings, name=", ".join((name, *others)))
         click.echo(str(write_page(page, out or populations[0].folder / "neurons.html")))
         return
     folder = home / "experiments" / name

@@ -5,27 +5,32 @@ from __future__ import annotations
 from calsweep.platform.arm import figure_name
 from calsweep.platform.comparison import Comparison, Method, Pair
 
+_CAREFUL = (Method.SIGN_FLIP, Method.CORRECTED_T, Method.RANK_SUM)  # the most careful first
+
 
 def telling_method(comparison: Comparison, /) -> Method:
-    """Choose the most careful test that could find a difference between the arms.
+    """Choose the most careful test that could find a difference between any of the arms.
 
     The sign-flip test, or where too few animals test, the corrected t; the rank sum where arms
     have different folds.
     """
-    n = len(comparison.pairs)
-    flips = [pair.sign_flip for pair in comparison.pairs]
-    if all(flip is not None and n * flip.smallest_p <= comparison.alpha for flip in flips):
-        return Method.SIGN_FLIP
-    is_paired = all(Method.CORRECTED_T in pair.p for pair in comparison.pairs)
-    return Method.CORRECTED_T if is_paired else Method.RANK_SUM
+    return max((_telling(pair, comparison) for pair in comparison.pairs), key=_CAREFUL.index)
 
 
 def findings(comparison: Comparison, /) -> tuple[str, ...]:
-    """Say of each pair that can be tested whether its arms differ."""
-    method = telling_method(comparison)
-    return tuple(
-        _finding(comparison, pair, method) for pair in comparison.pairs if method in pair.p
-    )
+    """Say of each pair that can be tested whether its arms differ, by the test that tells it best.
+
+    Arms of other folds, which only the rank sum compares, lower the care for no other pair.
+    """
+    told = [(pair, _telling(pair, comparison)) for pair in comparison.pairs]
+    return tuple(_finding(comparison, pair, how) for pair, how in told if how in pair.p)
+
+
+def _telling(pair: Pair, comparison: Comparison) -> Method:
+    flip = pair.sign_flip
+    if flip is not None and len(comparison.pairs) * flip.smallest_p <= comparison.alpha:
+        return Method.SIGN_FLIP
+    return Method.CORRECTED_T if Method.CORRECTED_T in pair.p else Method.RANK_SUM
 
 
 def _finding(comparison: Comparison, pair: Pair, method: Method) -> str:

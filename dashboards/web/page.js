@@ -17,12 +17,12 @@ function withPlotly() {
     const script = document.createElement("script");
     script.src = "/static/plotly.js";
     script.onload = done;
-    script.onerror = fail;
+    script.onerror = () => { plotly = undefined; fail(); };  // the next figure asks again
     document.head.append(script);
   });
 }
 // A page that shows tables first need not wait for it.
-addEventListener("load", () => { if (document.querySelector("figure .plot")) withPlotly(); });
+addEventListener("load", () => { if (document.querySelector("figure .plot")) withPlotly().catch(() => {}); });
 
 // What a reader looks at is drawn before what comes next.
 function isInSight(figure) {

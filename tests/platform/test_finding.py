@@ -42,6 +42,16 @@ def test_each_arm_has_its_sentence(comparison):
     )
 
 
+def test_pair_of_other_folds_does_not_lower_the_care_for_the_rest(comparison):
+    bare, paired = comparison.pairs
+    bare = dataclasses.replace(bare, sign_flip=None, p={Method.RANK_SUM: bare.p[Method.RANK_SUM]})
+    mixed = dataclasses.replace(comparison, pairs=(bare, paired))
+    assert telling_method(mixed) is Method.RANK_SUM
+    first, second = findings(mixed)
+    assert "(rank-sum, p < 0.001 after Holm)" in first
+    assert "(corrected t, p 1.000 after Holm)" in second
+
+
 def test_test_that_tells_is_one_that_could_find_a_difference(comparison):
     assert telling_method(comparison) is Method.CORRECTED_T
     flips = [dataclasses.replace(pair.sign_flip, smallest_p=0.001) for pair in comparison.pairs]
