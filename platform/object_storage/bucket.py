@@ -29,7 +29,7 @@ from calsweep.platform.object_storage.s3_client import (
     new_client,
     require_credentials,
 )
-from calsweep.platform.object_storage.s3_errors import Patience, code_of, reason
+from calsweep.platform.object_storage.s3_errors import DeadlinePassed, Patience, code_of, reason
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -176,17 +176,24 @@ class Bucket:
     def _retried(self, call: Callable[[float], _T], *, deadline_s: float | None = None) -> _T:
         """Call until it goes well, an error stays, or the deadline has passed."""
         import tenacity
+        from botocore.exceptions import ReadTimeoutError
 
+        patience = Patience()
         deadline_s = self._deadline_s if deadline_s is None else deadline_s
         give_up = time.monotonic() + deadline_s
         attempts = tenacity.Retrying(
             stop=tenacity.stop_before_delay(deadline_s),
             wait=tenacity.wait_random_exponential(multiplier=0.2, max=5),
-            retry=Patience(),
+            retry=patience,
             before_sleep=lambda _: TALLY.add(Counts(storage_retries=1)),
             reraise=True,
         )
-        return attempts(call, give_up)
+        try:
+            return attempts(call, give_up)
+        except DeadlinePassed as error:
+            # What ended the attempts before tells more than that time was up amid the last.
+            slow = ReadTimeoutError(endpoint_url=self._client.meta.endpoint_url)
+            raise patience.last or slow from error
 
     def _get(self, name: str, *, give_up: float) -> memoryview:
         from botocore.exceptions import ClientError
@@ -252,8 +259,6 @@ class Bucket:
         )
 
     def _fill(self, data: memoryview, answer: GetObjectOutputTypeDef, *, give_up: float) -> int:
-        from botocore.exceptions import ReadTimeoutError
-
         n = 0
         with contextlib.closing(answer["Body"]) as body:
             while n < len(data):
@@ -261,7 +266,7 @@ class Bucket:
                 # (The stubs take it for a file.)
                 n += body.readinto(data[n : n + _PIECE_BYTES])  # type: ignore[arg-type]
                 if time.monotonic() > give_up:  # it says something all the time, and never ends
-                    raise ReadTimeoutError(endpoint_url=self._client.meta.endpoint_url)
+                    raise DeadlinePassed
         return n
 
     def _list(self) -> list[str]:

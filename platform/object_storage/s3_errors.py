@@ -32,17 +32,30 @@ _ELSEWHERE = {"301", "PermanentRedirect", "AuthorizationHeaderMalformed"}
 _N_REFUSALS = 3  # some services answer 403 where they are only busy
 
 
+class DeadlinePassed(TimeoutError):
+    """The deadline came amid an answer."""
+
+
 class Patience:
-    """Says after each error of one call whether to ask again; refusals are counted apart."""
+    """Says after each error of one call whether to ask again; refusals are counted apart.
+
+    Attributes
+    ----------
+    last
+        The error of the last attempt that the deadline did not end; none before the first.
+    """
 
     def __init__(self) -> None:
         self._n_refusals = 0
+        self.last: BaseException | None = None
 
     def __call__(self, state: RetryCallState) -> bool:
         """Judge the error of the last attempt."""
         from botocore import exceptions as boto
 
         error = state.outcome.exception() if state.outcome else None
+        if not isinstance(error, DeadlinePassed):
+            self.last = error
         if isinstance(error, boto.ClientError):
             code = code_of(error)
             if code in _REFUSED or code == "AccessDenied":

@@ -1,5 +1,6 @@
 """An S3 service that fails: the same bytes as without, or a clear error by the deadline."""
 
+import math
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -79,6 +80,17 @@ def test_body_that_never_ends_is_given_up_at_the_deadline(s3, wire, monkeypatch)
     wire(lambda *_: "")
     with pytest.raises(StorageRefused, match="did not answer in time"):
         Bucket(ADDRESS, deadline_s=0.0).read("a.bin")
+
+
+def test_deadline_amid_an_answer_tells_what_broke_the_attempts_before(s3, wire, monkeypatch):
+    put(s3)
+    monkeypatch.setattr(bucket, "_PIECE_BYTES", 1000)
+    wire(lambda *_: "half a body")
+    read, deadlines = Bucket._fill, iter([math.inf, 0.0])
+    monkeypatch.setattr(Bucket, "_fill", lambda *given, **_: read(*given, give_up=next(deadlines)))
+    with pytest.raises(StorageRefused, match="breaks off again and again"):
+        Bucket(ADDRESS).read("a.bin")
+    assert next(deadlines, None) is None  # the first attempt ended at the fault, the second by time
 
 
 def test_one_in_five_requests_fails_and_all_arrives(s3, wire):
