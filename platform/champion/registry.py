@@ -16,9 +16,8 @@ from mlflow.exceptions import MlflowException
 from calsweep.platform.champion.version_tag import KEY
 from calsweep.platform.errors import first_line
 from calsweep.platform.plain import nearest
-from calsweep.platform.tracking.run_writer import MODEL_ID
 from calsweep.platform.tracking.stored_model import store_model
-from calsweep.platform.tracking.tracked import RUN_KEY
+from calsweep.platform.tracking.tracked import MODEL_ID, RUN_KEY
 from calsweep.platform.tracking.tracking import open_client, refusals
 from calsweep.platform.tracking.tracking_errors import ModelNotFound
 

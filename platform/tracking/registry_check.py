@@ -20,7 +20,7 @@ from calsweep.platform.fault import Fault, Part
 from calsweep.platform.record import SweepRecord
 from calsweep.platform.tracking import tracked
 from calsweep.platform.tracking.run_check import differing_files
-from calsweep.platform.tracking.run_writer import MODEL_ID
+from calsweep.platform.tracking.tracked import MODEL_ID
 
 
 def registry_faults(

@@ -24,7 +24,7 @@ from calsweep.platform.ownership.lease import is_held
 from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord, TrialState
 from calsweep.platform.tracking import tracked
 from calsweep.platform.tracking.run_store import KILLED, RUNNING, RunStore, run_order
-from calsweep.platform.tracking.run_writer import MODEL_ID
+from calsweep.platform.tracking.tracked import MODEL_ID
 
 _TOLERANCE = 1e-9
 _TABLE_FIGURES = ("fold_validation_auc", "fold_test_auc")

@@ -21,8 +21,10 @@ from mlflow.tracking import MlflowClient
 from calsweep.datasets.cache import beside
 from calsweep.platform.tracking import tracked
 from calsweep.platform.tracking.artifact_folder import artifact_folder
+from calsweep.platform.tracking.run_tables import WholeRun
 
 RUNNING = "RUNNING"
+FINISHED = "FINISHED"
 KILLED = "KILLED"
 # What MLflow takes in one call.
 _PAGE = 1000
@@ -68,6 +70,17 @@ class StoredRun:
             error=tags.get(tracked.ERROR, ""),
             has_params=bool(run.data.params),
             artifacts=run.info.artifact_uri or "",
+        )
+
+    @classmethod
+    def of_whole(cls, run: WholeRun, /) -> StoredRun:
+        """Give what is kept of a run that was written whole."""
+        return cls(
+            run_id=run.run_id,
+            status=FINISHED,
+            result=run.tags[tracked.RESULT],
+            error="",
+            has_params=bool(run.params),
         )
 
 
@@ -130,6 +143,10 @@ class RunStore:
         )
         self._runs[key] = StoredRun.of(run)
         return self._runs[key]
+
+    def add_whole(self, key: str, run: StoredRun, /) -> None:
+        """Take note of a run that was written whole (`calsweep.platform.tracking.run_tables`)."""
+        self._runs[key] = run
 
     def log(
         self,

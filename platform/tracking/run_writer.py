@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from mlflow.tracking import MlflowClient
+from sqlalchemy.exc import IntegrityError
 
 from calsweep.platform.ownership.lease import is_held
 from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord, TrialState
 from calsweep.platform.tracking import tracked
 from calsweep.platform.tracking.environment import asking_again
-from calsweep.platform.tracking.run_store import KILLED, RUNNING, RunStore
+from calsweep.platform.tracking.run_store import FINISHED, KILLED, RUNNING, RunStore, StoredRun
+from calsweep.platform.tracking.run_tables import RunTables, WholeRun
 from calsweep.platform.tracking.stored_model import store_model
-
-MODEL_ID = "calsweep.model_id"
+from calsweep.platform.tracking.whole_fold import write_files
 
 
 @dataclass(kw_only=True)
@@ -52,6 +54,8 @@ class RunWriter:
         Of MLflow.
     runs
         Of the sweep's experiment.
+    tables
+        Of the experiment, where MLflow is a database.
     fed
         Counts what is written; by default from nothing.
 
@@ -61,8 +65,17 @@ class RunWriter:
         What it did so far.
     """
 
-    def __init__(self, client: MlflowClient, runs: RunStore, /, *, fed: Fed | None = None) -> None:
+    def __init__(
+        self,
+        client: MlflowClient,
+        runs: RunStore,
+        /,
+        *,
+        tables: RunTables | None = None,
+        fed: Fed | None = None,
+    ) -> None:
         self.runs = runs
+        self._tables = tables
         self.fed = Fed() if fed is None else fed
         self._client = client
 
@@ -108,6 +121,8 @@ class RunWriter:
             with asking_again():
                 self.runs.write_json(key, trial.settings, name=tracked.SETTINGS)
                 self.runs.log(key, params=tracked.params(trial.settings))
+        if self._tables is not None:
+            self._put_new_folds(self._tables, sweep, trial, check=check)
         for fold in trial.folds:
             if not self._has(trial, fold):
                 if check:
@@ -121,7 +136,36 @@ class RunWriter:
     def _has(self, trial: TrialRecord, fold: FoldRecord) -> bool:
         run = self.runs.find(tracked.fold_key(trial, fold))
         # One of an earlier version of calsweep does not say which result it holds.
-        return run is not None and run.status == "FINISHED" and run.result in {"", fold.digest}
+        return run is not None and run.status == FINISHED and run.result in {"", fold.digest}
+
+    def _put_new_folds(
+        self,
+        tables: RunTables,
+        sweep: SweepRecord,
+        trial: TrialRecord,
+        *,
+        check: Callable[[], None] | None,
+    ) -> None:
+        """Write the folds that MLflow knows nothing of, in one transaction; files come first.
+
+        None is written where one was removed by hand, whose rows MLflow keeps under its number.
+        """
+        parent = self.runs[tracked.trial_key(trial)].run_id
+        whole: dict[str, WholeRun] = {}
+        try:
+            for fold in trial.folds:
+                key = tracked.fold_key(trial, fold)
+                if self.runs.find(key) is None:
+                    if check:
+                        check()
+                    whole[key] = write_files(sweep, trial, fold, parent=parent, tables=tables)
+        finally:
+            with contextlib.suppress(IntegrityError):
+                tables.insert(list(whole.values()))
+                for key, run in whole.items():
+                    self.runs.add_whole(key, StoredRun.of_whole(run))
+                    self.fed.n_folds += 1
+                    self.fed.n_there += 1
 
     def _put_fold(
         self, sweep: SweepRecord, trial: TrialRecord, fold: FoldRecord, *, parent: str
@@ -136,7 +180,7 @@ class RunWriter:
         if run is None:
             run = self.runs.create(
                 key,
-                name=f"{trial.name} fold {fold.fold:02d}",
+                name=tracked.fold_name(trial, fold),
                 tags={**tracked.run_tags(sweep, trial), **tracked.fold_tags(fold, parent=parent)},
                 at_ms=tracked.begun_ms(trial, fold),
             )
@@ -147,8 +191,8 @@ class RunWriter:
         model_id = store_model(
             self._client,
             sweep.fold_folder(fold) / "model",
-            loader="calsweep.platform.fold.model",
-            name="decoder",
+            loader=tracked.LOADER,
+            name=tracked.MODEL_NAME,
             experiment=self.runs.experiment,
             run_id=run.run_id,
         )
@@ -158,10 +202,10 @@ class RunWriter:
                 key,
                 params=tracked.params(trial.settings),
                 figures=tracked.fold_figures(fold),
-                tags={MODEL_ID: model_id, tracked.RESULT: fold.digest},
+                tags={tracked.MODEL_ID: model_id, tracked.RESULT: fold.digest},
                 at_ms=at_ms,
             )
-            self.runs.end(key, "FINISHED", at_ms=at_ms)
+            self.runs.end(key, FINISHED, at_ms=at_ms)
         self.fed.n_folds += 1
         self.fed.n_there += 1
 

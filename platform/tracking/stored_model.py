@@ -19,8 +19,10 @@ from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, Schema
 
 import calsweep
+from calsweep.platform.fold.units import units_of
 from calsweep.platform.tracking.artifact_folder import artifact_folder
 
+MODEL_TYPE = "pyfunc"
 _DESCRIPTION = "MLmodel"
 _DATA = Path("data") / "model"
 
@@ -58,25 +60,21 @@ def store_model(
     model_id
         Of the stored model, which is whole.
     """
-    # It brings torch, which looking at MLflow does not take.
-    from calsweep.platform.fold.ensemble import read_model
-
-    files = _files(loader, read_model(folder).units)
     logged = client.create_logged_model(
         experiment,
         name=name,
         source_run_id=run_id,
-        model_type="pyfunc",
+        model_type=MODEL_TYPE,
         tags=dict(tags or {}),
     )
     place = artifact_folder(logged.artifact_location)
     with asking_again():
         if place is not None:
-            _write(place, folder, files)
+            write_model(folder, place, loader=loader)
         else:
             with tempfile.TemporaryDirectory(prefix="calsweep-model-") as scratch:
                 path = Path(scratch) / "model"
-                _write(path, folder, files)
+                write_model(folder, path, loader=loader)
                 client.log_model_artifacts(logged.model_id, str(path))
         client.finalize_logged_model(logged.model_id, "READY")
     model_id: str = logged.model_id
@@ -103,11 +101,19 @@ def _files(loader: str, units: tuple[str, ...]) -> Mapping[str, str]:
         return {file.name: file.read_text() for file in path.iterdir() if file.is_file()}
 
 
-def _write(place: Path, folder: Path, files: Mapping[str, str]) -> None:
-    """Write a model and its description into a folder that is empty, or is not there."""
+def write_model(folder: Path, place: Path, /, *, loader: str) -> None:
+    """Write a model as MLflow stores its own into a folder; what it held of one is replaced.
+
+    Parameters
+    ----------
+    folder, loader
+        As `store_model` takes them.
+    place
+        Of the model's artifacts.
+    """
     shutil.copytree(folder, place / _DATA, dirs_exist_ok=True)
     n_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    for name, text in files.items():
+    for name, text in _files(loader, units_of(folder)).items():
         of_this = _of_this_model(text, n_bytes=n_bytes) if name == _DESCRIPTION else text
         (place / name).write_text(of_this)
 

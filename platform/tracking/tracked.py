@@ -25,6 +25,11 @@ KIND = "calsweep.run"
 """Tag that tells runs of trials from runs of folds: a search of ``trial`` gives the parents."""
 REPLACED = "calsweep.replaced_run_key"
 """Tag of a run whose fold was trained anew: the key that it had."""
+MODEL_ID = "calsweep.model_id"
+"""Tag of a fold's run: MLflow's number of its model."""
+MODEL_NAME = "decoder"
+LOADER = "calsweep.platform.fold.model"
+"""Module that loads a fold's model for MLflow."""
 FOLD_TABLE = "folds.json"
 SETTINGS = "settings.json"
 N_FOLDS = "n_folds"
@@ -116,6 +121,11 @@ def trial_key(trial: TrialRecord, /) -> str:
 def fold_key(trial: TrialRecord, fold: FoldRecord, /) -> str:
     """Name a fold's run, so that it is found before it is made."""
     return f"trial {trial.number}/{fold.key}"
+
+
+def fold_name(trial: TrialRecord, fold: FoldRecord, /) -> str:
+    """Name a fold's run for a person."""
+    return f"{trial.name} fold {fold.fold:02d}"
 
 
 def ending(trial: TrialRecord, /) -> Ending:

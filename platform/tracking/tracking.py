@@ -18,6 +18,7 @@ from calsweep.platform.tracking import environment  # noqa: F401
 
 # isort: split
 import mlflow
+from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
@@ -26,6 +27,7 @@ from calsweep.platform.errors import first_line, hide_login
 from calsweep.platform.record import SweepRecord, TrialRecord, sweeps_folder
 from calsweep.platform.tracking import tracked
 from calsweep.platform.tracking.run_store import RunStore
+from calsweep.platform.tracking.run_tables import RunTables
 from calsweep.platform.tracking.run_writer import Fed, RunWriter
 from calsweep.platform.tracking.tracking_errors import TrackingRefused
 
@@ -62,6 +64,8 @@ class Turns:
         Of MLflow.
     runs
         Of the experiment.
+    tables
+        Of the experiment's runs, where MLflow is a database.
     """
 
     def __init__(
@@ -72,7 +76,10 @@ class Turns:
         self._id = uuid.uuid4().hex
         self._fed = fed
         with file_lock(self._lock, deadline_s=LOCK_DEADLINE_S):
-            self.runs = RunStore(self.client, self._find_or_create(experiment, location))
+            found = self._find_or_create(experiment, location)
+        number = str(found.experiment_id)
+        self.runs = RunStore(self.client, number)
+        self.tables = RunTables.at(uri, experiment=number, location=found.artifact_location)
 
     @contextlib.contextmanager
     def take(self) -> Iterator[None]:
@@ -90,11 +97,12 @@ class Turns:
             yield
             self._lock.write_text(self._id)
 
-    def _find_or_create(self, name: str, location: str | None) -> str:
+    def _find_or_create(self, name: str, location: str | None) -> Experiment:
         found = self.client.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
-        return str(self.client.create_experiment(name, artifact_location=location))
+        if found is None:
+            number = self.client.create_experiment(name, artifact_location=location)
+            found = self.client.get_experiment(number)
+        return found
 
 
 class Tracker:
@@ -126,7 +134,9 @@ class Tracker:
             location=tracked.artifact_location(uri, home / "artifacts", sweep=sweep),
             fed=fed,
         )
-        self._writer = RunWriter(self._turns.client, self._turns.runs, fed=fed)
+        self._writer = RunWriter(
+            self._turns.client, self._turns.runs, tables=self._turns.tables, fed=fed
+        )
 
     @property
     def fed(self) -> Fed:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mlflow.entities import Experiment
 
 from calsweep.datasets.view import View
 from calsweep.datasets.window import Window
@@ -79,20 +80,20 @@ def test_summary_is_written_again_when_a_failed_trial_is_resumed(writer, uri):
     assert not parent.get("tags.calsweep.error")
 
 
-def test_writers_of_one_sweep_take_turns(writer, uri, monkeypatch):
+def test_writers_of_one_sweep_take_turns(writer, uri, monkeypatch, either_way):
     """A promotion waits while the sweep's thread has a child half written, and keeps it."""
     sweep = writer.done()
     first = Tracker(uri, home=writer.home, sweep=writer.name)
     second = Tracker(uri, home=writer.home, sweep=writer.name)
     half_written = threading.Event()
-    store_model = run_writer.store_model
+    write = getattr(run_writer, either_way)
 
     def slow(*args, **kwargs):
         half_written.set()
         time.sleep(0.5)
-        return store_model(*args, **kwargs)
+        return write(*args, **kwargs)
 
-    monkeypatch.setattr(run_writer, "store_model", slow)
+    monkeypatch.setattr(run_writer, either_way, slow)
     thread = threading.Thread(target=first.sync, args=(sweep,))
     thread.start()
     assert half_written.wait(30)
@@ -113,7 +114,8 @@ def test_writer_sees_what_another_wrote_between(writer, uri):
     assert len(runs_of(uri, writer.name)) == 3
 
 
-def test_child_of_a_killed_writer_is_made_again(writer, uri, monkeypatch):
+def test_child_of_a_killed_writer_is_made_again(writer, uri, monkeypatch, by_client):
+    by_client()
     sweep = writer.done()
     with monkeypatch.context() as patched:
         patched.setattr(run_writer, "store_model", lambda *_, **__: 1 / 0)
@@ -171,6 +173,9 @@ def test_server_decides_where_its_models_lie(writer):
         def create_experiment(self, *_, artifact_location):
             made.append(artifact_location)
             return "1"
+
+        def get_experiment(self, number):
+            return Experiment(number, "s", made[-1] or "mlflow-artifacts:/1", "active")
 
     writer.begin()
     with pytest.MonkeyPatch.context() as patched:

@@ -5,8 +5,7 @@ import time
 
 import pytest
 
-from calsweep.platform.tracking import tracking_thread
-from calsweep.platform.tracking.run_writer import RunWriter
+from calsweep.platform.tracking import run_writer, tracking_thread
 from calsweep.platform.tracking.tracking import Tracker
 from calsweep.platform.tracking.tracking_thread import TrackingThread
 from tests.platform.written_sweep import NOWHERE, runs_of
@@ -56,17 +55,18 @@ def test_error_without_text_is_told(writer, uri, monkeypatch, raised):
     assert error.startswith(wanted[type(raised)])
 
 
-def test_left_by_an_error_it_ends_with_the_fold_it_writes(writer, uri, monkeypatch):
+def test_left_by_an_error_it_ends_with_the_fold_it_writes(writer, uri, monkeypatch, either_way):
     monkeypatch.setattr(tracking_thread, "SYNC_EVERY_S", 0.05)
     has_put_one, may_go_on = threading.Event(), threading.Event()
-    put_fold = RunWriter._put_fold
+    write = getattr(run_writer, either_way)
 
-    def put_and_wait(*given, **named):
-        put_fold(*given, **named)
+    def write_and_wait(*given, **named):
+        written = write(*given, **named)
         has_put_one.set()
         may_go_on.wait(30)
+        return written
 
-    monkeypatch.setattr(RunWriter, "_put_fold", put_and_wait)
+    monkeypatch.setattr(run_writer, either_way, write_and_wait)
     sweep = writer.done()
     thread = TrackingThread(uri, home=writer.home, sweep=writer.name)
     with pytest.raises(KeyboardInterrupt), thread:
@@ -76,7 +76,7 @@ def test_left_by_an_error_it_ends_with_the_fold_it_writes(writer, uri, monkeypat
     assert thread.stop(deadline_s=0)  # it has ended
     runs = runs_of(uri, writer.name)
     assert dict(runs["status"]) == {"trial 0": "KILLED", "trial 0/key0": "FINISHED"}
-    monkeypatch.setattr(RunWriter, "_put_fold", put_fold)
+    monkeypatch.setattr(run_writer, either_way, write)
     assert Tracker(uri, home=writer.home, sweep=writer.name).sync(sweep) == 1
     assert list(runs_of(uri, writer.name).index) == ["trial 0", "trial 0/key0", "trial 0/key1"]
 
