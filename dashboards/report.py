@@ -64,7 +64,8 @@ from calsweep.platform.leaderboard import (
     leaderboard,
     nested_choice,
 )
-from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord, read_sweep
+from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord
+from calsweep.platform.record_reader import read_sweep
 
 
 @click.command()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from calsweep.platform.compute import ComputeSpent
-from calsweep.platform.record import record_events
+from calsweep.platform.record_reader import record_events
 
 STOP_FILE = "stop"
 """A file of this name in a sweep's folder ends its search: now, or with a generation."""

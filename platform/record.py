@@ -16,14 +16,13 @@ twice, and a sweep that is started again goes on where it ended.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ from calsweep.platform.compute import Compute
 from calsweep.platform.plain import from_plain, nearest
 from calsweep.platform.pruning import Pruned
 from calsweep.platform.score import Epoch, Score
-from calsweep.platform.stored_curve import StoredCurve, epochs
+from calsweep.platform.stored_curve import epochs
 from calsweep.search_spaces.space import ARM
 
 BASELINE = "baseline"
@@ -304,139 +303,6 @@ def sweeps_folder(home: Path, /) -> Path:
 def dynamics_folder(home: Path, /) -> Path:
     """Give the folder that holds the populations of models of dynamics of a home."""
     return home.expanduser().resolve() / "dynamics"
-
-
-def read_sweep(home: Path, name: str, /) -> SweepRecord:
-    """Read a sweep's record, finished or not.
-
-    Parameters
-    ----------
-    home
-        Folder of sweeps.
-    name
-        Of the sweep.
-
-    Raises
-    ------
-    SweepNotFound
-        If there is none of this name.
-    """
-    folder = sweeps_folder(home) / name
-    if not (folder / "sweep.json").exists():
-        known = sorted(path.parent.name for path in sweeps_folder(home).glob("*/sweep.json"))
-        raise SweepNotFound(name, tuple(known))
-    plain = json.loads((folder / "sweep.json").read_text())
-    events = tuple(record_events(folder))
-    trials = _read_trials(folder, events)
-    verdict = sum((trial.verdict for trial in trials), start=from_plain(plain["verdict"]))
-    return SweepRecord(
-        name=name,
-        folder=folder,
-        settings=plain["settings"],
-        overrides=tuple(plain.get("overrides", ())),
-        dataset=plain["dataset"],
-        plan=_plan(json.dumps(plain["plan"])),
-        plan_hash=plain["plan_hash"],
-        code_version=plain["code_version"],
-        verdict=verdict,
-        n_planned=plain["n_planned"],
-        trials=trials,
-        identity=plain.get("identity", ""),
-        changes=tuple(change["sentence"] for change in plain.get("changes", ())),
-        earlier_code=tuple(
-            change["then"] for change in plain.get("changes", ()) if change["what"] == "code"
-        ),
-        stopped=str(events[-1]["why"]) if events and events[-1]["event"] == "stopped" else "",
-    )
-
-
-@lru_cache(maxsize=4)
-def _plan(text: str) -> FoldPlan:
-    """Build a plan once: it may have thousands of stretches, and a record is read often."""
-    plan: FoldPlan = from_plain(json.loads(text))
-    return plan
-
-
-def read_lines(path: Path, /) -> Iterator[dict[str, Any]]:
-    """Give the whole lines of a file that is only added to; none if there is no file."""
-    for line in path.read_text().splitlines() if path.exists() else ():
-        with contextlib.suppress(json.JSONDecodeError):  # cut short by a kill or a full disk
-            yield json.loads(line)
-
-
-def record_events(folder: Path, /) -> Iterator[dict[str, Any]]:
-    """Give the lines of a sweep's record, without those of an owner whose successor had begun.
-
-    A process that was paused in the middle of a write, and wakes after another took over, may still
-    add that one line (`calsweep.platform.ownership.lease`).
-    """
-    newest = 0
-    for line in read_lines(folder / "record.jsonl"):
-        token = line.get("token", 0)
-        if token >= newest:
-            newest = token
-            yield line
-
-
-_BEGUN: dict[str, Any] = {
-    "state": TrialState.RUNNING,
-    "error": "",
-    "may_pass": False,
-    "ended_at": None,
-    "pruned": None,
-}
-
-
-def _read_trials(folder: Path, events: Sequence[Mapping[str, Any]]) -> tuple[TrialRecord, ...]:
-    """Replay the lines; of a sweep that was started again, the last run of a trial counts."""
-    trials: dict[int, dict[str, Any]] = {}
-    for event in events:
-        if event["event"] == "anew":  # with other data or folds
-            trials.clear()
-        if "trial" not in event:
-            continue
-        number, at = event["trial"], event.get("at", 0.0)
-        if event["event"] == "trial":
-            before = trials.get(number, {"attempt": 0, "begun_at": at, "fold_done_at": {}})
-            kept = {key: before[key] for key in ("begun_at", "fold_done_at")}
-            attempt = before["attempt"] + 1
-            trials[number] = {**event, **_BEGUN, **kept, "attempt": attempt, "folds": {}}
-        elif number in trials and event["event"] == "fold":
-            trials[number]["folds"][event["key"]] = event.get("figures")
-            trials[number]["fold_done_at"].setdefault(event["key"], at)
-        elif number in trials:
-            kept = {key: event[key] for key in ("error", "may_pass")}
-            kept |= {"pruned": event.get("pruned"), "ended_at": at}
-            trials[number].update(state=TrialState(event["state"]), **kept)
-    return tuple(_trial(folder, trials[number]) for number in sorted(trials))
-
-
-def _trial(folder: Path, event: Mapping[str, Any]) -> TrialRecord:
-    place = folder / "folds"
-    folds = [_fold(place, key, figures) for key, figures in event["folds"].items()]
-    return TrialRecord(
-        number=event["trial"],
-        name=event["name"],
-        values=event["values"],
-        settings=event["settings"],
-        state=event["state"],
-        folds=tuple(sorted(folds, key=lambda fold: fold.fold)),
-        error=event["error"],
-        may_pass=event["may_pass"],
-        verdict=from_plain(event["verdict"]),
-        pruned=Pruned(**event["pruned"]) if event["pruned"] else None,
-        attempt=event["attempt"],
-        begun_at=event["begun_at"],
-        ended_at=event["ended_at"],
-        fold_done_at=event["fold_done_at"],
-    )
-
-
-def _fold(folder: Path, key: str, figures: Mapping[str, Any] | None) -> FoldRecord:
-    """Give a fold from its line; one of an older version has no figures there."""
-    if figures is None:
-        return FoldRecord.read(folder / key)
-    return FoldRecord.from_figures(figures, curve=StoredCurve(folder, key))
 
 
 def _short(value: Any) -> str:

@@ -18,13 +18,8 @@ from calsweep.platform.fold.checksums import damaged_files
 from calsweep.platform.fold.model import FoldModel
 from calsweep.platform.fold.probability import from_columns, in_order
 from calsweep.platform.ownership.lease import is_held
-from calsweep.platform.record import (
-    FoldRecord,
-    SweepRecord,
-    TrialRecord,
-    TrialState,
-    read_sweep,
-)
+from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord, TrialState
+from calsweep.platform.record_reader import read_sweep
 from calsweep.trainables.metrics import accuracy, auc
 
 _TOLERANCE = 1e-6

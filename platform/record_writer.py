@@ -24,13 +24,12 @@ from calsweep.platform.ownership.change import (
 from calsweep.platform.ownership.lease import LEASE_S, RENEW_S, Lease, Owner, SweepTaken
 from calsweep.platform.plain import TARGET, to_plain
 from calsweep.platform.provenance import process_name
-from calsweep.platform.record import TrialState, read_lines
+from calsweep.platform.record import TrialState
+from calsweep.platform.record_reader import DESCRIPTION, LINES, read_lines
 
 DONE = "done"
 INTERRUPTED = "interrupted"
 STOPPED = "stopped"
-_DESCRIPTION = "sweep.json"
-_LINES = "record.jsonl"
 
 
 class Record:
@@ -92,7 +91,7 @@ class Record:
         LeaseHeld
             If another process runs this very sweep.
         """
-        path = self.folder / _DESCRIPTION
+        path = self.folder / DESCRIPTION
         here = json.loads(json.dumps({**description, "identity": identity(description)}))
         if path.exists():
             self._check_same(json.loads(path.read_text()), here, accept=accept)
@@ -149,7 +148,7 @@ class Record:
         """
         whose = {"token": self.token, "worked_s": round(time.monotonic() - self._begun, 3)}
         with self._lease.writing():
-            append_line(self.folder / _LINES, {**line, **whose})
+            append_line(self.folder / LINES, {**line, **whose})
         self._is_new = False
 
     def begin_trial(
@@ -226,7 +225,7 @@ class Record:
 
     def _describe(self, description: Mapping[str, Any]) -> None:
         text = json.dumps(description, indent=1, sort_keys=True)
-        with self._lease.writing(), beside(self.folder / _DESCRIPTION) as partial:
+        with self._lease.writing(), beside(self.folder / DESCRIPTION) as partial:
             partial.write_text(text)
 
     def _check_same(
@@ -249,7 +248,7 @@ class Record:
 
 def last_token(folder: Path, /) -> int:
     """Give the highest token that a line of a sweep's record carries; 0 if none does."""
-    return max((line.get("token", 0) for line in read_lines(folder / _LINES)), default=0)
+    return max((line.get("token", 0) for line in read_lines(folder / LINES)), default=0)
 
 
 def _refusal(refused: Sequence[Changed]) -> str:

@@ -22,13 +22,8 @@ from calsweep.platform.fold.trained_fold import planned, settings_of
 from calsweep.platform.plain import to_plain
 from calsweep.platform.population.replay import differing
 from calsweep.platform.provenance import code_version
-from calsweep.platform.record import (
-    FoldRecord,
-    SweepRecord,
-    TrialRecord,
-    read_sweep,
-    sweeps_folder,
-)
+from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord, sweeps_folder
+from calsweep.platform.record_reader import read_sweep
 from calsweep.platform.resources import Resources
 from calsweep.platform.score import Epoch
 from calsweep.search_spaces.suggestion import Tuner

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, overload
 
 from calsweep.platform.score import Epoch, Score
+
+CURVES_HELD = 256
+"""Curves held in memory: those looked at last, since records of thousands of folds stay open."""
 
 
 class StoredCurve(Sequence[Epoch]):
@@ -24,14 +28,11 @@ class StoredCurve(Sequence[Epoch]):
     def __init__(self, folder: Path, key: str, /) -> None:
         self._folder = folder
         self._key = key
-        self._rows: tuple[Epoch, ...] | None = None
 
     @property
     def _epochs(self) -> tuple[Epoch, ...]:
-        if self._rows is None:
-            text = (self._folder / self._key / "fold.json").read_text()
-            self._rows = epochs(json.loads(text)["curve"])
-        return self._rows
+        path = self._folder / self._key / "fold.json"
+        return _stored_epochs(path, path.stat().st_mtime_ns)
 
     @overload
     def __getitem__(self, index: int) -> Epoch: ...
@@ -60,6 +61,12 @@ class StoredCurve(Sequence[Epoch]):
 
     def __repr__(self) -> str:
         return repr(self._epochs)
+
+
+@lru_cache(maxsize=CURVES_HELD)
+def _stored_epochs(path: Path, _mtime_ns: int, /) -> tuple[Epoch, ...]:
+    """Read a curve; a fold that was trained anew has another time."""
+    return epochs(json.loads(path.read_text())["curve"])
 
 
 def epochs(plain: Sequence[Mapping[str, Any]], /) -> tuple[Epoch, ...]:

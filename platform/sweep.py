@@ -27,7 +27,8 @@ from calsweep.platform.plain import to_plain
 from calsweep.platform.population.population_sweep import check_population, run_population
 from calsweep.platform.progress import Progress
 from calsweep.platform.provenance import code_version
-from calsweep.platform.record import SweepRecord, read_sweep, sweeps_folder
+from calsweep.platform.record import SweepRecord, sweeps_folder
+from calsweep.platform.record_reader import read_sweep
 from calsweep.platform.record_writer import DONE, Record
 from calsweep.platform.search import search
 from calsweep.platform.settings import SweepSettings

@@ -15,7 +15,8 @@ from calsweep.platform.object_storage.storage import locate
 from calsweep.platform.places import cache_folder, open_cache
 from calsweep.platform.plain import to_plain
 from calsweep.platform.provenance import code_version
-from calsweep.platform.record import SweepRecord, TrialState, read_sweep, sweeps_folder
+from calsweep.platform.record import SweepRecord, TrialState, sweeps_folder
+from calsweep.platform.record_reader import read_sweep
 from calsweep.platform.record_writer import Record
 from calsweep.platform.settings import Settings
 from calsweep.trainables.linear import Linear

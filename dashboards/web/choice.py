@@ -14,13 +14,8 @@ from calsweep.dashboards.web.sweep_list import sweep_names
 from calsweep.platform.arm import Arm, find_arm, find_trial
 from calsweep.platform.equal_budget import EqualBudget, Measure, equal_budget
 from calsweep.platform.leaderboard import best_trial
-from calsweep.platform.record import (
-    SweepNotFound,
-    SweepRecord,
-    TrialRecord,
-    TrialState,
-    read_sweep,
-)
+from calsweep.platform.record import SweepNotFound, SweepRecord, TrialRecord, TrialState
+from calsweep.platform.record_reader import read_sweep
 from calsweep.search_spaces.space import ARM
 
 ARMS_COMPARED = 4

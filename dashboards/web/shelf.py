@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 
 from calsweep.dashboards.web.sweep_list import sweep_names
 from calsweep.platform.leaderboard import Row, leaderboard
-from calsweep.platform.record import SweepNotFound, SweepRecord, read_sweep, sweeps_folder
+from calsweep.platform.record import SweepNotFound, SweepRecord, sweeps_folder
+from calsweep.platform.record_reader import RecordReader
 
 SWEEPS_HELD = 3
 DRAWN_HELD = 40
@@ -93,6 +94,7 @@ class Shelf:
         self.home = home
         self._lock = threading.Lock()
         self._readings: OrderedDict[str, Reading] = OrderedDict()
+        self._readers: dict[str, RecordReader] = {}  # of the same sweeps
 
     def version(self, name: str, /) -> str:
         """Say which state a sweep's record is in, without reading it.
@@ -125,11 +127,13 @@ class Shelf:
             reading = self._readings.get(name)
             if reading is None or reading.version != version:
                 held = reading.held if reading else {}
-                reading = Reading(sweep=read_sweep(self.home, name), version=version, held=held)
+                reader = self._readers.setdefault(name, RecordReader(self.home, name))
+                reading = Reading(sweep=reader.read(), version=version, held=held)
             self._readings[name] = reading
             self._readings.move_to_end(name)
             while len(self._readings) > SWEEPS_HELD:
-                self._readings.popitem(last=False)
+                oldest, _ = self._readings.popitem(last=False)
+                del self._readers[oldest]
             return reading
 
     def read_ahead(self) -> None:

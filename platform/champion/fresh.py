@@ -145,7 +145,7 @@ def _main() -> None:
 def _try(trial: Trial) -> Sequence[Repeated]:
     from calsweep.platform.fold.ensemble import Ensemble, read_model
     from calsweep.platform.fold.model import FoldModel
-    from calsweep.platform.record import read_sweep
+    from calsweep.platform.record_reader import read_sweep
 
     model = read_model(Path(trial.model))
     _predict_something(model)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from calsweep.platform.provenance import process_name
-from calsweep.platform.record import read_lines
+from calsweep.platform.record_reader import read_lines
 from calsweep.platform.record_writer import append_line
 from calsweep.platform.tracking.tracked import user_name
 

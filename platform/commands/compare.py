@@ -33,7 +33,8 @@ from calsweep.platform.equal_budget import Measure
 from calsweep.platform.equal_budget import equal_budget as cut_to_equal
 from calsweep.platform.finding import findings
 from calsweep.platform.leaderboard import n_folds
-from calsweep.platform.record import SweepRecord, read_sweep
+from calsweep.platform.record import SweepRecord
+from calsweep.platform.record_reader import read_sweep
 from calsweep.platform.statistics import Summary
 
 FINDINGS_SAID = 10

@@ -26,7 +26,8 @@ from calsweep.platform.explanations.explanation import Kind
 from calsweep.platform.explanations.importance import ALPHA, UnitImportance
 from calsweep.platform.explanations.shap import ShapOptions
 from calsweep.platform.places import cache_folder, default_home
-from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord, read_sweep
+from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord
+from calsweep.platform.record_reader import read_sweep
 from calsweep.platform.tracking.address import sweep_tracking_uri
 from calsweep.platform.tracking.tracking import Tracker, refusals
 from calsweep.platform.tracking.tracking_errors import TrackingRefused

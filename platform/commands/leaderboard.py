@@ -23,7 +23,8 @@ from calsweep.platform.leaderboard import (
     nested_interval,
 )
 from calsweep.platform.leaderboard import leaderboard as rank
-from calsweep.platform.record import SweepRecord, TrialState, read_sweep
+from calsweep.platform.record import SweepRecord, TrialState
+from calsweep.platform.record_reader import read_sweep
 from calsweep.platform.spending import hours, spending
 
 

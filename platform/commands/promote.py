@@ -19,7 +19,8 @@ from calsweep.platform.comparison import ALPHA, Method
 from calsweep.platform.errors import hide_login
 from calsweep.platform.places import default_home
 from calsweep.platform.places import tracking_uri as usual_tracking_uri
-from calsweep.platform.record import SweepRecord, read_sweep
+from calsweep.platform.record import SweepRecord
+from calsweep.platform.record_reader import read_sweep
 
 TESTS = {method.value.replace(" ", "-"): method for method in Method}
 

@@ -12,7 +12,7 @@ from calsweep.platform.commands.sweep import run_and_show
 from calsweep.platform.config import settings_of
 from calsweep.platform.ownership.change import Change
 from calsweep.platform.population.population_run import find_dynamics
-from calsweep.platform.record import read_sweep
+from calsweep.platform.record_reader import read_sweep
 
 
 @click.command()

@@ -11,7 +11,7 @@ from calsweep.platform.commands import option
 from calsweep.platform.ownership.lease import read_owner
 from calsweep.platform.population.lineage import Lineage
 from calsweep.platform.population.population_run import find_dynamics, find_population
-from calsweep.platform.record import read_sweep
+from calsweep.platform.record_reader import read_sweep
 from calsweep.search_spaces.suggestion import Tuner
 
 

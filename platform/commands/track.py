@@ -8,7 +8,8 @@ import click
 
 from calsweep.platform.commands import option
 from calsweep.platform.errors import hide_login
-from calsweep.platform.record import SweepRecord, dynamics_folder, read_sweep
+from calsweep.platform.record import SweepRecord, dynamics_folder
+from calsweep.platform.record_reader import read_sweep
 from calsweep.platform.tracking.address import recorded_tracking_uri, sweep_tracking_uri
 from calsweep.platform.tracking.population_tracker import PopulationTrackingThread
 from calsweep.platform.tracking.run_writer import Fed

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from calsweep.platform.record import TrialState, record_events
+from calsweep.platform.record import TrialState
+from calsweep.platform.record_reader import record_events
 
 LATEST_FOLDS = 40
 """Folds that the pace is reckoned from: the latest, since configurations differ in speed."""

@@ -12,7 +12,7 @@ from typing import Any
 from calsweep.platform.ownership.lease import Owner, read_owner
 from calsweep.platform.population.generations import Generations, read_generations
 from calsweep.platform.progress import minutes
-from calsweep.platform.record import record_events
+from calsweep.platform.record_reader import record_events
 from calsweep.platform.record_writer import DONE, INTERRUPTED, STOPPED
 from calsweep.search_spaces.suggestion import Tuner
 

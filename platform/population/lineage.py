@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from calsweep.platform.record import read_lines
+from calsweep.platform.record_reader import read_lines
 from calsweep.platform.record_writer import append_line
 from calsweep.search_spaces.population import Result
 

@@ -12,7 +12,8 @@ from calsweep.platform.config import compose_dynamics, settings_of
 from calsweep.platform.dynamics.settings import DynamicsSettings
 from calsweep.platform.plain import from_plain
 from calsweep.platform.population.learner import Learners
-from calsweep.platform.record import dynamics_folder, read_sweep
+from calsweep.platform.record import dynamics_folder
+from calsweep.platform.record_reader import read_sweep
 from calsweep.search_spaces.population import Population
 from calsweep.search_spaces.suggestion import Tuner
 

@@ -20,7 +20,8 @@ from calsweep.platform.population.evolution import Evolution
 from calsweep.platform.population.generation import work_on
 from calsweep.platform.population.lineage import Life, Lineage
 from calsweep.platform.population.member import member_seed
-from calsweep.platform.record import BASELINE, SweepRecord, TrialState, read_sweep
+from calsweep.platform.record import BASELINE, SweepRecord, TrialState
+from calsweep.platform.record_reader import read_sweep
 from calsweep.platform.settings import Settings, SweepSettings
 from calsweep.platform.trial import cause_of, train_folds
 from calsweep.platform.trial_plan import TrialPlan

@@ -11,7 +11,7 @@ from typing import Any
 
 from calsweep.platform.errors import first_line, hide_login
 from calsweep.platform.interruption import AMID_A_CALL
-from calsweep.platform.record import read_sweep
+from calsweep.platform.record_reader import RecordReader
 from calsweep.platform.tracking.run_writer import Fed
 from calsweep.platform.tracking.tracking import Tracker
 
@@ -46,6 +46,7 @@ class TrackingThread:
     ) -> None:
         self._uri = uri
         self._home = home
+        self._reader = RecordReader(home, sweep)
         self._sweep = sweep
         self._is_running = is_running
         self._ending = threading.Event()
@@ -141,7 +142,7 @@ class TrackingThread:
 
     def _read(self) -> Any:
         """Give what the record holds now."""
-        return read_sweep(self._home, self._sweep)
+        return self._reader.read()
 
     def _open(self) -> Any:
         """Give a new writer of what is read."""

@@ -26,7 +26,8 @@ from calsweep.datasets.fold import Fold, FoldPlan, Stretch
 from calsweep.platform.compute import Compute
 from calsweep.platform.leaderboard import leaderboard, nested_choice
 from calsweep.platform.plain import to_plain
-from calsweep.platform.record import FoldRecord, read_sweep
+from calsweep.platform.record import FoldRecord
+from calsweep.platform.record_reader import read_sweep
 from calsweep.platform.record_writer import Record
 from calsweep.platform.score import Epoch, Score
 

@@ -28,7 +28,7 @@ from typing import Any
 from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.simulation import Simulation
 from calsweep.platform.population.lineage import Lineage
-from calsweep.platform.record import read_sweep
+from calsweep.platform.record_reader import read_sweep
 from tests.benchmarks.sweep_overhead import processes, session_of
 
 NAME = "pop"

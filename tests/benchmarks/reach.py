@@ -32,7 +32,8 @@ from calsweep.datasets.widefield_images import WidefieldImages
 from calsweep.platform.arm import Arm
 from calsweep.platform.comparison import ALPHA, Method, Pair, compare
 from calsweep.platform.explanations.cut_out import cut_out_map, find_cut_outs, square_importance
-from calsweep.platform.record import SweepRecord, TrialRecord, read_sweep
+from calsweep.platform.record import SweepRecord, TrialRecord
+from calsweep.platform.record_reader import read_sweep
 from tests.benchmarks.reach_questions import DATASETS, QUESTIONS, Question
 
 

@@ -26,7 +26,8 @@ from pathlib import Path
 from calsweep.platform.arm import Arm, find_arm
 from calsweep.platform.comparison import Method, compare
 from calsweep.platform.leaderboard import leaderboard, nested_choice
-from calsweep.platform.record import SweepRecord, TrialRecord, read_sweep
+from calsweep.platform.record import SweepRecord, TrialRecord
+from calsweep.platform.record_reader import read_sweep
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.simulation import Simulation
-from calsweep.platform.record import read_sweep
+from calsweep.platform.record_reader import read_sweep
 
 
 def main() -> None:

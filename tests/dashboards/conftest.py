@@ -16,13 +16,8 @@ from calsweep.datasets.fold import Fold, FoldPlan, HeldOut, PartName, Stretch
 from calsweep.platform.config import compose_settings
 from calsweep.platform.plain import to_plain
 from calsweep.platform.pruning import Pruned
-from calsweep.platform.record import (
-    FoldRecord,
-    SweepRecord,
-    TrialState,
-    read_sweep,
-    sweeps_folder,
-)
+from calsweep.platform.record import FoldRecord, SweepRecord, TrialState, sweeps_folder
+from calsweep.platform.record_reader import read_sweep
 from calsweep.platform.record_writer import Record
 from calsweep.platform.score import Epoch, Score
 from calsweep.platform.settings import SweepSettings

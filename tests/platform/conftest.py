@@ -21,7 +21,7 @@ from calsweep.platform.command import main
 from calsweep.platform.fold.fold_task import FoldTask
 from calsweep.platform.plain import to_plain
 from calsweep.platform.provenance import code_version
-from calsweep.platform.record import read_sweep
+from calsweep.platform.record_reader import read_sweep
 from calsweep.platform.settings import Settings
 from tests.platform import swept
 from tests.platform.written_sweep import Writer

@@ -8,7 +8,8 @@ from pathlib import Path
 from calsweep.datasets.audit import Finding, Kind, Verdict
 from calsweep.datasets.fold import Fold, FoldPlan, HeldOut, PartName, Stretch
 from calsweep.platform.plain import to_plain
-from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord, TrialState, read_sweep
+from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord, TrialState
+from calsweep.platform.record_reader import read_sweep
 from calsweep.platform.record_writer import Record
 from calsweep.platform.score import Epoch, Score
 

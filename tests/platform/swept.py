@@ -22,7 +22,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from calsweep.platform.leaderboard import leaderboard
-from calsweep.platform.record import SweepRecord, TrialState, read_sweep, record_events
+from calsweep.platform.record import SweepRecord, TrialState
+from calsweep.platform.record_reader import read_sweep, record_events
 
 ROOT = Path(__file__).parent.parent.parent
 N_FOLDS = 4 * 20

@@ -7,7 +7,8 @@ import pytest
 from calsweep.platform.budget import STOP_FILE, Budget, BudgetWatch, worked_seconds
 from calsweep.platform.command import main
 from calsweep.platform.compute import Attempt, Compute, ComputeSpent
-from calsweep.platform.record import TrialState, read_sweep
+from calsweep.platform.record import TrialState
+from calsweep.platform.record_reader import read_sweep
 
 
 class Clock:

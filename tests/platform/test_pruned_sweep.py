@@ -4,7 +4,8 @@ import pytest
 
 from calsweep.platform.command import main
 from calsweep.platform.leaderboard import best_trial, leaderboard
-from calsweep.platform.record import BASELINE, TrialState, read_sweep
+from calsweep.platform.record import BASELINE, TrialState
+from calsweep.platform.record_reader import read_sweep
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 # With all but the first, nothing is learnt. Those that train beside the first have no rival yet.

@@ -9,7 +9,8 @@ from calsweep.datasets.fold import Fold, FoldPlan, Stretch
 from calsweep.platform.ownership.change import Change, identity
 from calsweep.platform.ownership.lease import SweepTaken
 from calsweep.platform.plain import to_plain
-from calsweep.platform.record import TrialState, read_sweep
+from calsweep.platform.record import TrialState
+from calsweep.platform.record_reader import read_sweep
 from calsweep.platform.record_writer import Record
 
 

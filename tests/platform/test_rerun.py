@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from calsweep.datasets.fold_protocol import AnimalGroups
 from calsweep.platform.fold.training import Training
 from calsweep.platform.places import cache_folder
-from calsweep.platform.record import read_sweep
+from calsweep.platform.record_reader import read_sweep
 from calsweep.platform.rerun import FoldNotFound, find_fold, rerun_fold
 from calsweep.platform.settings import Settings
 from calsweep.trainables.recurrent import Cell, Recurrent

@@ -19,7 +19,8 @@ from calsweep.platform.command import main
 from calsweep.platform.comparison import Method, compare
 from calsweep.platform.independence import frames_ratio
 from calsweep.platform.leaderboard import leaderboard, nested_choice
-from calsweep.platform.record import TrialState, read_sweep
+from calsweep.platform.record import TrialState
+from calsweep.platform.record_reader import read_sweep
 from tests.platform.swept import N_FOLDS, Sweep, table, words
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

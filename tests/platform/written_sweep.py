@@ -17,7 +17,8 @@ from calsweep.datasets.view import View
 from calsweep.datasets.window import Window
 from calsweep.platform.fold.model import FoldModel
 from calsweep.platform.plain import to_plain
-from calsweep.platform.record import FoldRecord, SweepRecord, read_sweep
+from calsweep.platform.record import FoldRecord, SweepRecord
+from calsweep.platform.record_reader import read_sweep
 from calsweep.platform.record_writer import Record
 from calsweep.platform.score import Epoch, Score
 from calsweep.trainables.linear import Linear

@@ -28,7 +28,8 @@ from calsweep.platform.fold.fold_task import FoldTask
 from calsweep.platform.fold.training import ClassWeights, Precision, Schedule
 from calsweep.platform.plain import to_plain
 from calsweep.platform.provenance import code_version
-from calsweep.platform.record import FoldRecord, TrialState, read_sweep
+from calsweep.platform.record import FoldRecord, TrialState
+from calsweep.platform.record_reader import read_sweep
 from calsweep.trainables.normalization import Normalization
 from calsweep.trainables.recurrence import Cell
 

@@ -10,7 +10,7 @@ from calsweep.platform.champion.candidate import Candidate, best_candidate
 from calsweep.platform.champion.gate import Gate
 from calsweep.platform.champion.promotion import Promotion, promote
 from calsweep.platform.comparison import Method
-from calsweep.platform.record import read_sweep
+from calsweep.platform.record_reader import read_sweep
 from tests.recorded import record_weak_and_strong
 
 SIX_FOLDS = Gate(test=Method.SIGNED_RANK)  # which six folds suffice for, if all are better

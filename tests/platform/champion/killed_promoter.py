@@ -17,7 +17,7 @@ KILLED_AT = textwrap.dedent("""
     from calsweep.platform.champion.promotion import promote
     from calsweep.platform.champion.registry import Registry
     from calsweep.platform.comparison import Method
-    from calsweep.platform.record import read_sweep
+    from calsweep.platform.record_reader import read_sweep
 
     home, sweep, name, owner, method, calls, ensemble = sys.argv[1:]
     kind = {"Registry": Registry, "History": History, "MlflowClient": MlflowClient}[owner]

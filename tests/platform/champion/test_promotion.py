@@ -18,7 +18,7 @@ from calsweep.platform.champion.promotion import promote, roll_back
 from calsweep.platform.champion.registry import Registry
 from calsweep.platform.comparison import Method
 from calsweep.platform.fold.ensemble import Ensemble
-from calsweep.platform.record import read_sweep
+from calsweep.platform.record_reader import read_sweep
 from calsweep.platform.tracking.tracking_errors import ModelNotFound, TrackingRefused
 from tests.platform.written_sweep import NOWHERE
 

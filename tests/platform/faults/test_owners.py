@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 
 from calsweep.platform.champion.history import Ending, History
 from calsweep.platform.ownership.lease import read_owner
-from calsweep.platform.record import read_sweep, record_events
+from calsweep.platform.record_reader import read_sweep, record_events
 from tests.platform import swept
 from tests.platform.champion.killed_promoter import promote_and_be_killed
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from calsweep.platform.record import read_sweep
+from calsweep.platform.record_reader import read_sweep
 from tests.faults import FaultProxy
 from tests.mlflow_server import MlflowServer
 from tests.platform import swept

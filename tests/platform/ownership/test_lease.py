@@ -20,7 +20,7 @@ from calsweep.platform.ownership.lease import (
     wait_for_sign,
 )
 from calsweep.platform.ownership.process import Process, this_process
-from calsweep.platform.record import read_lines, record_events
+from calsweep.platform.record_reader import read_lines, record_events
 from calsweep.platform.record_writer import Record
 
 ROOT = Path(__file__).parent.parent.parent.parent

@@ -17,7 +17,8 @@ from calsweep.platform.population.lineage import Lineage
 from calsweep.platform.population.member import read_member
 from calsweep.platform.population.population_sweep import check_population
 from calsweep.platform.population.state_file import write_state
-from calsweep.platform.record import TrialState, read_sweep
+from calsweep.platform.record import TrialState
+from calsweep.platform.record_reader import read_sweep
 from calsweep.trainables.decoder import Problem
 
 ROOT = Path(__file__).parents[3]

@@ -8,7 +8,7 @@ import pytest
 
 from calsweep.platform.champion.candidate import best_candidate
 from calsweep.platform.champion.promotion import promote
-from calsweep.platform.record import read_sweep
+from calsweep.platform.record_reader import read_sweep
 from tests.dashboards.web.served import serious, serving
 from tests.platform.written_sweep import NOWHERE
 from tests.recorded import record_weak_and_strong
