@@ -8,9 +8,10 @@ from mlflow import MlflowClient
 
 from calsweep.platform.champion.candidate import Candidate, best_candidate
 from calsweep.platform.champion.gate import Gate
-from calsweep.platform.champion.promotion import Promotion, promote
+from calsweep.platform.champion.promotion import Promotion, promote, roll_back
 from calsweep.platform.comparison import Method
 from calsweep.platform.record_reader import read_sweep
+from tests.mlflow_server import postgres
 from tests.recorded import record_weak_and_strong
 
 SIX_FOLDS = Gate(test=Method.SIGNED_RANK)  # which six folds suffice for, if all are better
@@ -33,10 +34,7 @@ class Stage:
 
     home: Path
     name: str
-
-    @property
-    def uri(self) -> str:
-        return f"sqlite:///{self.home / 'mlflow.db'}"
+    uri: str
 
     @property
     def client(self) -> MlflowClient:
@@ -49,7 +47,11 @@ class Stage:
         self, sweep: str, *, ensemble: bool = False, gate: Gate = SIX_FOLDS, **settings
     ) -> Promotion:
         candidate = self.candidate(sweep, ensemble=ensemble)
-        return promote(candidate, home=self.home, name=self.name, gate=gate, **settings)
+        given = {"home": self.home, "name": self.name, "uri": self.uri, **settings}
+        return promote(candidate, gate=gate, **given)
+
+    def roll_back(self, **settings) -> Promotion:
+        return roll_back(self.name, home=self.home, uri=self.uri, **settings)
 
     def aliases(self) -> dict[str, str]:
         model = self.client.get_registered_model(self.name)
@@ -62,5 +64,19 @@ class Stage:
 
 @pytest.fixture
 def stage(home, request):
+    return Stage(home, _name(request), f"sqlite:///{home / 'mlflow.db'}")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def stage_on(request, home):
+    """Give a stage whose MLflow keeps runs and models in SQLite, then in PostgreSQL."""
+    if request.param == "sqlite":
+        yield Stage(home, _name(request), f"sqlite:///{home / 'mlflow.db'}")
+    else:
+        with postgres() as served:
+            yield Stage(home, _name(request), served.uri)
+
+
+def _name(request):
     name = request.node.name.replace("[", "-").rstrip("]")
-    return Stage(home, "".join(c if c.isalnum() else "-" for c in name))
+    return "".join(c if c.isalnum() else "-" for c in name)

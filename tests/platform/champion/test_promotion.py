@@ -26,30 +26,30 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.mark.slow
-def test_first_champion_then_a_better_one_and_back(stage):
-    first = stage.promote("weak", because="to begin with")
+def test_first_champion_then_a_better_one_and_back(stage_on):
+    first = stage_on.promote("weak", because="to begin with")
     assert first.evidence.comparison == "There was no champion to beat."
-    assert stage.aliases() == {"champion": "1"}
-    assert [row.fold for row in first.repeated] == [stage.candidate("weak").folds[0].fold]
+    assert stage_on.aliases() == {"champion": "1"}
+    assert [row.fold for row in first.repeated] == [stage_on.candidate("weak").folds[0].fold]
     assert first.repeated[0].furthest < 1e-6
 
-    second = stage.promote("strong")
-    assert stage.aliases() == {"champion": "2", "challenger": "1"}
+    second = stage_on.promote("strong")
+    assert stage_on.aliases() == {"champion": "2", "challenger": "1"}
     assert second.evidence.mean_difference > 0.1
     assert second.evidence.p < 0.05
 
-    again = stage.promote("strong")
+    again = stage_on.promote("strong")
     assert again.evidence is None
-    assert stage.versions() == ["1", "2"]
+    assert stage_on.versions() == ["1", "2"]
 
     with pytest.raises(NotPromoted, match="does not beat the champion"):
-        stage.promote("weak")
-    assert stage.aliases() == {"champion": "2", "challenger": "1"}
+        stage_on.promote("weak")
+    assert stage_on.aliases() == {"champion": "2", "challenger": "1"}
 
-    back = roll_back(stage.name, home=stage.home, because="it stumbles on new mice")
+    back = stage_on.roll_back(because="it stumbles on new mice")
     assert (back.model.version, back.former) == ("1", "2")
-    assert stage.aliases() == {"champion": "1", "challenger": "2"}
-    changes = History(stage.home, stage.name).read()
+    assert stage_on.aliases() == {"champion": "1", "challenger": "2"}
+    changes = History(stage_on.home, stage_on.name).read()
     assert [(c.action, c.version, c.former, c.because) for c in changes] == [
         (Action.PROMOTE, "1", "", "to begin with"),
         (Action.PROMOTE, "2", "1", ""),
@@ -58,12 +58,12 @@ def test_first_champion_then_a_better_one_and_back(stage):
     assert {change.ending for change in changes} == {Ending.DONE}
     assert changes[1].evidence["test"] == "signed-rank"
     assert changes[1].evidence["fresh_process"][0]["auc"] == pytest.approx(
-        stage.candidate("strong").folds[0].test.auc
+        stage_on.candidate("strong").folds[0].test.auc
     )
     with pytest.raises(ModelNotFound, match="version 1 is the first champion"):
-        roll_back(stage.name, home=stage.home, because="further")
-    roll_back(stage.name, home=stage.home, because="no, it was fine", to="2")
-    assert stage.aliases() == {"champion": "2", "challenger": "1"}
+        stage_on.roll_back(because="further")
+    stage_on.roll_back(because="no, it was fine", to="2")
+    assert stage_on.aliases() == {"champion": "2", "challenger": "1"}
 
 
 def test_pages_of_mlflow_tell_what_a_version_is(stage):
@@ -132,13 +132,13 @@ def test_model_that_no_longer_loads_leaves_the_champion(stage):
     folder = Path(stored.artifact_location.removeprefix("file://"))
     path = folder / "data/model/members/03/model.safetensors"
     whole = path.read_bytes()
-    roll_back(stage.name, home=stage.home, because="a test")
+    stage.roll_back(because="a test")
     try:
         path.write_bytes(whole[: len(whole) // 2])
         with pytest.raises(ModelFails, match=r"members/03 is damaged.*the champion stays"):
             stage.promote("strong", ensemble=True)
         with pytest.raises(ModelFails, match="members/03 is damaged"):
-            roll_back(stage.name, home=stage.home, because="a test", to="2")
+            stage.roll_back(because="a test", to="2")
     finally:
         path.write_bytes(whole)
     assert stage.aliases() == {"champion": "1", "challenger": "2"}
@@ -183,7 +183,7 @@ def test_champion_that_moves_while_a_candidate_is_tried_out_is_not_overrun(stage
     """As a promoter of another home does, which does not wait for this one's lock."""
     stage.promote("weak")
     stage.promote("strong")
-    roll_back(stage.name, home=stage.home, because="a test")
+    stage.roll_back(because="a test")
     fetch = Registry.fetch
 
     def meanwhile(self, *args):
