@@ -3,15 +3,18 @@
     python -m tests.benchmarks.sweep_overhead               the demo's sweep
     python -m tests.benchmarks.sweep_overhead --trials 40   one of about ten minutes on two cores
     python -m tests.benchmarks.sweep_overhead --short --trials 200    folds of about 0.2 s
+    python -m tests.benchmarks.sweep_overhead --short --trials 200 --tracking    and MLflow's share
 
 Wall time is that of the whole command, from the shell: imports, start of Ray, search, record,
 MLflow and leaderboard. Seconds inside training are those of the record, summed over folds. Memory
 is the largest sum of proportional set sizes over all processes of the sweep, read twice a second.
+With `--tracking` the sweep runs in this process, whose thread that feeds MLflow is timed.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import subprocess
 import sys
@@ -22,7 +25,9 @@ from pathlib import Path
 
 from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.simulation import Simulation
+from calsweep.platform.command import main as main_command
 from calsweep.platform.record_reader import read_sweep
+from calsweep.platform.tracking import tracking_thread
 
 
 def main() -> None:
@@ -30,16 +35,23 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=4, help="configurations beside the baseline")
     parser.add_argument("--frames", type=int, default=4000, help="frames of each of five mice")
     parser.add_argument("--short", action="store_true", help="folds that train in about 0.2 s")
+    parser.add_argument("--tracking", action="store_true", help="time the thread that feeds MLflow")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
         write_dataset(Simulation(n_frames=options.frames).recordings(), folder=home / "mice")
         peak = Peak()
         begun = time.monotonic()
-        more = SHORT if options.short else []
-        subprocess.run([*command(home, n_trials=options.trials), *more], check=True)
+        arguments = command(home, n_trials=options.trials) + (SHORT if options.short else [])
+        if options.tracking:
+            tracking_s = run_timed(arguments)
+        else:
+            subprocess.run([sys.executable, "-m", "calsweep.platform", *arguments], check=True)
         wall_s = time.monotonic() - begun
         report(home, wall_s=wall_s, peak_bytes=peak.stop())
+        if options.tracking:
+            share = tracking_s / (wall_s * (os.cpu_count() or 1))
+            print(f"MLflow was fed in {tracking_s:.1f} s of a processor, {share:.1%} of the time")
 
 
 # Little enough for 0.2 s of one core, and no two of 200 configurations alike.
@@ -52,12 +64,27 @@ SHORT = [
 
 def command(home: Path, *, n_trials: int) -> list[str]:
     return [
-        sys.executable, "-m", "calsweep.platform", "sweep",
+        "sweep",
         f"home={home}", "name=overhead", f"datasets.address={home / 'mice'}",
         "search_spaces.trainables.n_hidden.choices=[16,32]",
         "search_spaces.training.learning_rate.low=2e-3",
         f"n_trials={n_trials}", "seed=4", "training.epochs=4",
     ]  # fmt: skip
+
+
+def run_timed(arguments: list[str]) -> float:
+    """Run a command in this process, and give what the thread took of it that feeds MLflow."""
+    took = []
+    run = tracking_thread.TrackingThread._run
+
+    def timed(self) -> None:
+        run(self)
+        took.append(time.thread_time())
+
+    tracking_thread.TrackingThread._run = timed
+    with contextlib.suppress(SystemExit):
+        main_command(arguments)
+    return sum(took)
 
 
 def report(home: Path, *, wall_s: float, peak_bytes: int) -> None:
