@@ -43,12 +43,31 @@ function whenWidthChanges(redraw) {
     waiting = setTimeout(() => { if (width !== innerWidth) { width = innerWidth; redraw(); } }, SETTLED_MS);
   });
 }
-function drawFigure(plot, text, theme) {
+// Names beside an axis may leave less room than was reckoned with: what reaches out is wrapped as it stands.
+function wrapWhatReachesOut(plot, layout) {
+  const edge = plot.getBoundingClientRect();
+  let reachesOut = false;
+  for (const [name, axis] of Object.entries(layout)) {
+    const title = name.startsWith("xaxis") && plot.querySelector(`.${name.replace("axis", "")}title`);
+    if (!title) continue;
+    const box = title.getBoundingClientRect();
+    const beyondPx = Math.max(edge.left - box.left, box.right - edge.right);
+    if (beyondPx <= 0) continue;
+    const lines = axis.title.text.split("<br>");
+    const longest = Math.max(...lines.map((line) => line.length));
+    axis.title.text = wrapped(lines.join(" "), longest * (1 - 2 * beyondPx / box.width));
+    reachesOut = true;
+  }
+  return reachesOut;
+}
+async function drawFigure(plot, text, theme) {
   const {data, layout} = JSON.parse(theme === "dark" ? recolored(text) : text);
   layout.template = TEMPLATES[theme];
   fitToWidth(layout, plot.clientWidth);
-  return Plotly.react(plot, data, layout, {
+  const config = {
     responsive: true, displaylogo: false, modeBarButtons: [["toImage"]],
     toImageButtonOptions: {format: "svg", filename: plot.parentElement.id},
-  });
+  };
+  await Plotly.react(plot, data, layout, config);
+  if (wrapWhatReachesOut(plot, layout)) await Plotly.react(plot, data, layout, config);
 }

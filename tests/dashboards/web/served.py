@@ -26,6 +26,22 @@ def serious(page):
     ]
 
 
+def is_too_wide(page):
+    return page.evaluate("document.documentElement.scrollWidth > innerWidth")
+
+
+def cut_off(page):
+    """Texts of axes that reach beyond their figure, which hides the rest."""
+    return page.evaluate("""[...document.querySelectorAll(".plot")].flatMap(plot => {
+        const {left, right} = plot.getBoundingClientRect();
+        return [...plot.querySelectorAll(".xtitle, .xtick text, .ytick text")]
+            .filter(text => {
+                const box = text.getBoundingClientRect();
+                return box.left < left - 1 || box.right > right + 1;
+            }).map(text => text.textContent);
+    })""")
+
+
 @contextlib.contextmanager
 def started(home, *options, **environment):
     """Run `calsweep dashboard` on a home and give its address and process."""

@@ -9,7 +9,7 @@ import urllib.request
 import pytest
 
 from calsweep.platform.leaderboard import leaderboard
-from tests.dashboards.web.served import serious, serving
+from tests.dashboards.web.served import cut_off, is_too_wide, serious, serving
 
 FIGURES = {
     "": ["history", "parallel", "spread"],
@@ -20,22 +20,6 @@ FIGURES = {
     "/compare": ["boxes", "differences"],
     "/data": ["plan"],  # its dataset is nowhere
 }
-
-
-def is_too_wide(page):
-    return page.evaluate("document.documentElement.scrollWidth > innerWidth")
-
-
-def cut_off(page):
-    """Texts of axes that reach beyond their figure, which hides the rest."""
-    return page.evaluate("""[...document.querySelectorAll(".plot")].flatMap(plot => {
-        const {left, right} = plot.getBoundingClientRect();
-        return [...plot.querySelectorAll(".xtitle, .xtick text, .ytick text")]
-            .filter(text => {
-                const box = text.getBoundingClientRect();
-                return box.left < left - 1 || box.right > right + 1;
-            }).map(text => text.textContent);
-    })""")
 
 
 @pytest.mark.parametrize("path", FIGURES)
