@@ -15,7 +15,7 @@ from calsweep.dashboards.style import (
     label,
     styled,
 )
-from calsweep.platform.explanations.explain import Explained
+from calsweep.platform.explanations.explained import Explained
 from calsweep.platform.explanations.importance import ALPHA, UnitImportance
 from calsweep.platform.explanations.region_map import outline
 

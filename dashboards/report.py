@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -33,14 +33,7 @@ from calsweep.dashboards.curve import (
     setting_map,
     setting_name,
 )
-from calsweep.dashboards.explanation import (
-    attention_curve,
-    completeness,
-    cut_out_importance,
-    image_importance,
-    importance_map,
-    unit_bars,
-)
+from calsweep.dashboards.explanation_figures import explanation_figures
 from calsweep.dashboards.learning_curve import learning_curves
 from calsweep.dashboards.lineage import population_figures
 from calsweep.dashboards.page import Plate, plate_of, render_page, write_page
@@ -53,8 +46,6 @@ from calsweep.dashboards.style import held_out
 from calsweep.platform.arm import default_arms, default_reference
 from calsweep.platform.commands import option
 from calsweep.platform.comparison import WHAT_TO_TRUST, Comparison, compare
-from calsweep.platform.explanations.explain import Explained, read_explained
-from calsweep.platform.explanations.explanation import Kind
 from calsweep.platform.finding import findings, telling_method
 from calsweep.platform.leaderboard import (
     NESTED_DOES_NOT_APPLY,
@@ -225,59 +216,19 @@ def _shown_plates(sweep: SweepRecord, shown: TrialRecord) -> list[Plate]:
     return plates
 
 
-def explanation_plates(
-    sweep: SweepRecord, /, *, trials: Sequence[TrialRecord] | None = None
-) -> tuple[Plate, ...]:
+def explanation_plates(sweep: SweepRecord, /) -> tuple[Plate, ...]:
     """Draw the explanations that are stored with folds (`calsweep explain`), trial by trial.
 
     Parameters
     ----------
     sweep
         Its record.
-    trials
-        Whose explanations; by default all.
     """
-    plates: list[Plate] = []
-    for trial in sweep.trials if trials is None else trials:
-        for kind, draw in _EXPLANATION.items():
-            explained = read_explained(sweep, trial, kind)
-            if explained is not None:
-                plates += draw(explained)
-    return tuple(plates)
-
-
-def _shap_plates(explained: Explained) -> list[Plate]:
-    of = f"shap-{explained.trial.number}"
-    what = explained.trial.name
-    sums = plate_of(f"{of}-sums", f"Do attributions of {what} add up?", completeness(explained))
-    if not explained.facts["units"]:
-        image = image_importance(explained)
-        return [plate_of(f"{of}-image", f"Pixels that matter to {what}", image), sums]
-    bars, by_step = unit_bars(explained), importance_map(explained)
-    return [
-        plate_of(f"{of}-units", f"Units that matter to {what}", bars),
-        plate_of(f"{of}-map", f"Units and times that matter to {what}", by_step),
-        sums,
-    ]
-
-
-def _attention_plates(explained: Explained) -> list[Plate]:
-    trial = explained.trial
-    title = f"Times that the attention of {trial.name} reads"
-    return [plate_of(f"attention-{trial.number}", title, attention_curve(explained))]
-
-
-def _cut_out_plates(explained: Explained) -> list[Plate]:
-    trial = explained.trial
-    title = f"Places that {trial.name} cannot do without"
-    return [plate_of(f"cut-out-{trial.number}", title, cut_out_importance(explained))]
-
-
-_EXPLANATION: dict[Kind, Callable[[Explained], list[Plate]]] = {
-    Kind.SHAP: _shap_plates,
-    Kind.ATTENTION: _attention_plates,
-    Kind.CUT_OUT: _cut_out_plates,
-}
+    return tuple(
+        plate_of(figure.name, figure.title, figure.draw(sweep, trial))
+        for trial in sweep.trials
+        for figure in explanation_figures(sweep, trial)
+    )
 
 
 def _matrix(sweep: SweepRecord, trial: TrialRecord) -> go.Figure:

@@ -23,7 +23,7 @@ from calsweep.dashboards.prediction import Predictions, RocCurve, read_predictio
 from calsweep.dashboards.roc import roc_curves
 from calsweep.dashboards.search_history import search_history
 from calsweep.dashboards.setting_importance import importance_bars, setting_importances
-from calsweep.dashboards.web import along, data
+from calsweep.dashboards.web import along, data, explained
 from calsweep.dashboards.web.choice import Choice
 from calsweep.dashboards.web.shelf import Reading
 from calsweep.platform.comparison import compare
@@ -173,6 +173,9 @@ def draw(reading: Reading, name: str, choice: Choice, /) -> go.Figure:
     drawing = {**SWEEP, **FOLDS, **PREDICTIONS, **COMPARE, **DATA}.get(name)
     if drawing is not None:
         return drawing.draw(reading, choice)
+    shown = explained.draw(reading, name)
+    if shown is not None:
+        return shown
     drawn = population_drawings(reading).get(name)
     if drawn is None:
         raise NotYet(f"There is no figure {name!r} of this sweep.")

@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from calsweep.dashboards import summary
-from calsweep.dashboards.page import Plate
 from calsweep.dashboards.style import held_out
-from calsweep.dashboards.web import along, data, plates
+from calsweep.dashboards.web import along, data, explained, plates
 from calsweep.dashboards.web.choice import Choice, kind_of
 from calsweep.dashboards.web.shelf import Reading
 from calsweep.dashboards.web.sweep_list import Listed, sweep_names
@@ -18,7 +17,6 @@ from calsweep.platform.arm import default_reference
 from calsweep.platform.budget import worked_seconds
 from calsweep.platform.comparison import WHAT_TO_TRUST, compare
 from calsweep.platform.equal_budget import Measure
-from calsweep.platform.explanations.explanation import Kind, folder_of
 from calsweep.platform.finding import findings
 from calsweep.platform.leaderboard import (
     NESTED_DOES_NOT_APPLY,
@@ -162,31 +160,6 @@ def _population(reading: Reading, _: Choice) -> Mapping[str, Any]:
     return {"titles": titles, "missing": missing}
 
 
-def _explanations(reading: Reading, choice: Choice) -> Mapping[str, Any]:
-    sweep = reading.sweep
-    explained = [trial for trial in sweep.trials if _is_explained(sweep, trial)]
-    chosen = [trial for trial in explained if trial.name in choice.compared] or explained
-    said = {"explained": explained, "chosen": chosen, "rows": (), "missing": ""}
-    if not explained:
-        return said
-    from calsweep.dashboards.report import explanation_plates  # brings torch: 200 MB, some seconds
-
-    rows: dict[str, list[Plate]] = {}
-    for trial in chosen:
-        try:
-            for plate in explanation_plates(sweep, trials=[trial]):
-                kind = plate.name.replace(f"-{trial.number}", "", 1)
-                rows.setdefault(kind, []).append(plate)
-        except (OSError, ValueError, KeyError, LookupError) as error:
-            said["missing"] = f"The explanations of {trial.name} cannot be read: {error}"
-    return {**said, "rows": list(rows.values())}
-
-
-def _is_explained(sweep: SweepRecord, trial: TrialRecord) -> bool:
-    folders = (sweep.fold_folder(fold) for fold in trial.folds)
-    return any(folder_of(kind, folder).exists() for folder in folders for kind in Kind)
-
-
 def _compare(reading: Reading, choice: Choice) -> Mapping[str, Any]:
     said: dict[str, Any] = {
         "contrasts": (), "methods": (), "level": "", "missing": "", "cut": "", "findings": (),
@@ -234,7 +207,7 @@ VIEWS: dict[str, Callable[[Reading, Choice], Mapping[str, Any]]] = {
     "folds": _folds,
     "predictions": _predictions,
     "population": _population,
-    "explanations": _explanations,
+    "explanations": explained.said,
     "compare": _compare,
     "data": _data,
 }

@@ -6,7 +6,7 @@ import pytest
 from calsweep.dashboards import explanation as drawing
 from calsweep.dashboards.report import explanation_plates, render
 from calsweep.dashboards.style import reading
-from calsweep.platform.explanations.explain import read_explained
+from calsweep.platform.explanations.explained import read_explained
 from calsweep.platform.explanations.explanation import Kind
 from tests.dashboards.explained import FACTS, shap, write_explained
 
