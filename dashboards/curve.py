@@ -20,6 +20,7 @@ from calsweep.dashboards.style import (
     figure_title,
     group_name,
     label,
+    log_axis,
     styled,
 )
 from calsweep.platform.arm import figure_name
@@ -373,7 +374,7 @@ def _axis(
     name: str, values: Sequence[float], *, rate_hz: float, marks_values: bool
 ) -> dict[str, Any]:
     is_log = not _is_in_frames(name) and values[0] > 0 and values[-1] / values[0] >= LOG_FROM
-    axis: dict[str, Any] = {"type": "log" if is_log else "linear"}
+    axis: dict[str, Any] = log_axis(values[0], values[-1]) if is_log else {"type": "linear"}
     if not marks_values or len(values) > VALUES_MARKED:
         unit = " (frames)" if _is_in_frames(name) else ""
         return {**axis, "title_text": f"{label(setting_name(name))}{unit}"}

@@ -55,6 +55,7 @@ from calsweep.platform.leaderboard import (
     leaderboard,
     nested_choice,
 )
+from calsweep.platform.population.lineage import Lineage
 from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord, read_sweep
 
 
@@ -155,7 +156,10 @@ def _plates(
     arms = default_arms(sweep)
     if len(arms) > 1:
         plates += _arm_plates(sweep, compare(arms, reference=None))
-    plates += [plate_of(*drawn) for drawn in population_figures(sweep)]
+    plates += [
+        plate_of(drawn.name, drawn.title, drawn.draw(None))
+        for drawn in population_figures(Lineage(sweep.folder))
+    ]
     plates += _setting_plates(sweep)
     if shown is not None:
         plates += _shown_plates(sweep, shown)
@@ -225,9 +229,9 @@ def explanation_plates(sweep: SweepRecord, /) -> tuple[Plate, ...]:
         Its record.
     """
     return tuple(
-        plate_of(figure.name, figure.title, figure.draw(sweep, trial))
+        plate_of(drawn.name, drawn.title, drawn.draw(sweep, trial))
         for trial in sweep.trials
-        for figure in explanation_figures(sweep, trial)
+        for drawn in explanation_figures(sweep, trial)
     )
 
 

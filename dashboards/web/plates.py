@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import plotly.graph_objects as go
@@ -17,13 +17,12 @@ from calsweep.dashboards.confusion import (
 from calsweep.dashboards.figure import fold_name, fold_spread, group_matrix
 from calsweep.dashboards.group_spread import group_spread
 from calsweep.dashboards.learning_curve import learning_curves
-from calsweep.dashboards.lineage import population_figures
 from calsweep.dashboards.parallel_coordinates import parallel_coordinates
 from calsweep.dashboards.prediction import Predictions, RocCurve, read_predictions, roc
 from calsweep.dashboards.roc import roc_curves
 from calsweep.dashboards.search_history import search_history
 from calsweep.dashboards.setting_importance import importance_bars, setting_importances
-from calsweep.dashboards.web import along, data, explained
+from calsweep.dashboards.web import along, data, explained, population
 from calsweep.dashboards.web.choice import Choice
 from calsweep.dashboards.web.shelf import Reading
 from calsweep.platform.comparison import compare
@@ -42,14 +41,6 @@ class Drawing:
 
     title: str
     draw: Callable[[Reading, Choice], go.Figure]
-
-
-def population_drawings(reading: Reading, /) -> Mapping[str, tuple[str, go.Figure]]:
-    """Give the figures of a sweep's population by name; none if it has none."""
-    return reading.keep(
-        "population",
-        lambda: {name: (title, drawn) for name, title, drawn in population_figures(reading.sweep)},
-    )
 
 
 def _history(reading: Reading, _: Choice) -> go.Figure:
@@ -173,13 +164,10 @@ def draw(reading: Reading, name: str, choice: Choice, /) -> go.Figure:
     drawing = {**SWEEP, **FOLDS, **PREDICTIONS, **COMPARE, **DATA}.get(name)
     if drawing is not None:
         return drawing.draw(reading, choice)
-    shown = explained.draw(reading, name)
-    if shown is not None:
-        return shown
-    drawn = population_drawings(reading).get(name)
+    drawn = explained.draw(reading, name) or population.draw(reading, name, choice)
     if drawn is None:
         raise NotYet(f"There is no figure {name!r} of this sweep.")
-    return drawn[1]
+    return drawn
 
 
 def _need_finished(reading: Reading) -> None:

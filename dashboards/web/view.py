@@ -9,7 +9,7 @@ from typing import Any
 
 from calsweep.dashboards import summary
 from calsweep.dashboards.style import held_out
-from calsweep.dashboards.web import along, data, explained, plates
+from calsweep.dashboards.web import along, data, explained, plates, population
 from calsweep.dashboards.web.choice import Choice, kind_of
 from calsweep.dashboards.web.shelf import Reading
 from calsweep.dashboards.web.sweep_list import Listed, sweep_names
@@ -151,15 +151,6 @@ def _predictions(reading: Reading, choice: Choice) -> Mapping[str, Any]:
     return {**found, "offered": offered, "drawings": plates.PREDICTIONS}
 
 
-def _population(reading: Reading, _: Choice) -> Mapping[str, Any]:
-    try:
-        drawn, missing = plates.population_drawings(reading), ""
-    except (OSError, ValueError, KeyError, LookupError) as error:
-        drawn, missing = {}, f"The population's record cannot be read: {error}"
-    titles = {name: title for name, (title, _) in drawn.items()}
-    return {"titles": titles, "missing": missing}
-
-
 def _compare(reading: Reading, choice: Choice) -> Mapping[str, Any]:
     said: dict[str, Any] = {
         "contrasts": (), "methods": (), "level": "", "missing": "", "cut": "", "findings": (),
@@ -206,7 +197,7 @@ VIEWS: dict[str, Callable[[Reading, Choice], Mapping[str, Any]]] = {
     "": _sweep,
     "folds": _folds,
     "predictions": _predictions,
-    "population": _population,
+    "population": population.said,
     "explanations": explained.said,
     "compare": _compare,
     "data": _data,
