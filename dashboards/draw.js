@@ -64,10 +64,30 @@ async function drawFigure(plot, text, theme) {
   const {data, layout} = JSON.parse(theme === "dark" ? recolored(text) : text);
   layout.template = TEMPLATES[theme];
   fitToWidth(layout, plot.clientWidth);
-  const config = {
-    responsive: true, displaylogo: false, modeBarButtons: [["toImage"]],
-    toImageButtonOptions: {format: "svg", filename: plot.parentElement.id},
-  };
+  const config = {responsive: true, displayModeBar: false};
   await Plotly.react(plot, data, layout, config);
   if (wrapWhatReachesOut(plot, layout)) await Plotly.react(plot, data, layout, config);
+  offerToSave(plot, text);
+}
+function offerToSave(plot, text) {
+  const title = plot.parentElement.querySelector("h2");
+  let button = plot.parentElement.querySelector("button.save");
+  if (!button) {
+    button = document.createElement("button");
+    button.type = "button";
+    button.className = "save";
+    button.textContent = "Save as SVG";
+    button.setAttribute("aria-label", `Save as SVG: ${title.textContent}`);
+    title.after(button);
+  }
+  button.onclick = () => saveFigure(plot, text);
+}
+// For a paper: dark ink on white, as wide as it is seen, whatever theme it is read in.
+function saveFigure(plot, text) {
+  const {data, layout} = JSON.parse(text);
+  Object.assign(layout, {template: TEMPLATES.light, paper_bgcolor: "#ffffff"});
+  const width = plot.clientWidth;
+  fitToWidth(layout, width);
+  const as = {format: "svg", filename: plot.parentElement.id, width, height: plot.clientHeight};
+  return Plotly.downloadImage({data, layout}, as);
 }

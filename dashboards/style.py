@@ -76,7 +76,6 @@ def template(theme: Theme, /) -> go.layout.Template:
             "xaxis": axis,
             "yaxis": axis,
             "hoverlabel": {"bgcolor": _PAPER[theme], "font": {"color": _INK[theme]}},
-            "modebar": {"bgcolor": ground, "color": _AXIS[theme], "activecolor": _INK[theme]},
             "annotationdefaults": {"showarrow": False, "bgcolor": _PAPER[theme], "opacity": 0.9},
         }
     )

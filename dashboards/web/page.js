@@ -50,6 +50,7 @@ async function load(figure) {
     if (figure.dataset.source !== source) return;
     if (answer.missing !== undefined) {
       if (textOf.delete(plot) && window.Plotly) Plotly.purge(plot);
+      figure.querySelector("button.save")?.remove();
       say(figure, answer.missing, true);
       if (answer.again) setTimeout(() => load(figure), LOOK_EVERY_MS);
     } else {
