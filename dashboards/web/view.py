@@ -26,6 +26,7 @@ from calsweep.platform.leaderboard import (
     nested_choice,
 )
 from calsweep.platform.ownership.standing import State
+from calsweep.platform.population.generations import Generations
 from calsweep.platform.progress import minutes
 from calsweep.platform.record import SweepRecord, TrialRecord, TrialState
 from calsweep.platform.spending import spending
@@ -39,6 +40,7 @@ def line_of(line: Listed, /) -> dict[str, Any]:
     """Write a line of the list of sweeps."""
     standing, pace = line.standing, line.pace
     left_s, per_hour, per_s = standing.left_s, pace.folds_per_hour, pace.windows_per_s
+    most = "at most " if standing.generations else ""  # it may end before, by its patience
     began_s = line.latest_s if pace.began_s is None else pace.began_s
     return {
         "name": standing.name,
@@ -48,7 +50,8 @@ def line_of(line: Listed, /) -> dict[str, Any]:
         "trials": f"{pace.n_done} of {standing.n_planned}"
         + (f", {pace.n_failed} failed" if pace.n_failed else "")
         + (f", {pace.n_pruned} pruned" if pace.n_pruned else ""),
-        "left": f"about {minutes(left_s)}" if left_s is not None else "–",
+        "generation": _generation(standing.generations),
+        "left": f"{most}about {minutes(left_s)}" if left_s is not None else "–",
         "gone": minutes(line.latest_s - began_s),
         "per_hour": f"{per_hour:,.0f}" if per_hour else "–",
         "per_s": f"{per_s:,.0f} windows/s" if per_s else "",
@@ -58,6 +61,13 @@ def line_of(line: Listed, /) -> dict[str, Any]:
         "target": line.target,
         "dataset": line.dataset,
     }
+
+
+def _generation(of: Generations | None) -> str:
+    if of is None:
+        return ""
+    best = "" if of.best_loss is None else f", best loss {of.best_loss:.4g}"
+    return f"generation {of.n_done} of at most {of.n_planned}{best}"
 
 
 def header(reading: Reading, /) -> dict[str, Any]:
