@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -74,6 +75,7 @@ def header(reading: Reading, /) -> dict[str, Any]:
     """Say what stands above every page of a sweep."""
     sweep = reading.sweep
     return {
+        "quoted": shlex.quote(sweep.name),
         "state": summary.state(sweep),
         "warnings": summary.warnings(sweep),
         "verdict": sweep.verdict.standing.value,
