@@ -8,7 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from calsweep.dashboards.curve import LOG_FROM, setting_name
+from calsweep.dashboards.curve import LOG_FROM, setting_title
 from calsweep.dashboards.style import BLUE, GRAY, THIN, label, styled
 from calsweep.platform.record import TrialRecord
 
@@ -47,7 +47,7 @@ def parallel_coordinates(trials: Sequence[TrialRecord], /) -> go.Figure:
     drawn.add_trace(_lines(tried, order[:-n_best], axes, color=GRAY, line=THIN, opacity=0.5))
     drawn.add_trace(_lines(tried, order[-n_best:], axes, color=BLUE, line={"width": 2}))
     _add_ticks(drawn, axes)
-    titles = [label(setting_name(name), width=14) for name in names] + ["validation<br>AUC"]
+    titles = [label(setting_title(name), width=14) for name in names] + ["validation<br>AUC"]
     drawn.update_xaxes(
         tickvals=list(range(len(titles))), ticktext=titles, range=[-0.25, len(titles) - 0.6]
     )
