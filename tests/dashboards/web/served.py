@@ -114,6 +114,19 @@ class Reader:
             "figure:has(.plot-container)", "all => all.map(f => f.id)"
         )
 
+    def narrow(self, name):
+        """Show the page at the width of a phone, and give what does not fit."""
+        self.page.set_viewport_size({"width": 390, "height": 800})
+        self.page.wait_for_timeout(600)  # figures are drawn anew once the width has settled
+        self.shoot(f"{name}-narrow")
+        return [*(["the page"] if is_too_wide(self.page) else []), *cut_off(self.page)]
+
+    def darken(self, name):
+        """Show the page in the dark."""
+        self.page.emulate_media(color_scheme="dark")
+        self.page.wait_for_timeout(600)
+        self.shoot(f"{name}-dark")
+
     def shoot(self, name):
         SHOTS.mkdir(parents=True, exist_ok=True)
         self.page.evaluate("scrollTo(0, 0)")

@@ -6,7 +6,7 @@ import pytest
 
 from calsweep.platform.explanations.explanation import Kind, folder_of
 from tests.dashboards.explained import write_explained
-from tests.dashboards.web.served import cut_off, is_too_wide, serious, serving
+from tests.dashboards.web.served import serious, serving
 
 
 @pytest.fixture
@@ -34,11 +34,9 @@ def test_decoders_stand_side_by_side_and_are_chosen(explained, reader):
         here.page.wait_for_url("**arm=trial+2")
         here.draw_all()
         assert here.drawn() == ["shap-2-units", "shap-2-map", "shap-2-sums"]
-        here.page.set_viewport_size({"width": 390, "height": 800})
-        here.page.wait_for_timeout(600)
-        here.shoot("explained-narrow")
-        assert not is_too_wide(here.page)
-        assert cut_off(here.page) == []
+        here.darken("explained")
+        assert serious(here.page) == []
+        assert here.narrow("explained") == []
         assert (here.said, here.outside) == ([], [])
 
 

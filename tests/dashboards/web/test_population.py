@@ -1,7 +1,8 @@
 """The page of a population: while it runs, when it is done, and with a member that is chosen."""
 
+from calsweep.platform.config import compose_settings
 from tests.dashboards.evolved import LIVES, write_lineage
-from tests.dashboards.web.served import cut_off, is_too_wide, serious, serving
+from tests.dashboards.web.served import serious, serving
 
 FIGURES = [
     "population-loss",
@@ -21,8 +22,14 @@ def set_off(here, figure):
     return here.page.evaluate(f"({line})('{figure}').y")
 
 
+def settings():
+    """Give settings of a sweep that is a population of three generations at most."""
+    of_three = ["tuner=population", "population.size=3", "population.generations=3"]
+    return compose_settings(["datasets.address=s3://lab/tiny", *of_three])
+
+
 def test_generations_appear_as_they_come_and_a_members_ancestors_are_chosen(reader, writer):
-    written = writer()
+    written = writer(settings=settings())
     written.begin()
     folder = written.read().folder
     with serving(written.home) as address:
@@ -59,11 +66,13 @@ def test_generations_appear_as_they_come_and_a_members_ancestors_are_chosen(read
         assert here.page.locator("#ancestors h2").inner_text() == "Ancestors of member 3"
         assert [row[:2] for row in rows(here, "#ancestors")] == [["1", "2"], ["2", "2"], ["3", "3"]]
         assert set_off(here, "population-tree") == [2, 2, None, 2, 3, None]
-        here.page.set_viewport_size({"width": 390, "height": 800})
-        here.page.wait_for_timeout(600)
-        here.shoot("population-narrow")
-        assert not is_too_wide(here.page)
-        assert cut_off(here.page) == []
+        here.darken("population")
+        assert serious(here.page) == []
+        assert here.narrow("population") == []
+        here.open()
+        cells = here.page.locator("#list tbody td").all_inner_texts()
+        assert cells[2].strip() == "100 %"
+        assert "generation 3 of at most 3, best loss 0.3" in cells[4]
         here.open("/sweeps/tiny/population?member=9")
         assert here.page.locator("#missing").inner_text() == (
             "Generation 3 has no member 9. There are: 1, 2, 3."
