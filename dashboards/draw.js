@@ -76,7 +76,9 @@ function offerToSave(plot, text) {
     button = document.createElement("button");
     button.type = "button";
     button.className = "save";
-    button.textContent = "Save as SVG";
+    const verb = document.createElement("span");
+    verb.textContent = "Save as ";
+    button.append(verb, "SVG");
     button.setAttribute("aria-label", `Save as SVG: ${title.textContent}`);
     title.after(button);
   }

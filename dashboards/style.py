@@ -65,6 +65,7 @@ def template(theme: Theme, /) -> go.layout.Template:
         "ticks": "outside",
         "ticklen": 4,
         "automargin": True,
+        "autotickangles": [0, 90],  # a name on the slant reaches beyond the figure at its right
         "title": {"standoff": 10},
     }
     ground = "rgba(0,0,0,0)"

@@ -33,11 +33,12 @@ def is_too_wide(page):
 def cut_off(page):
     """Texts of axes that reach beyond their figure, which hides the rest."""
     return page.evaluate("""[...document.querySelectorAll(".plot")].flatMap(plot => {
-        const {left, right} = plot.getBoundingClientRect();
-        return [...plot.querySelectorAll(".xtitle, .xtick text, .ytick text")]
+        const {left, right, top, bottom} = plot.getBoundingClientRect();
+        return [...plot.querySelectorAll(".xtitle, .ytitle, .y2title, .xtick text, .ytick text")]
             .filter(text => {
                 const box = text.getBoundingClientRect();
-                return box.left < left - 1 || box.right > right + 1;
+                return box.left < left - 1 || box.right > right + 1
+                    || box.top < top - 1 || box.bottom > bottom + 1;
             }).map(text => text.textContent);
     })""")
 
