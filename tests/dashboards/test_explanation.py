@@ -36,6 +36,9 @@ def test_map_has_times_in_seconds(explained):
     (heat,) = figure.data
     assert heat.x == (-0.2, -0.1, 0.0, 0.1, 0.2)
     assert len(heat.z) == 50
+    starred = [unit for unit in heat.y if "*" in unit]
+    assert starred == ["region6 ***", "region8 ***"]
+    assert "stars: units that matter more than in models of permuted labels" in reading(figure)
     assert figure.layout.xaxis.title.text == "time from the frame decoded (s)"
 
 
