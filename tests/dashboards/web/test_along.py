@@ -46,12 +46,13 @@ def test_reader_goes_along_a_recording_and_to_its_worst_stretch(recorded, reader
         where = here.page.locator("#where")
         assert where.inner_text().startswith("0:00.0 to 0:29.9 of 0:29.9")
 
+        worst = here.page.locator("#worst a").first
+        assert "span=224" in worst.get_attribute("href")  # a quarter of all, which is shown now
         here.page.get_by_role("link", name="0:10 min").click()
         here.wait_until(lambda: frames(here, "activity") == [300, 600], "a shorter stretch")
         here.page.keyboard.press("ArrowRight")
         here.wait_until(lambda: frames(here, "decoded") == [450, 750], "the next stretch")
         assert "at=450" in here.page.url
-        worst = here.page.locator("#worst a").first
         begin = worst.inner_text().split(" ")[0]
         worst.click()
         here.wait_until(lambda: where.inner_text().startswith(begin), "the worst stretch")
