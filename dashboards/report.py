@@ -13,25 +13,16 @@ from calsweep.dashboards import figure, summary
 from calsweep.dashboards.calibration import calibration_curves
 from calsweep.dashboards.class_table import ClassLine, class_lines
 from calsweep.dashboards.comparison import (
-    ArmRocs,
     arm_boxes,
     arm_rocs,
     difference_matrix,
-    rocs_shown,
+    read_arm_rocs,
 )
 from calsweep.dashboards.confusion import (
     class_roc_curves,
     class_rocs,
     confusion_matrix,
     count_decoded,
-)
-from calsweep.dashboards.curve import (
-    is_worth_drawing,
-    maps_worth_drawing,
-    numeric_settings,
-    setting_curve,
-    setting_map,
-    setting_name,
 )
 from calsweep.dashboards.explanation_figures import explanation_figures
 from calsweep.dashboards.learning_curve import learning_curves
@@ -40,6 +31,7 @@ from calsweep.dashboards.page import Plate, plate_of, render_page, write_page
 from calsweep.dashboards.prediction import RocCurve, choose_stretch, read_predictions, roc
 from calsweep.dashboards.repeat import command_to_repeat
 from calsweep.dashboards.roc import roc_curves
+from calsweep.dashboards.setting_figures import setting_figures
 from calsweep.dashboards.shown_trial import shown_trial
 from calsweep.dashboards.stretch import prediction_stretch
 from calsweep.dashboards.style import held_out
@@ -160,7 +152,7 @@ def _plates(
         plate_of(drawn.name, drawn.title, drawn.draw(None))
         for drawn in population_figures(Lineage(sweep.folder))
     ]
-    plates += _setting_plates(sweep)
+    plates += [plate_of(one.name, one.title, one.draw()) for one in setting_figures(sweep)]
     if shown is not None:
         plates += _shown_plates(sweep, shown)
     return tuple(plates)
@@ -174,27 +166,10 @@ def _arm_plates(sweep: SweepRecord, comparison: Comparison) -> list[Plate]:
     plates = [plate_of("boxes", "The same folds, configuration by configuration", boxes)]
     if len(comparison.arms) > 2:
         plates.append(plate_of("differences", "Differences between configurations", differences))
-    shown = rocs_shown(comparison)
     if _is_binary(sweep):
-        rocs = [
-            ArmRocs(arm=arm, curves=[_curve(sweep, fold) for fold in arm.trial.folds])
-            for arm in shown
-        ]
         title = "Mean ROC curves of configurations"
-        plates.append(plate_of("arm-rocs", title, arm_rocs(comparison, rocs=rocs)))
-    return plates
-
-
-def _setting_plates(sweep: SweepRecord) -> list[Plate]:
-    """Draw curves over the searched settings that are numbers."""
-    plates = [
-        plate_of(f"curve-{name}", f"Along {setting_name(name)}", setting_curve(sweep, name))
-        for name in numeric_settings(sweep)
-        if is_worth_drawing(sweep, name)
-    ]
-    for along, up in maps_worth_drawing(sweep):
-        title = f"Along {setting_name(along)} and {setting_name(up)}"
-        plates.append(plate_of(f"map-{along}-{up}", title, setting_map(sweep, (along, up))))
+        rocs = arm_rocs(comparison, rocs=read_arm_rocs(comparison))
+        plates.append(plate_of("arm-rocs", title, rocs))
     return plates
 
 

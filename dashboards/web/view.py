@@ -120,7 +120,7 @@ def _sweep(reading: Reading, choice: Choice) -> Mapping[str, Any]:
             for trial in sweep.trials
             if trial.pruned
         ],
-        "drawings": plates.SWEEP,
+        "drawings": plates.of_sweep(reading),
     }
 
 

@@ -13,11 +13,11 @@ from tests.dashboards.web.served import serious, serving
 
 FIGURES = {
     "": ["history", "parallel", "spread"],
-    "/folds": ["matrix", "groups", "roc", "confusion", "learning"],
+    "/folds": ["matrix", "groups", "roc", "confusion", "calibration", "learning"],
     "/predictions": ["overview", "decoded"],  # its dataset is nowhere
     "/population": [],
     "/explanations": [],
-    "/compare": ["boxes", "differences"],
+    "/compare": ["boxes", "differences", "arm-rocs"],
     "/data": ["plan"],  # its dataset is nowhere
 }
 
@@ -212,7 +212,8 @@ def test_what_is_damaged_is_told_in_its_place(reader, writer):
         here.open("/sweeps/tiny/folds?trial=baseline")
         here.draw_all()
         assert here.drawn() == ["matrix", "groups", "learning"]
-        assert [text.split(":")[0] for text in here.missing()] == ["roc", "confusion"]
+        lost = ["roc", "confusion", "calibration"]
+        assert [text.split(":")[0] for text in here.missing()] == lost
         assert "predictions.parquet" in here.missing()[0]
         here.shoot("damaged")
         here.open("/sweeps/tiny/folds?trial=none")

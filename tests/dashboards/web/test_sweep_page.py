@@ -48,7 +48,7 @@ def test_searches_are_cut_to_the_same_budget(reader, writer):
         assert "Equal budget: 0.00556 device-hours each" in said  # 20 s
         assert "of tiny 1 of 2 configurations, of short 1 of 1 configurations" in said
         here.draw_all()
-        assert here.drawn() == ["boxes", "differences"]
+        assert here.drawn() == ["boxes", "differences", "arm-rocs"]
         here.open("/sweeps/tiny/compare?budget=device")
         missing = here.page.locator("#missing").inner_text()
         assert "name two sweeps, or one with arms" in missing
