@@ -92,7 +92,12 @@ def unit_bars(explained: Explained, /) -> go.Figure:
             y=names,
             orientation="h",
             marker={"color": [BLUE if unit.stars or not has_null else GRAY for unit in shown]},
-            error_x={"array": [unit.sd for unit in shown], "thickness": 1, "width": 2},
+            error_x={
+                "array": [unit.sd for unit in shown],
+                "thickness": 1,
+                "width": 2,
+                "color": GRAY,
+            },
             customdata=[_said(unit) for unit in shown],
             hovertemplate="%{y}: %{x:.4f}%{customdata}<extra></extra>",
             name="decoder",

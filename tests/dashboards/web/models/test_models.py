@@ -109,7 +109,7 @@ def test_promotion_and_rollback_need_the_token_and_refusals_are_told(home, reade
         assert "Nothing is changed." in said
 
         here.open("/models/runner")
-        here.page.get_by_label("To", exact=True).select_option("1")
+        here.page.locator("#rollback select[name=to]").select_option("1")
         here.page.get_by_label("Why").fill("stumbles")
         here.page.get_by_label("Token").fill(TOKEN)
         here.page.get_by_role("button", name="Roll back").click()
