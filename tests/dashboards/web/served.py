@@ -5,13 +5,14 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
 
-SHOTS = Path(os.environ.get("CALSWEEP_SHOTS", "/tmp/calsweep-shots"))
+SHOTS = Path(os.environ.get("CALSWEEP_SHOTS", Path(tempfile.gettempdir()) / "calsweep-shots"))
 ENDS_WITHIN_S = 60
 WAIT_MS = 60_000
 SERIOUS = {"serious", "critical"}
