@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from calsweep.dashboards.figure import fold_name
-from calsweep.dashboards.prediction import RocCurve
+from calsweep.dashboards.prediction import RocCurve, read_predictions, roc
 from calsweep.dashboards.roc import add_mean_roc, roc_axes
 from calsweep.dashboards.style import (
     BLUE,
@@ -161,14 +161,14 @@ def arm_rocs(comparison: Comparison, /, *, rocs: Sequence[ArmRocs]) -> go.Figure
         At most four beside the linear baseline (`rocs_shown`).
     """
     figure = go.Figure()
-    others = [roc for roc in rocs if not roc.arm.trial.is_baseline]
+    others = [one for one in rocs if not one.arm.trial.is_baseline]
     styles: Mapping[str, tuple[str, str]] = {
-        roc.arm.name: style for roc, style in zip(others, _LINES, strict=False)
+        one.arm.name: style for one, style in zip(others, _LINES, strict=False)
     }
-    for i, roc in enumerate(reversed(rocs)):
-        color, dash = styles.get(roc.arm.name, (VERMILLION, "dash"))
-        name = label(comparison.name(roc.arm))
-        add_mean_roc(figure, roc.curves, name, color, dash=dash, y=0.05 + 0.11 * i)
+    for i, one in enumerate(reversed(rocs)):
+        color, dash = styles.get(one.arm.name, (VERMILLION, "dash"))
+        name = label(comparison.name(one.arm))
+        add_mean_roc(figure, one.curves, name, color, dash=dash, y=0.05 + 0.11 * i)
     roc_axes(figure)
     return styled(
         figure,
@@ -178,6 +178,21 @@ def arm_rocs(comparison: Comparison, /, *, rocs: Sequence[ArmRocs]) -> go.Figure
             "areas beside its name; the nearer to the upper left corner, the better."
         ),
     )
+
+
+def read_arm_rocs(comparison: Comparison, /) -> list[ArmRocs]:
+    """Read the ROC curves of the arms that can be told apart, whose behavior has two classes.
+
+    Raises
+    ------
+    FileNotFoundError
+        If predictions of a fold are missing.
+    """
+    rocs = []
+    for arm in rocs_shown(comparison):
+        folds = [read_predictions(arm.sweep.fold_folder(fold)) for fold in arm.trial.folds]
+        rocs.append(ArmRocs(arm=arm, curves=[roc(f.label_W, f.probability) for f in folds]))
+    return rocs
 
 
 def rocs_shown(comparison: Comparison, /) -> tuple[Arm, ...]:

@@ -20,6 +20,7 @@ from calsweep.dashboards.style import (
     figure_title,
     group_name,
     label,
+    log_axis,
     styled,
 )
 from calsweep.platform.arm import figure_name
@@ -269,6 +270,17 @@ def setting_name(name: str, /) -> str:
     return " ".join(name.split(".")[1:]).replace("_", " ") or name
 
 
+def setting_title(name: str, /) -> str:
+    """Name a setting for an axis, with its unit where it has one.
+
+    Examples
+    --------
+    >>> setting_title("datasets.window.length"), setting_title("training.learning_rate")
+    ('window length (frames)', 'learning rate')
+    """
+    return f"{setting_name(name)}{' (frames)' if _is_in_frames(name) else ''}"
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
@@ -373,10 +385,9 @@ def _axis(
     name: str, values: Sequence[float], *, rate_hz: float, marks_values: bool
 ) -> dict[str, Any]:
     is_log = not _is_in_frames(name) and values[0] > 0 and values[-1] / values[0] >= LOG_FROM
-    axis: dict[str, Any] = {"type": "log" if is_log else "linear"}
+    axis: dict[str, Any] = log_axis(values[0], values[-1]) if is_log else {"type": "linear"}
     if not marks_values or len(values) > VALUES_MARKED:
-        unit = " (frames)" if _is_in_frames(name) else ""
-        return {**axis, "title_text": f"{label(setting_name(name))}{unit}"}
+        return {**axis, "title_text": label(setting_title(name))}
     texts = [_tick(name, value, rate_hz=rate_hz) for value in values]
     return {**axis, "title_text": _axis_title(name), "tickvals": values, "ticktext": texts}
 

@@ -43,12 +43,53 @@ function whenWidthChanges(redraw) {
     waiting = setTimeout(() => { if (width !== innerWidth) { width = innerWidth; redraw(); } }, SETTLED_MS);
   });
 }
-function drawFigure(plot, text, theme) {
+// Names beside an axis may leave less room than was reckoned with: what reaches out is wrapped as it stands.
+function wrapWhatReachesOut(plot, layout) {
+  const edge = plot.getBoundingClientRect();
+  let reachesOut = false;
+  for (const [name, axis] of Object.entries(layout)) {
+    const title = name.startsWith("xaxis") && plot.querySelector(`.${name.replace("axis", "")}title`);
+    if (!title) continue;
+    const box = title.getBoundingClientRect();
+    const beyondPx = Math.max(edge.left - box.left, box.right - edge.right);
+    if (beyondPx <= 0) continue;
+    const lines = axis.title.text.split("<br>");
+    const longest = Math.max(...lines.map((line) => line.length));
+    axis.title.text = wrapped(lines.join(" "), longest * (1 - 2 * beyondPx / box.width));
+    reachesOut = true;
+  }
+  return reachesOut;
+}
+async function drawFigure(plot, text, theme) {
   const {data, layout} = JSON.parse(theme === "dark" ? recolored(text) : text);
   layout.template = TEMPLATES[theme];
   fitToWidth(layout, plot.clientWidth);
-  return Plotly.react(plot, data, layout, {
-    responsive: true, displaylogo: false, modeBarButtons: [["toImage"]],
-    toImageButtonOptions: {format: "svg", filename: plot.parentElement.id},
-  });
+  const config = {responsive: true, displayModeBar: false};
+  await Plotly.react(plot, data, layout, config);
+  if (wrapWhatReachesOut(plot, layout)) await Plotly.react(plot, data, layout, config);
+  offerToSave(plot, text);
+}
+function offerToSave(plot, text) {
+  const title = plot.parentElement.querySelector("h2");
+  let button = plot.parentElement.querySelector("button.save");
+  if (!button) {
+    button = document.createElement("button");
+    button.type = "button";
+    button.className = "save";
+    const verb = document.createElement("span");
+    verb.textContent = "Save as ";
+    button.append(verb, "SVG");
+    button.setAttribute("aria-label", `Save as SVG: ${title.textContent}`);
+    title.after(button);
+  }
+  button.onclick = () => saveFigure(plot, text);
+}
+// For a paper: dark ink on white, as wide as it is seen, whatever theme it is read in.
+function saveFigure(plot, text) {
+  const {data, layout} = JSON.parse(text);
+  Object.assign(layout, {template: TEMPLATES.light, paper_bgcolor: "#ffffff"});
+  const width = plot.clientWidth;
+  fitToWidth(layout, width);
+  const as = {format: "svg", filename: plot.parentElement.id, width, height: plot.clientHeight};
+  return Plotly.downloadImage({data, layout}, as);
 }

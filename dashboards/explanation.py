@@ -15,7 +15,7 @@ from calsweep.dashboards.style import (
     label,
     styled,
 )
-from calsweep.platform.explanations.explain import Explained
+from calsweep.platform.explanations.explained import Explained
 from calsweep.platform.explanations.importance import ALPHA, UnitImportance
 from calsweep.platform.explanations.region_map import outline
 
@@ -44,11 +44,14 @@ def importance_map(explained: Explained, /) -> go.Figure:
         By Deep SHAP, of traces.
     """
     units = explained.facts["units"]
+    stars = {unit.unit: unit.stars for unit in explained.units()}
+    starred = "; stars: units that matter more than in models of permuted labels, as tested above"
+    beyond = starred if any(stars.values()) else ""
     figure = go.Figure(
         go.Heatmap(
             z=_rounded(explained.mean("importance").T),
             x=_times_s(explained),
-            y=[label(unit) for unit in units],
+            y=[f"{label(unit)} {stars[unit]}".rstrip() for unit in units],
             zmin=0,
             colorscale="Cividis",
             hovertemplate="%{y}, %{x:+.2f} s<br>%{z:.4f}<extra></extra>",
@@ -65,7 +68,8 @@ def importance_map(explained: Explained, /) -> go.Figure:
         reading=(
             "The brighter, the more this unit at this time moves the decoder's output away from "
             f"its mean, either way, in the mean over {_n_folds(explained)} and their test windows; "
-            "left of the dotted line is before the frame that is decoded."
+            "left of the dotted line is before the frame that is decoded"
+            f"{beyond}."
         ),
     )
 
@@ -88,7 +92,12 @@ def unit_bars(explained: Explained, /) -> go.Figure:
             y=names,
             orientation="h",
             marker={"color": [BLUE if unit.stars or not has_null else GRAY for unit in shown]},
-            error_x={"array": [unit.sd for unit in shown], "thickness": 1, "width": 2},
+            error_x={
+                "array": [unit.sd for unit in shown],
+                "thickness": 1,
+                "width": 2,
+                "color": GRAY,
+            },
             customdata=[_said(unit) for unit in shown],
             hovertemplate="%{y}: %{x:.4f}%{customdata}<extra></extra>",
             name="decoder",

@@ -5,7 +5,15 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from calsweep.dashboards.figure import fold_name
-from calsweep.dashboards.style import BLUE, VERMILLION, group_name, held_out, label, styled
+from calsweep.dashboards.style import (
+    BLUE,
+    VERMILLION,
+    figure_title,
+    group_name,
+    held_out,
+    label,
+    styled,
+)
 from calsweep.datasets.fold import FoldPlan
 from calsweep.platform.record import TrialRecord
 
@@ -30,7 +38,7 @@ def group_spread(
         drawn.add_trace(_boxes(baseline, plan, color=VERMILLION, name="linear baseline"))
     names = [label(group_name(subjects), width=16) for subjects in plan.groups]
     drawn.update_xaxes(title_text=f"{what} that test", tickvals=names, showgrid=False)
-    drawn.update_yaxes(title_text="test AUC")
+    drawn.update_yaxes(title_text=figure_title("auc"))
     styled(
         drawn,
         height_px=420,

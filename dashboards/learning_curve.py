@@ -19,6 +19,8 @@ from calsweep.dashboards.style import (
 from calsweep.platform.record import TrialRecord
 from calsweep.platform.score import Epoch
 
+EPOCHS_NAMED = 20
+
 
 def learning_curves(trial: TrialRecord, /) -> go.Figure:
     """Draw loss and validation AUC of each fold by epoch, with the epoch that was kept.
@@ -36,6 +38,8 @@ def learning_curves(trial: TrialRecord, /) -> go.Figure:
     _add_best(figure, trial, 2, lambda epoch: epoch.validation.auc)
     figure.update_yaxes(title_text="loss (nats a window)", row=1)
     figure.update_yaxes(title_text="validation AUC", row=2)
+    n_epochs = max(len(fold.curve) for fold in trial.folds)
+    figure.update_xaxes(dtick=1 if n_epochs <= EPOCHS_NAMED else None)
     figure.update_xaxes(title_text="epoch", row=2)
     return styled(
         figure,
@@ -84,8 +88,9 @@ def _add_curves(
         col=1,
     )
     figure.add_annotation(
-        x=epochs[-1], y=means[-1], text=name, xanchor="right", yshift=12, row=row, col=1
-    )
+        x=epochs[-1], y=means[-1], text=name, xanchor="right", row=row, col=1,
+        yshift=-14 if name == "training" else 14,
+    )  # fmt: skip
 
 
 def _mean_by_epoch(

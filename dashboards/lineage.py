@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import plotly.graph_objects as go
 
-from calsweep.dashboards.style import BLUE, GRAY, PURPLE, THICK, THIN, VERMILLION, styled
+from calsweep.dashboards.style import BLUE, GRAY, PURPLE, THICK, THIN, VERMILLION, log_axis, styled
 from calsweep.platform.population.lineage import Life, Lineage
-from calsweep.platform.record import SweepRecord
 
 _LOG_FROM = 10.0  # range of values, as a factor, from which an axis is logarithmic
 _TREE_PX_PER_MEMBER = 22
+GENERATIONS_NAMED = 20
 
 
-def loss_by_generation(lineage: Lineage, /) -> go.Figure:
-    """Draw the validation loss of every member, and of the ancestors of the best.
+def loss_by_generation(lineage: Lineage, /, *, member: int | None = None) -> go.Figure:
+    """Draw the validation loss of every member, and of the ancestors of one.
 
     Parameters
     ----------
     lineage
         Of at least one generation.
+    member
+        Whose ancestors are set off; by default those of the best.
     """
     drawn = go.Figure()
-    for member, lives in _by_member(lineage).items():
-        drawn.add_trace(
-            _line(lives, [life.score for life in lives], name=f"member {member}", color=BLUE)
-        )
-    ancestry = _best_ancestry(lineage)
-    losses = [life.score for life in ancestry]
-    drawn.add_trace(_line(ancestry, losses, name="ancestors of the best", is_best=True))
+    for number, lives in _by_member(lineage).items():
+        losses = [life.score for life in lives]
+        drawn.add_trace(_line(lives, losses, name=f"member {number}", color=BLUE))
+    followed = ancestry(lineage, member)
+    losses = [life.score for life in followed]
+    drawn.add_trace(_line(followed, losses, name=_ancestors_of(member), is_followed=True))
     died = [life for life in _lives(lineage) if not life.result.is_alive]
     drawn.add_trace(
         go.Scatter(
             x=[life.generation for life in died],
-            y=[max(losses)] * len(died),
+            y=[max(life.score for life in ancestry(lineage))] * len(died),
             name="died",
             mode="markers",
             marker={"symbol": "x", "size": 9, "color": PURPLE},
@@ -42,35 +45,35 @@ def loss_by_generation(lineage: Lineage, /) -> go.Figure:
             hovertemplate="%{text}<extra></extra>",
         )
     )
-    drawn.update_xaxes(title_text="generation")
-    drawn.update_yaxes(title_text="validation loss")
+    _along_generations(drawn, lineage)
+    drawn.update_yaxes(title_text="validation loss (nats)")
     return styled(
         drawn,
         height_px=420,
         reading=(
             "A thin line is a member, whose weights may come from another from one generation to "
-            "the next; the thick line are the ancestors of the member that is best in the end; a "
-            "cross is a member that died and was replaced."
+            f"the next; the thick line is that of the ancestors of {_whose(member)}; a cross is a "
+            "member that died and was replaced."
         ),
     )
 
 
-def lineage_tree(lineage: Lineage, /) -> go.Figure:
+def lineage_tree(lineage: Lineage, /, *, member: int | None = None) -> go.Figure:
     """Draw who went on from whom.
 
     Parameters
     ----------
-    lineage
-        Of at least one generation.
+    lineage, member
+        As in `loss_by_generation`.
     """
     drawn = go.Figure()
     stayed = [life for life in _lives(lineage) if life.parent == life.member]
-    taken = [life for life in _lives(lineage) if life.parent not in {None, life.member}]
-    best = [life for life in _best_ancestry(lineage) if life.parent is not None]
+    taken = take_overs(lineage)
+    followed = [life for life in ancestry(lineage, member) if life.parent is not None]
     for lives, name, color, width in (
         (stayed, "went on", GRAY, THIN),
         (taken, "took over", BLUE, THIN),
-        (best, "ancestors of the best", VERMILLION, THICK),
+        (followed, _ancestors_of(member), VERMILLION, THICK),
     ):
         x: list[int | None] = []
         y: list[int | None] = []
@@ -94,73 +97,132 @@ def lineage_tree(lineage: Lineage, /) -> go.Figure:
             hovertemplate="%{text}<extra></extra>",
         )
     )
-    drawn.update_xaxes(title_text="generation")
+    _along_generations(drawn, lineage)
     drawn.update_yaxes(title_text="member", dtick=1 if len(_by_member(lineage)) <= 20 else None)
     return styled(
         drawn,
         height_px=200 + _TREE_PX_PER_MEMBER * len(_by_member(lineage)),
         reading=(
             "A point is a member after a generation. A level line is one that went on from its own "
-            "weights, a slanting line one that took over another's; the thick line leads to the "
-            "member that is best in the end."
+            "weights, a slanting line one that took over another's; the thick line leads to "
+            f"{_whose(member)}."
         ),
     )
 
 
-def value_schedule(lineage: Lineage, name: str, /) -> go.Figure:
-    """Draw how a searched value went in every member, and on the way to the best.
+def value_schedule(lineage: Lineage, name: str, /, *, member: int | None = None) -> go.Figure:
+    """Draw how a searched value went in every member, and on the way to one.
 
     Parameters
     ----------
-    lineage
-        Of at least one generation.
+    lineage, member
+        As in `loss_by_generation`.
     name
         Dotted name of the value.
     """
     drawn = go.Figure()
-    for member, lives in _by_member(lineage).items():
+    for number, lives in _by_member(lineage).items():
         values = [life.values[name] for life in lives]
-        drawn.add_trace(_line(lives, values, name=f"member {member}", color=BLUE))
-    ancestry = _best_ancestry(lineage)
-    best = [life.values[name] for life in ancestry]
-    drawn.add_trace(_line(ancestry, best, name="ancestors of the best", is_best=True))
+        drawn.add_trace(_line(lives, values, name=f"member {number}", color=BLUE))
+    followed = ancestry(lineage, member)
+    values = [life.values[name] for life in followed]
+    drawn.add_trace(_line(followed, values, name=_ancestors_of(member), is_followed=True))
     every = [life.values[name] for life in _lives(lineage)]
     is_log = min(every) > 0 and max(every) / min(every) > _LOG_FROM
-    drawn.update_xaxes(title_text="generation")
+    _along_generations(drawn, lineage)
     drawn.update_yaxes(
-        title_text=name.rpartition(".")[2].replace("_", " "), type="log" if is_log else "linear"
+        title_text=_short(name),
+        **(log_axis(min(every), max(every)) if is_log else {"type": "linear"}),
     )
     return styled(
         drawn,
         height_px=360,
         reading=(
-            "A thin line is a member; the thick line is what the weights of the best member were "
-            "trained with, generation by generation: the schedule that the population found."
+            f"A thin line is a member; the thick line is what the weights of {_whose(member)} were "
+            "trained with, generation by generation: a schedule that the population found."
         ),
     )
 
 
-def population_figures(sweep: SweepRecord, /) -> Iterator[tuple[str, str, go.Figure]]:
-    """Give the figures of a sweep's population, each with a name and a title; none if it has none.
+@dataclass(frozen=True, kw_only=True)
+class PopulationFigure:
+    """A figure of a population: its place, title, and how it is drawn with a member set off."""
 
-    Parameters
-    ----------
-    sweep
-        Its record.
-    """
-    lineage = Lineage(sweep.folder)
-    if not _whole(lineage):
-        return
-    yield "population-loss", "Losses over generations", loss_by_generation(lineage)
-    yield "population-tree", "Who went on from whom", lineage_tree(lineage)
-    for name in searched_values(lineage):
-        title = f"How {name.rpartition('.')[2].replace('_', ' ')} went"
-        yield f"population-{name}", title, value_schedule(lineage, name)
+    name: str
+    title: str
+    draw: Callable[[int | None], go.Figure]
+
+
+def population_figures(lineage: Lineage, /) -> tuple[PopulationFigure, ...]:
+    """Give the figures of a population; none before a generation of it is whole."""
+    if not whole_generations(lineage):
+        return ()
+    return (
+        PopulationFigure(
+            name="population-loss",
+            title="Losses over generations",
+            draw=lambda member: loss_by_generation(lineage, member=member),
+        ),
+        PopulationFigure(
+            name="population-tree",
+            title="Who went on from whom",
+            draw=lambda member: lineage_tree(lineage, member=member),
+        ),
+        *(
+            PopulationFigure(
+                name=f"population-{name}",
+                title=f"How {_short(name)} went",
+                draw=partial(_schedule_of, lineage, name),
+            )
+            for name in searched_values(lineage)
+        ),
+    )
+
+
+def _schedule_of(lineage: Lineage, name: str, member: int | None) -> go.Figure:
+    return value_schedule(lineage, name, member=member)
 
 
 def searched_values(lineage: Lineage, /) -> tuple[str, ...]:
     """Give the dotted names of the values that a population searched."""
-    return tuple(next(iter(lineage.generation(1).values())).values) if _whole(lineage) else ()
+    if not whole_generations(lineage):
+        return ()
+    return tuple(next(iter(lineage.generation(1).values())).values)
+
+
+def ancestry(lineage: Lineage, member: int | None = None, /) -> tuple[Life, ...]:
+    """Give the lives that a member's weights came through, up to the last whole generation.
+
+    Parameters
+    ----------
+    lineage
+        Of at least one generation.
+    member
+        By default the best one.
+
+    Raises
+    ------
+    LookupError
+        If there is none of this number.
+    """
+    last = whole_generations(lineage)[-1]
+    if member is None:
+        alive = [life for life in lineage.generation(last).values() if life.result.is_alive]
+        member = min(alive, key=lambda life: (life.score, life.member)).member
+    return lineage.ancestry(member, generation=last)
+
+
+def whole_generations(lineage: Lineage, /) -> range:
+    """Give the generations that every member is done with."""
+    size = len(lineage.generation(1))
+    n = lineage.n_generations
+    is_whole = n and len(lineage.generation(n)) == size
+    return range(1, n + 1) if is_whole else range(1, n)
+
+
+def take_overs(lineage: Lineage, /) -> tuple[Life, ...]:
+    """Give the lives that went on from another member's weights, in the order of generations."""
+    return tuple(life for life in _lives(lineage) if life.parent not in {None, life.member})
 
 
 def _line(
@@ -169,31 +231,28 @@ def _line(
     *,
     name: str,
     color: str = VERMILLION,
-    is_best: bool = False,
+    is_followed: bool = False,
 ) -> go.Scatter:
     return go.Scatter(
         x=[life.generation for life in lives],
         y=list(y),
         name=name,
         mode="lines",
-        line={"color": color, **(THICK if is_best else THIN)},
-        opacity=1.0 if is_best else 0.35,
+        line={"color": color, **(THICK if is_followed else THIN)},
+        opacity=1.0 if is_followed else 0.35,
         text=[f"member {life.member}" for life in lives],
         hovertemplate="generation %{x}, %{text}: %{y:.4g}<extra></extra>",
     )
 
 
-def _whole(lineage: Lineage) -> range:
-    """Give the generations that every member is done with."""
-    size = len(lineage.generation(1))
-    n = lineage.n_generations
-    is_whole = n and len(lineage.generation(n)) == size
-    return range(1, n + 1) if is_whole else range(1, n)
-
-
 def _lives(lineage: Lineage) -> Iterable[Life]:
-    for number in _whole(lineage):
+    for number in whole_generations(lineage):
         yield from lineage.generation(number).values()
+
+
+def _along_generations(drawn: go.Figure, lineage: Lineage) -> None:
+    few = whole_generations(lineage)[-1] <= GENERATIONS_NAMED
+    drawn.update_xaxes(title_text="generation", dtick=1 if few else None)
 
 
 def _by_member(lineage: Lineage) -> dict[int, list[Life]]:
@@ -203,11 +262,16 @@ def _by_member(lineage: Lineage) -> dict[int, list[Life]]:
     return found
 
 
-def _best_ancestry(lineage: Lineage) -> tuple[Life, ...]:
-    last = _whole(lineage)[-1]
-    alive = [life for life in lineage.generation(last).values() if life.result.is_alive]
-    best = min(alive, key=lambda life: (life.score, life.member))
-    return lineage.ancestry(best.member, generation=last)
+def _ancestors_of(member: int | None) -> str:
+    return f"ancestors of {'the best' if member is None else f'member {member}'}"
+
+
+def _whose(member: int | None) -> str:
+    return "the member that is best in the end" if member is None else f"member {member}"
+
+
+def _short(name: str) -> str:
+    return name.rpartition(".")[2].replace("_", " ")
 
 
 def _described(life: Life) -> str:

@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 
-from calsweep.dashboards.curve import LOG_FROM, setting_name
+from calsweep.dashboards.curve import LOG_FROM, setting_title
 from calsweep.dashboards.style import BLUE, GRAY, THIN, label, styled
 from calsweep.platform.record import TrialRecord
 
@@ -47,9 +48,9 @@ def parallel_coordinates(trials: Sequence[TrialRecord], /) -> go.Figure:
     drawn.add_trace(_lines(tried, order[:-n_best], axes, color=GRAY, line=THIN, opacity=0.5))
     drawn.add_trace(_lines(tried, order[-n_best:], axes, color=BLUE, line={"width": 2}))
     _add_ticks(drawn, axes)
-    titles = [label(setting_name(name), width=14) for name in names] + ["validation<br>AUC"]
+    titles = [label(setting_title(name), width=14) for name in names] + ["validation<br>AUC"]
     drawn.update_xaxes(
-        tickvals=list(range(len(titles))), ticktext=titles, range=[-0.25, len(titles) - 0.6]
+        tickvals=list(range(len(titles))), ticktext=titles, range=[-0.15, len(titles) - 0.6]
     )
     drawn.update_yaxes(visible=False, range=[-0.06, 1.06])
     return styled(
@@ -86,12 +87,18 @@ def _places(values: Sequence[Any]) -> _Axis:
     is_log = low > 0 and high / low > LOG_FROM
     scale = math.log if is_log else float
     span = (scale(high) - scale(low)) or 1.0
-    ticks = []
-    for i in range(TICKS):
-        share = i / (TICKS - 1)
-        at_share = scale(low) + share * span
-        ticks.append((share, f"{math.exp(at_share) if is_log else at_share:.3g}"))
+    ticks = [((scale(v) - scale(low)) / span, f"{v:.3g}") for v in _named(there, is_log=is_log)]
     return _Axis([None if v is None else (scale(v) - scale(low)) / span for v in values], ticks)
+
+
+def _named(values: Sequence[float], *, is_log: bool) -> Sequence[float]:
+    """Give the values that an axis names: its own where they are few, else evenly along it."""
+    own = sorted(set(values))
+    if len(own) <= TICKS:
+        return own
+    along = np.geomspace if is_log else np.linspace
+    even: list[float] = along(own[0], own[-1], TICKS).tolist()
+    return even
 
 
 def _lines(
@@ -127,6 +134,6 @@ def _lines(
 def _add_ticks(drawn: go.Figure, axes: Sequence[_Axis]) -> None:
     for i, axis in enumerate(axes):
         for place, text in axis.ticks:
-            drawn.add_annotation(
-                x=i, y=place, text=text, xanchor="right", xshift=-4, font={"size": 11}
-            )
+            # Left of the first axis there is no room on a phone.
+            side = {"xanchor": "right", "xshift": -4} if i else {"xanchor": "left", "xshift": 4}
+            drawn.add_annotation(x=i, y=place, text=text, font={"size": 11}, **side)

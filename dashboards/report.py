@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -13,11 +13,10 @@ from calsweep.dashboards import figure, summary
 from calsweep.dashboards.calibration import calibration_curves
 from calsweep.dashboards.class_table import ClassLine, class_lines
 from calsweep.dashboards.comparison import (
-    ArmRocs,
     arm_boxes,
     arm_rocs,
     difference_matrix,
-    rocs_shown,
+    read_arm_rocs,
 )
 from calsweep.dashboards.confusion import (
     class_roc_curves,
@@ -25,36 +24,20 @@ from calsweep.dashboards.confusion import (
     confusion_matrix,
     count_decoded,
 )
-from calsweep.dashboards.curve import (
-    is_worth_drawing,
-    maps_worth_drawing,
-    numeric_settings,
-    setting_curve,
-    setting_map,
-    setting_name,
-)
-from calsweep.dashboards.explanation import (
-    attention_curve,
-    completeness,
-    cut_out_importance,
-    image_importance,
-    importance_map,
-    unit_bars,
-)
+from calsweep.dashboards.explanation_figures import explanation_figures
 from calsweep.dashboards.learning_curve import learning_curves
 from calsweep.dashboards.lineage import population_figures
 from calsweep.dashboards.page import Plate, plate_of, render_page, write_page
 from calsweep.dashboards.prediction import RocCurve, choose_stretch, read_predictions, roc
 from calsweep.dashboards.repeat import command_to_repeat
 from calsweep.dashboards.roc import roc_curves
+from calsweep.dashboards.setting_figures import setting_figures
 from calsweep.dashboards.shown_trial import shown_trial
 from calsweep.dashboards.stretch import prediction_stretch
 from calsweep.dashboards.style import held_out
 from calsweep.platform.arm import default_arms, default_reference
 from calsweep.platform.commands import option
 from calsweep.platform.comparison import WHAT_TO_TRUST, Comparison, compare
-from calsweep.platform.explanations.explain import Explained, read_explained
-from calsweep.platform.explanations.explanation import Kind
 from calsweep.platform.finding import findings, telling_method
 from calsweep.platform.leaderboard import (
     NESTED_DOES_NOT_APPLY,
@@ -64,6 +47,7 @@ from calsweep.platform.leaderboard import (
     leaderboard,
     nested_choice,
 )
+from calsweep.platform.population.lineage import Lineage
 from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord
 from calsweep.platform.record_reader import read_sweep
 
@@ -165,8 +149,11 @@ def _plates(
     arms = default_arms(sweep)
     if len(arms) > 1:
         plates += _arm_plates(sweep, compare(arms, reference=None))
-    plates += [plate_of(*drawn) for drawn in population_figures(sweep)]
-    plates += _setting_plates(sweep)
+    plates += [
+        plate_of(drawn.name, drawn.title, drawn.draw(None))
+        for drawn in population_figures(Lineage(sweep.folder))
+    ]
+    plates += [plate_of(one.name, one.title, one.draw()) for one in setting_figures(sweep)]
     if shown is not None:
         plates += _shown_plates(sweep, shown)
     return tuple(plates)
@@ -180,27 +167,10 @@ def _arm_plates(sweep: SweepRecord, comparison: Comparison) -> list[Plate]:
     plates = [plate_of("boxes", "The same folds, configuration by configuration", boxes)]
     if len(comparison.arms) > 2:
         plates.append(plate_of("differences", "Differences between configurations", differences))
-    shown = rocs_shown(comparison)
     if _is_binary(sweep):
-        rocs = [
-            ArmRocs(arm=arm, curves=[_curve(sweep, fold) for fold in arm.trial.folds])
-            for arm in shown
-        ]
         title = "Mean ROC curves of configurations"
-        plates.append(plate_of("arm-rocs", title, arm_rocs(comparison, rocs=rocs)))
-    return plates
-
-
-def _setting_plates(sweep: SweepRecord) -> list[Plate]:
-    """Draw curves over the searched settings that are numbers."""
-    plates = [
-        plate_of(f"curve-{name}", f"Along {setting_name(name)}", setting_curve(sweep, name))
-        for name in numeric_settings(sweep)
-        if is_worth_drawing(sweep, name)
-    ]
-    for along, up in maps_worth_drawing(sweep):
-        title = f"Along {setting_name(along)} and {setting_name(up)}"
-        plates.append(plate_of(f"map-{along}-{up}", title, setting_map(sweep, (along, up))))
+        rocs = arm_rocs(comparison, rocs=read_arm_rocs(comparison))
+        plates.append(plate_of("arm-rocs", title, rocs))
     return plates
 
 
@@ -226,59 +196,19 @@ def _shown_plates(sweep: SweepRecord, shown: TrialRecord) -> list[Plate]:
     return plates
 
 
-def explanation_plates(
-    sweep: SweepRecord, /, *, trials: Sequence[TrialRecord] | None = None
-) -> tuple[Plate, ...]:
+def explanation_plates(sweep: SweepRecord, /) -> tuple[Plate, ...]:
     """Draw the explanations that are stored with folds (`calsweep explain`), trial by trial.
 
     Parameters
     ----------
     sweep
         Its record.
-    trials
-        Whose explanations; by default all.
     """
-    plates: list[Plate] = []
-    for trial in sweep.trials if trials is None else trials:
-        for kind, draw in _EXPLANATION.items():
-            explained = read_explained(sweep, trial, kind)
-            if explained is not None:
-                plates += draw(explained)
-    return tuple(plates)
-
-
-def _shap_plates(explained: Explained) -> list[Plate]:
-    of = f"shap-{explained.trial.number}"
-    what = explained.trial.name
-    sums = plate_of(f"{of}-sums", f"Do attributions of {what} add up?", completeness(explained))
-    if not explained.facts["units"]:
-        image = image_importance(explained)
-        return [plate_of(f"{of}-image", f"Pixels that matter to {what}", image), sums]
-    bars, by_step = unit_bars(explained), importance_map(explained)
-    return [
-        plate_of(f"{of}-units", f"Units that matter to {what}", bars),
-        plate_of(f"{of}-map", f"Units and times that matter to {what}", by_step),
-        sums,
-    ]
-
-
-def _attention_plates(explained: Explained) -> list[Plate]:
-    trial = explained.trial
-    title = f"Times that the attention of {trial.name} reads"
-    return [plate_of(f"attention-{trial.number}", title, attention_curve(explained))]
-
-
-def _cut_out_plates(explained: Explained) -> list[Plate]:
-    trial = explained.trial
-    title = f"Places that {trial.name} cannot do without"
-    return [plate_of(f"cut-out-{trial.number}", title, cut_out_importance(explained))]
-
-
-_EXPLANATION: dict[Kind, Callable[[Explained], list[Plate]]] = {
-    Kind.SHAP: _shap_plates,
-    Kind.ATTENTION: _attention_plates,
-    Kind.CUT_OUT: _cut_out_plates,
-}
+    return tuple(
+        plate_of(drawn.name, drawn.title, drawn.draw(sweep, trial))
+        for trial in sweep.trials
+        for drawn in explanation_figures(sweep, trial)
+    )
 
 
 def _matrix(sweep: SweepRecord, trial: TrialRecord) -> go.Figure:

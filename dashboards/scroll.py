@@ -80,7 +80,7 @@ def recording_overview(
     first_s, last_s = shown[0] / rate_hz, (shown[1] + 1) / rate_hz
     figure.add_vrect(x0=first_s, x1=last_s, fillcolor=BLUE, opacity=0.18, line_width=0)
     figure.update_xaxes(title_text=f"time in {label(track.recording)} (s)", showgrid=False)
-    figure.update_yaxes(title_text="share", range=[0, 1.02], nticks=3, automargin=False)
+    figure.update_yaxes(title_text="share (of 1)", range=[0, 1.02], nticks=3, automargin=False)
     # A click counts at any height, not on the line alone.
     figure.update_layout(hovermode="x", hoverdistance=-1)
     kind = label(target) if track.probability_WC.shape[1] == 2 else "a class other than 0"

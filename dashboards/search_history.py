@@ -56,7 +56,7 @@ def search_history(sweep: SweepRecord, /) -> go.Figure:
     drawn.update_xaxes(
         title_text="configuration, in the order they began", dtick=1 if len(tried) <= 20 else None
     )
-    drawn.update_yaxes(title_text="mean validation AUC")
+    drawn.update_yaxes(title_text="mean validation AUC<br>(0.5 is chance, 1 is perfect)")
     return styled(
         drawn,
         height_px=380,

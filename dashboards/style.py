@@ -10,6 +10,7 @@ import html
 import textwrap
 from collections.abc import Sequence
 from enum import Enum
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -28,6 +29,7 @@ DARK_MARKS = {BLUE: "#56B4E9", VERMILLION: "#E69F00", PURPLE: "#CC79A7", GREEN: 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 MARGIN_PX = {"l": 12, "r": 16, "t": 28, "b": 12}
 SUBJECTS_NAMED = 6
+POWERS_ALONE_FROM = 100.0
 # Lines: one of many folds, and their mean.
 THIN = {"width": 1}
 THICK = {"width": 3}
@@ -63,6 +65,7 @@ def template(theme: Theme, /) -> go.layout.Template:
         "ticks": "outside",
         "ticklen": 4,
         "automargin": True,
+        "autotickangles": [0, 90],  # a name on the slant reaches beyond the figure at its right
         "title": {"standoff": 10},
     }
     ground = "rgba(0,0,0,0)"
@@ -74,7 +77,6 @@ def template(theme: Theme, /) -> go.layout.Template:
             "xaxis": axis,
             "yaxis": axis,
             "hoverlabel": {"bgcolor": _PAPER[theme], "font": {"color": _INK[theme]}},
-            "modebar": {"bgcolor": ground, "color": _AXIS[theme], "activecolor": _INK[theme]},
             "annotationdefaults": {"showarrow": False, "bgcolor": _PAPER[theme], "opacity": 0.9},
         }
     )
@@ -106,6 +108,20 @@ def styled(figure: go.Figure, /, *, height_px: int, reading: str) -> go.Figure:
         meta={"reading": reading},
     )
     return figure
+
+
+def log_axis(low: float, high: float, /) -> dict[str, Any]:
+    """Give an axis of factors that names whole powers of ten, and 2 and 5 between few of them.
+
+    Plotly names every digit between two powers, and 0.0001 as 100 micro.
+
+    Examples
+    --------
+    >>> log_axis(1e-5, 0.1)["dtick"], log_axis(0.001, 0.02)["dtick"]
+    (1, 'D2')
+    """
+    steps = 1 if high / low > POWERS_ALONE_FROM else "D2"
+    return {"type": "log", "dtick": steps, "exponentformat": "power"}
 
 
 def below(names: Sequence[str], /) -> int:

@@ -131,7 +131,7 @@ def said(reading: Reading, choice: Choice, /) -> Mapping[str, Any]:
     rate_hz = _rate_hz(reading.sweep)
     first, last = here.shown
     n_shown = last - first + 1
-    at_end = int(here.track.frame_W[-1])
+    begin, at_end = int(here.track.frame_W[0]), int(here.track.frame_W[-1])
     part = here.track.between(first, last)
     fixed = replace(choice, name=here.trial.name, recording=here.recording, folds=(here.fold.fold,))
     return {
@@ -142,10 +142,16 @@ def said(reading: Reading, choice: Choice, /) -> Mapping[str, Any]:
         "wrong": f"{part.is_wrong.mean():.1%}" if len(part.frame_W) else "–",
         "wrong_of_all": f"{here.track.is_wrong.mean():.1%}",
         "turns": steps.turns(fixed, here.shown, last=at_end),
-        "spans": steps.spans(fixed, here.shown, last=at_end, rate_hz=rate_hz),
-        "worst": _worst(here.track, fixed, n_shown, rate_hz),
+        "spans": steps.spans(fixed, here.shown, first=begin, last=at_end, rate_hz=rate_hz),
+        "worst": _worst(here.track, fixed, _near(n_shown, here.track, rate_hz), rate_hz),
         "jump": f"{replace(fixed, at=0, span=n_shown).address()}&at=",
     }
+
+
+def _near(n_shown: int, track: Track, rate_hz: float) -> int:
+    """Give how many frames around a stretch are shown: fewer than all, or nothing would move."""
+    n_all = int(track.frame_W[-1] - track.frame_W[0]) + 1
+    return n_shown if n_shown < n_all else min(round(steps.USUAL_S * rate_hz), max(n_all // 4, 2))
 
 
 def _worst(

@@ -49,6 +49,8 @@ class Choice:
         empty for no cut.
     recording, at, span
         What is gone along: its name, the first frame, and how many; empty and 0 for the usual.
+    member
+        Of a population, whose ancestors are set off; 0 for the best.
     check
         Number of the check of a dataset's shards that is asked for; 0 for none.
     """
@@ -65,13 +67,14 @@ class Choice:
     recording: str = ""
     at: int = 0
     span: int = 0
+    member: int = 0
     check: int = 0
 
     @classmethod
     def parse(cls, query: QueryParams, /) -> Choice:
         """Read an address; what makes no sense is as if it were not there."""
         # Of two the latter: a click on an overview adds to an address.
-        numbers = {key: query.get(key, "") for key in ("page", "at", "span", "check")}
+        numbers = {key: query.get(key, "") for key in ("page", "at", "span", "member", "check")}
         whole = {k: int(n) for k, n in numbers.items() if n.isdecimal() and int(n) < _MOST}
         return cls(
             text=query.get("text", "").strip()[:200],
@@ -86,6 +89,7 @@ class Choice:
             recording=query.get("recording", ""),
             at=whole.get("at", 0),
             span=whole.get("span", 0),
+            member=whole.get("member", 0),
             check=whole.get("check", 0),
         )
 
@@ -101,6 +105,7 @@ class Choice:
             "recording": self.recording,
             "at": self.at,
             "span": self.span,
+            "member": self.member,
             "check": self.check,
             **(changes or {}),
         }

@@ -254,7 +254,7 @@ def _along(
     return {
         "where": steps.where(shown, last=last, rate_hz=rate_hz),
         "turns": steps.turns(fixed, shown, last=last),
-        "spans": steps.spans(fixed, shown, last=last, rate_hz=rate_hz),
+        "spans": steps.spans(fixed, shown, first=0, last=last, rate_hz=rate_hz),
     }
 
 

@@ -50,6 +50,7 @@ async function load(figure) {
     if (figure.dataset.source !== source) return;
     if (answer.missing !== undefined) {
       if (textOf.delete(plot) && window.Plotly) Plotly.purge(plot);
+      figure.querySelector("button.save")?.remove();
       say(figure, answer.missing, true);
       if (answer.again) setTimeout(() => load(figure), LOOK_EVERY_MS);
     } else {
@@ -160,6 +161,9 @@ if (document.querySelector("[data-turn], [data-again]")) {
   addEventListener("popstate", () => turn(location.href, true));
 }
 
+function hasFigures(page) {
+  return page.querySelector("figure[data-source]") !== null;
+}
 async function look() {
   if (document.hidden) return;
   const main = document.getElementById("main");
@@ -174,6 +178,7 @@ async function look() {
   lost.hidden = true;
   if (answer.status !== 200) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  if (hasFigures(fresh) && !hasFigures(document)) return location.reload();  // there is something to draw now
   swap(fresh);
   const seen = fresh.getElementById("main").dataset.seen;
   if (seen === main.dataset.seen) return;

@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 
 import plotly.graph_objects as go
 
-from calsweep.dashboards.comparison import arm_boxes, difference_matrix
+from calsweep.dashboards.calibration import calibration_curves
+from calsweep.dashboards.comparison import (
+    arm_boxes,
+    arm_rocs,
+    difference_matrix,
+    read_arm_rocs,
+)
 from calsweep.dashboards.confusion import (
     class_roc_curves,
     class_rocs,
@@ -17,13 +23,13 @@ from calsweep.dashboards.confusion import (
 from calsweep.dashboards.figure import fold_name, fold_spread, group_matrix
 from calsweep.dashboards.group_spread import group_spread
 from calsweep.dashboards.learning_curve import learning_curves
-from calsweep.dashboards.lineage import population_figures
 from calsweep.dashboards.parallel_coordinates import parallel_coordinates
 from calsweep.dashboards.prediction import Predictions, RocCurve, read_predictions, roc
 from calsweep.dashboards.roc import roc_curves
 from calsweep.dashboards.search_history import search_history
+from calsweep.dashboards.setting_figures import SettingFigure, setting_figures
 from calsweep.dashboards.setting_importance import importance_bars, setting_importances
-from calsweep.dashboards.web import along, data
+from calsweep.dashboards.web import along, data, explained, population
 from calsweep.dashboards.web.choice import Choice
 from calsweep.dashboards.web.shelf import Reading
 from calsweep.platform.comparison import compare
@@ -42,14 +48,6 @@ class Drawing:
 
     title: str
     draw: Callable[[Reading, Choice], go.Figure]
-
-
-def population_drawings(reading: Reading, /) -> Mapping[str, tuple[str, go.Figure]]:
-    """Give the figures of a sweep's population by name; none if it has none."""
-    return reading.keep(
-        "population",
-        lambda: {name: (title, drawn) for name, title, drawn in population_figures(reading.sweep)},
-    )
 
 
 def _history(reading: Reading, _: Choice) -> go.Figure:
@@ -121,9 +119,23 @@ def _differences(reading: Reading, choice: Choice) -> go.Figure:
     return difference_matrix(comparison, method=telling_method(comparison))
 
 
-SWEEP = {
+def _calibration(reading: Reading, choice: Choice) -> go.Figure:
+    return calibration_curves(_predictions(reading, _shown(reading, choice)))
+
+
+def _arm_rocs(reading: Reading, choice: Choice) -> go.Figure:
+    comparison = compare(choice.arms(reading), reference=None)
+    first = comparison.arms[0]
+    if read_predictions(first.sweep.fold_folder(first.trial.folds[0])).n_classes > 2:
+        raise NotYet("A mean ROC curve is of two classes; those of each class are on Folds.")
+    return arm_rocs(comparison, rocs=read_arm_rocs(comparison))
+
+
+SEARCH = {
     "history": Drawing(title="How the search went", draw=_history),
     "importance": Drawing(title="Which settings matter", draw=_importance),
+}
+SWEEP = {
     "parallel": Drawing(title="Settings of every configuration", draw=_parallel),
     "spread": Drawing(title="Every fold of every configuration", draw=_spread),
 }
@@ -132,6 +144,7 @@ FOLDS = {
     "groups": Drawing(title="Test AUC by the animals that test", draw=_groups),
     "roc": Drawing(title="ROC curves", draw=_roc),
     "confusion": Drawing(title="Classes observed and decoded", draw=_confusion),
+    "calibration": Drawing(title="Calibration", draw=_calibration),
     "learning": Drawing(title="Learning curves", draw=_learning),
 }
 PREDICTIONS = {
@@ -142,6 +155,7 @@ PREDICTIONS = {
 COMPARE = {
     "boxes": Drawing(title="The same folds, configuration by configuration", draw=_boxes),
     "differences": Drawing(title="Differences between configurations", draw=_differences),
+    "arm-rocs": Drawing(title="Mean ROC curves of configurations", draw=_arm_rocs),
 }
 DATA = {
     "balance": Drawing(title="Label balance", draw=data.balance),
@@ -149,6 +163,18 @@ DATA = {
     "plan": Drawing(title="Fold plan", draw=data.plan),
     "fold": Drawing(title="One fold along time", draw=data.one_fold),
 }
+
+
+def of_sweep(reading: Reading, /) -> Mapping[str, Drawing]:
+    """Give the figures of a sweep's first page: what it searched decides which."""
+    return reading.keep("sweep", lambda: {**SEARCH, **_along_settings(reading), **SWEEP})
+
+
+def _along_settings(reading: Reading) -> dict[str, Drawing]:
+    def drawing(one: SettingFigure) -> Drawing:
+        return Drawing(title=one.title, draw=lambda *_: one.draw())
+
+    return {one.name: drawing(one) for one in setting_figures(reading.sweep)}
 
 
 def draw(reading: Reading, name: str, choice: Choice, /) -> go.Figure:
@@ -170,13 +196,13 @@ def draw(reading: Reading, name: str, choice: Choice, /) -> go.Figure:
     OSError, ValueError, KeyError
         If data that it needs is missing or damaged.
     """
-    drawing = {**SWEEP, **FOLDS, **PREDICTIONS, **COMPARE, **DATA}.get(name)
+    drawing = {**FOLDS, **PREDICTIONS, **COMPARE, **DATA, **of_sweep(reading)}.get(name)
     if drawing is not None:
         return drawing.draw(reading, choice)
-    drawn = population_drawings(reading).get(name)
+    drawn = explained.draw(reading, name) or population.draw(reading, name, choice)
     if drawn is None:
         raise NotYet(f"There is no figure {name!r} of this sweep.")
-    return drawn[1]
+    return drawn
 
 
 def _need_finished(reading: Reading) -> None:

@@ -30,7 +30,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from calsweep.dashboards.page import render_text, themes
-from calsweep.dashboards.web import plates, view
+from calsweep.dashboards.web import explained, plates, view
 from calsweep.dashboards.web.answer import GONE, figure_text, not_found, page
 from calsweep.dashboards.web.choice import Choice
 from calsweep.dashboards.web.mlflow.routes import MlflowSweeps
@@ -176,7 +176,8 @@ class _Pages:
         try:
             reading = self.shelf.read(request.path_params["sweep"])
             text = reading.keep(
-                (name, choice), lambda: figure_text(plates.draw(reading, name, choice))
+                (name, choice, explained.state_of(reading, name)),
+                lambda: figure_text(plates.draw(reading, name, choice)),
             )
         except UNREADABLE as error:
             is_coming = isinstance(error, NotOpenYet)

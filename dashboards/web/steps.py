@@ -49,15 +49,20 @@ def turns(fixed: Choice, shown: tuple[int, int], /, *, last: int) -> Sequence[tu
 
 
 def spans(
-    fixed: Choice, shown: tuple[int, int], /, *, last: int, rate_hz: float
+    fixed: Choice, shown: tuple[int, int], /, *, first: int, last: int, rate_hz: float
 ) -> Sequence[tuple[str, str, bool]]:
     """Give the lengths to choose from: title, the address's query, and whether it is this one."""
+    n_all = last - first + 1
     n_shown = shown[1] - shown[0] + 1
     middle = shown[0] + n_shown // 2
     lengths = [(f"{minutes(s)} min", round(s * rate_hz)) for s in SPANS_S]
     lengths = [(title, n) for title, n in lengths if 2 <= n < last + 1]
     return [
-        (title, replace(fixed, at=max(0, middle - n // 2), span=n).address(), n == n_shown)
+        (
+            title,
+            replace(fixed, at=max(0, middle - n // 2), span=n).address(),
+            n_shown == min(n, n_all),
+        )
         for title, n in [*lengths, ("all", last + 1)]
     ]
 

@@ -17,7 +17,7 @@ from calsweep.platform.record import sweeps_folder
 QUIET_S = 300.0
 """Seconds without a word after which a sweep that is held counts as giving no sign of life."""
 
-_FILES = ("sweep.json", "record.jsonl", "owner.json")
+_FILES = ("sweep.json", "record.jsonl", "owner.json", "lineage.jsonl")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,10 @@ class Listed:
 
     @property
     def share(self) -> float:
-        """How much of it is done, from 0 to 1."""
+        """How much of it is done, from 0 to 1; the folds of a population come all at its end."""
+        of = self.standing.generations
+        if of is not None and not self.standing.n_folds:
+            return of.n_done / of.n_planned
         n_all = self.standing.n_folds_planned
         return self.standing.n_folds / n_all if n_all else 0.0
 
@@ -99,10 +102,10 @@ def reason_of(error: Exception, /) -> str:
 
 def _listed(folder: Path, *, now_s: float) -> Listed:
     latest_s = _latest_s(folder)
-    description, lines, owner = (_stamp(folder / file) for file in _FILES)
+    description, lines, *others = (_stamp(folder / file) for file in _FILES)
     target, dataset = _described(folder, description)
     is_alive = now_s - latest_s <= QUIET_S
-    standing = _standing(folder, is_alive, (description, lines, owner))
+    standing = _standing(folder, is_alive, (description, lines, *others))
     is_running = standing.state is State.RUNNING
     return Listed(
         standing=standing,

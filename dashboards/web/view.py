@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from calsweep.dashboards import summary
-from calsweep.dashboards.page import Plate
 from calsweep.dashboards.style import held_out
-from calsweep.dashboards.web import along, data, plates
+from calsweep.dashboards.web import along, data, explained, plates, population
 from calsweep.dashboards.web.choice import Choice, kind_of
 from calsweep.dashboards.web.shelf import Reading
 from calsweep.dashboards.web.sweep_list import Listed, sweep_names
@@ -18,7 +18,6 @@ from calsweep.platform.arm import default_reference
 from calsweep.platform.budget import worked_seconds
 from calsweep.platform.comparison import WHAT_TO_TRUST, compare
 from calsweep.platform.equal_budget import Measure
-from calsweep.platform.explanations.explanation import Kind, folder_of
 from calsweep.platform.finding import findings
 from calsweep.platform.leaderboard import (
     NESTED_DOES_NOT_APPLY,
@@ -28,6 +27,7 @@ from calsweep.platform.leaderboard import (
     nested_choice,
 )
 from calsweep.platform.ownership.standing import State
+from calsweep.platform.population.generations import Generations
 from calsweep.platform.progress import minutes
 from calsweep.platform.record import SweepRecord, TrialRecord, TrialState
 from calsweep.platform.spending import spending
@@ -41,6 +41,7 @@ def line_of(line: Listed, /) -> dict[str, Any]:
     """Write a line of the list of sweeps."""
     standing, pace = line.standing, line.pace
     left_s, per_hour, per_s = standing.left_s, pace.folds_per_hour, pace.windows_per_s
+    most = "at most " if standing.generations else ""  # it may end before, by its patience
     began_s = line.latest_s if pace.began_s is None else pace.began_s
     return {
         "name": standing.name,
@@ -50,7 +51,8 @@ def line_of(line: Listed, /) -> dict[str, Any]:
         "trials": f"{pace.n_done} of {standing.n_planned}"
         + (f", {pace.n_failed} failed" if pace.n_failed else "")
         + (f", {pace.n_pruned} pruned" if pace.n_pruned else ""),
-        "left": f"about {minutes(left_s)}" if left_s is not None else "–",
+        "generation": _generation(standing.generations),
+        "left": f"{most}about {minutes(left_s)}" if left_s is not None else "–",
         "gone": minutes(line.latest_s - began_s),
         "per_hour": f"{per_hour:,.0f}" if per_hour else "–",
         "per_s": f"{per_s:,.0f} windows/s" if per_s else "",
@@ -62,10 +64,18 @@ def line_of(line: Listed, /) -> dict[str, Any]:
     }
 
 
+def _generation(of: Generations | None) -> str:
+    if of is None:
+        return ""
+    best = "" if of.best_loss is None else f", best loss {of.best_loss:.4g}"
+    return f"generation {of.n_done} of at most {of.n_planned}{best}"
+
+
 def header(reading: Reading, /) -> dict[str, Any]:
     """Say what stands above every page of a sweep."""
     sweep = reading.sweep
     return {
+        "quoted": shlex.quote(sweep.name),
         "state": summary.state(sweep),
         "warnings": summary.warnings(sweep),
         "verdict": sweep.verdict.standing.value,
@@ -110,7 +120,7 @@ def _sweep(reading: Reading, choice: Choice) -> Mapping[str, Any]:
             for trial in sweep.trials
             if trial.pruned
         ],
-        "drawings": plates.SWEEP,
+        "drawings": plates.of_sweep(reading),
     }
 
 
@@ -151,40 +161,6 @@ def _predictions(reading: Reading, choice: Choice) -> Mapping[str, Any]:
     found = along.said(reading, choice)
     offered = [trial for trial in _offered(reading, found["shown"]) if trial.folds]
     return {**found, "offered": offered, "drawings": plates.PREDICTIONS}
-
-
-def _population(reading: Reading, _: Choice) -> Mapping[str, Any]:
-    try:
-        drawn, missing = plates.population_drawings(reading), ""
-    except (OSError, ValueError, KeyError, LookupError) as error:
-        drawn, missing = {}, f"The population's record cannot be read: {error}"
-    titles = {name: title for name, (title, _) in drawn.items()}
-    return {"titles": titles, "missing": missing}
-
-
-def _explanations(reading: Reading, choice: Choice) -> Mapping[str, Any]:
-    sweep = reading.sweep
-    explained = [trial for trial in sweep.trials if _is_explained(sweep, trial)]
-    chosen = [trial for trial in explained if trial.name in choice.compared] or explained
-    said = {"explained": explained, "chosen": chosen, "rows": (), "missing": ""}
-    if not explained:
-        return said
-    from calsweep.dashboards.report import explanation_plates  # brings torch: 200 MB, some seconds
-
-    rows: dict[str, list[Plate]] = {}
-    for trial in chosen:
-        try:
-            for plate in explanation_plates(sweep, trials=[trial]):
-                kind = plate.name.replace(f"-{trial.number}", "", 1)
-                rows.setdefault(kind, []).append(plate)
-        except (OSError, ValueError, KeyError, LookupError) as error:
-            said["missing"] = f"The explanations of {trial.name} cannot be read: {error}"
-    return {**said, "rows": list(rows.values())}
-
-
-def _is_explained(sweep: SweepRecord, trial: TrialRecord) -> bool:
-    folders = (sweep.fold_folder(fold) for fold in trial.folds)
-    return any(folder_of(kind, folder).exists() for folder in folders for kind in Kind)
 
 
 def _compare(reading: Reading, choice: Choice) -> Mapping[str, Any]:
@@ -233,8 +209,8 @@ VIEWS: dict[str, Callable[[Reading, Choice], Mapping[str, Any]]] = {
     "": _sweep,
     "folds": _folds,
     "predictions": _predictions,
-    "population": _population,
-    "explanations": _explanations,
+    "population": population.said,
+    "explanations": explained.said,
     "compare": _compare,
     "data": _data,
 }

@@ -15,13 +15,12 @@ from calsweep.platform.commands import option
 from calsweep.platform.errors import hide_login
 from calsweep.platform.explanations.cut_out import find_cut_outs
 from calsweep.platform.explanations.explain import (
-    Explained,
     Null,
     explain_attention,
     explain_cut_out,
     explain_shap,
-    explained_folders,
 )
+from calsweep.platform.explanations.explained import Explained, explained_folders
 from calsweep.platform.explanations.explanation import Kind
 from calsweep.platform.explanations.importance import ALPHA, UnitImportance
 from calsweep.platform.explanations.shap import ShapOptions

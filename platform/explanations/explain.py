@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,13 @@ from numpy.typing import NDArray
 from calsweep.datasets.manifest import ImageFormat
 from calsweep.platform.explanations.attention_weights import attention_weights
 from calsweep.platform.explanations.cut_out import CutOuts, cut_out_map, square_importance
+from calsweep.platform.explanations.explained import NULL, Explained, ExplainedFold
 from calsweep.platform.explanations.explanation import (
     Explanation,
     ExplanationDamaged,
     Kind,
-    folder_of,
     read_explanation,
 )
-from calsweep.platform.explanations.importance import UnitImportance, unit_importance
 from calsweep.platform.explanations.region_map import read_region_map
 from calsweep.platform.explanations.shap import METHOD, ShapOptions, attribute
 from calsweep.platform.fold.model import FoldModel
@@ -33,8 +31,6 @@ from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord
 
 # F folds, L steps in a window, N units
 
-NULL = "null_key"
-
 
 class Null(Enum):
     """What a model is compared with."""
@@ -43,70 +39,6 @@ class Null(Enum):
     CONTROL = "control"
     TRAIN = "train"
     NONE = "none"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExplainedFold:
-    """A fold with its explanation, and that of its null model where there is one."""
-
-    record: FoldRecord
-    explanation: Explanation
-    null: Explanation | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Explained:
-    """The explanations of a configuration's folds.
-
-    Attributes
-    ----------
-    trial
-        The configuration.
-    folds
-        Those that are explained, in the order of the plan.
-    """
-
-    trial: TrialRecord
-    folds: tuple[ExplainedFold, ...]
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        """What a reader must know, as the first fold has it."""
-        return self.folds[0].explanation.facts
-
-    def mean(self, name: str) -> NDArray[np.float64]:
-        """Average an array over the folds."""
-        arrays = [fold.explanation.arrays[name] for fold in self.folds]
-        mean: NDArray[np.float64] = np.mean(arrays, axis=0, dtype=np.float64)
-        return mean
-
-    def attention(self) -> dict[int, NDArray[np.float64]]:
-        """Give how much each step counts by the class observed, mean over heads.
-
-        Returns
-        -------
-        attention
-            Class to shape ``(fold, step)``, of the folds with a window of it; a class that no fold
-            has a window of is left out.
-        """
-        weight_FCL = np.array(
-            [fold.explanation.arrays["weight_CHL"].mean(axis=1) for fold in self.folds], np.float64
-        )
-        of_class = {}
-        for c, weight_FL in enumerate(weight_FCL.swapaxes(0, 1)):
-            is_there_F: NDArray[np.bool_] = np.isfinite(weight_FL).all(axis=1)
-            if is_there_F.any():
-                of_class[c] = weight_FL[is_there_F]
-        return of_class
-
-    def units(self) -> tuple[UnitImportance, ...]:
-        """Summarize and test the units of traces (`calsweep.platform.explanations.importance`)."""
-        nulls = [fold.null for fold in self.folds if fold.null is not None]
-        return unit_importance(
-            _by_unit([fold.explanation for fold in self.folds]),
-            units=self.facts["units"],
-            null_FN=_by_unit(nulls) if len(nulls) == len(self.folds) else None,
-        )
 
 
 def explain_shap(
@@ -281,28 +213,6 @@ def explain_cut_out(
     return Explained(trial=cut_outs.whole, folds=tuple(done))
 
 
-def read_explained(sweep: SweepRecord, trial: TrialRecord, kind: Kind, /) -> Explained | None:
-    """Read what is stored of a trial's folds; ``None`` if nothing is.
-
-    Raises
-    ------
-    ExplanationDamaged
-        If one is not whole.
-    """
-    folds = []
-    for fold in trial.folds:
-        explanation = read_explanation(kind, sweep.fold_folder(fold))
-        if explanation is None:
-            continue
-        key = explanation.facts.get(NULL)
-        null = read_explanation(kind, sweep.folder / "folds" / key) if key else None
-        # A null model that was explained otherwise since is none to compare with.
-        if null is not None and null.options != explanation.options:
-            null = None
-        folds.append(ExplainedFold(record=fold, explanation=explanation, null=null))
-    return Explained(trial=trial, folds=tuple(folds)) if folds else None
-
-
 def _shap(
     sweep: SweepRecord, fold: TrainedFold, *, options: ShapOptions, cache: Path
 ) -> Explanation:
@@ -378,11 +288,6 @@ def _with_null(
     return dataclasses.replace(fold, explanation=explanation, null=null)
 
 
-def _by_unit(explanations: Sequence[Explanation]) -> NDArray[np.float64]:
-    """Give the mean over steps of each fold's importance, shape ``(fold, unit)``."""
-    return np.array([e.arrays["importance"].mean(axis=0, dtype=np.float64) for e in explanations])
-
-
 def _regions(file: Path | None, images: ImageFormat) -> dict[str, NDArray[np.int32]]:
     if file is None:
         return {}
@@ -393,10 +298,3 @@ def _mean_image(model: FoldModel) -> dict[str, NDArray[np.float32]]:
     """Give the mean image of the training part, where the scaling of the fold holds it."""
     offset_HW = model.scaling.offset_N
     return {"mean_image_HW": offset_HW} if np.ptp(offset_HW) > 0 else {}
-
-
-def explained_folders(explained: Explained, sweep: SweepRecord, kind: Kind, /) -> dict[str, Path]:
-    """Give where the explanations of folds lie, by key of the fold."""
-    return {
-        fold.record.key: folder_of(kind, sweep.fold_folder(fold.record)) for fold in explained.folds
-    }

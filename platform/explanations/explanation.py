@@ -8,10 +8,11 @@ A folder is written beside and renamed, so it is whole or not there.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -101,15 +102,46 @@ def read_explanation(kind: Kind, fold_folder: Path, /) -> Explanation | None:
     place = folder_of(kind, fold_folder)
     if not place.exists():
         return None
-    try:
-        about = json.loads((place / "about.json").read_text())
+    with _named_if_damaged(place):
+        options, facts = _about(place)
         with np.load(place / "arrays.npz", allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-        found, options, facts = about["format"], about["options"], about["facts"]
+    return Explanation(kind=kind, options=options, facts=facts, arrays=arrays)
+
+
+def read_facts(kind: Kind, fold_folder: Path, /) -> Mapping[str, Any] | None:
+    """Read the facts of a fold's explanation without its arrays; ``None`` if there is none.
+
+    Raises
+    ------
+    ExplanationDamaged
+        If they cannot be read.
+    """
+    place = folder_of(kind, fold_folder)
+    if not place.exists():
+        return None
+    with _named_if_damaged(place):
+        _, facts = _about(place)
+    return facts
+
+
+def _about(place: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Read options and facts."""
+    about = json.loads((place / "about.json").read_text())
+    found, options, facts = about["format"], about["options"], about["facts"]
+    if found != FORMAT:
+        raise ExplanationDamaged(str(place), f"it is of format {found}, not {FORMAT}")
+    return options, facts
+
+
+@contextlib.contextmanager
+def _named_if_damaged(place: Path) -> Iterator[None]:
+    """Name the folder in whatever is wrong with it."""
+    try:
+        yield
+    except ExplanationDamaged:
+        raise
     except KeyError as error:
         raise ExplanationDamaged(str(place), f"it has no {error}") from error
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise ExplanationDamaged(str(place), str(error) or type(error).__name__) from error
-    if found != FORMAT:
-        raise ExplanationDamaged(str(place), f"it is of format {found}, not {FORMAT}")
-    return Explanation(kind=kind, options=options, facts=facts, arrays=arrays)

@@ -15,7 +15,8 @@ import numpy as np
 from calsweep.datasets.shard_writer import write_dataset
 from calsweep.datasets.simulation import CARRIERS, REGION_WEIGHT, Simulation
 from calsweep.platform.config import compose_settings
-from calsweep.platform.explanations.explain import Explained, Null, explain_shap
+from calsweep.platform.explanations.explain import Null, explain_shap
+from calsweep.platform.explanations.explained import Explained
 from calsweep.platform.explanations.shap import ShapOptions
 from calsweep.platform.places import cache_folder
 from tests.recorded import record_sweep

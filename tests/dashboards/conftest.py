@@ -107,7 +107,7 @@ class SweepWriter:
         error: str = "",
         pruned: Pruned | None = None,
     ) -> None:
-        name, values, target, strength = TRIALS[number]
+        name, values, target, strength = TRIALS.get(number, (f"trial {number}", {}, RECURRENT, 2.0))
         self._record.begin_trial(
             number,
             name=name,

@@ -6,7 +6,7 @@ import pytest
 from calsweep.dashboards import explanation as drawing
 from calsweep.dashboards.report import explanation_plates, render
 from calsweep.dashboards.style import reading
-from calsweep.platform.explanations.explain import read_explained
+from calsweep.platform.explanations.explained import read_explained
 from calsweep.platform.explanations.explanation import Kind
 from tests.dashboards.explained import FACTS, shap, write_explained
 
@@ -36,6 +36,9 @@ def test_map_has_times_in_seconds(explained):
     (heat,) = figure.data
     assert heat.x == (-0.2, -0.1, 0.0, 0.1, 0.2)
     assert len(heat.z) == 50
+    starred = [unit for unit in heat.y if "*" in unit]
+    assert starred == ["region6 ***", "region8 ***"]
+    assert "stars: units that matter more than in models of permuted labels" in reading(figure)
     assert figure.layout.xaxis.title.text == "time from the frame decoded (s)"
 
 

@@ -1,7 +1,5 @@
 """Figures of a population: each loss, each take-over, and the values on the way to the best."""
 
-import math
-
 import pytest
 
 from calsweep.dashboards.lineage import (
@@ -10,29 +8,14 @@ from calsweep.dashboards.lineage import (
     searched_values,
     value_schedule,
 )
+from calsweep.dashboards.style import reading
 from calsweep.platform.population.lineage import Life, Lineage
-
-RATE, SMOOTHING = "training.learning_rate", "training.label_smoothing"
-# generation, member, parent, learning rate, loss
-LIVES = (
-    (1, 1, None, 1e-4, 0.9), (1, 2, None, 1e-2, 0.5), (1, 3, None, 1e-3, 0.7),
-    (2, 1, 2, 8e-3, 0.4), (2, 2, 2, 1e-2, 0.45), (2, 3, 3, 1e-3, math.nan),
-    (3, 1, 1, 8e-3, 0.35), (3, 2, 1, 7e-3, 0.3), (3, 3, 2, 1.1e-2, 0.4),
-)  # fmt: skip
+from tests.dashboards.evolved import RATE, SMOOTHING, write_lineage
 
 
 @pytest.fixture
 def lineage(tmp_path):
-    made = Lineage(tmp_path)
-    for generation, member, parent, rate, loss in LIVES:
-        made.add(
-            Life(
-                generation=generation, member=member, parent=parent, score=loss, attempt=1,
-                values={RATE: rate, SMOOTHING: 0.1}, seconds=1.0, train_seconds=1.0,
-                error="" if math.isfinite(loss) else "its loss was not finite",
-            )
-        )  # fmt: skip
-    return Lineage(tmp_path)
+    return write_lineage(tmp_path)
 
 
 def traces(drawn):
@@ -59,11 +42,26 @@ def test_tree_has_a_line_from_each_parent_to_its_heir(lineage):
     )
 
 
+def test_ancestors_of_any_member_are_set_off(lineage):
+    found = traces(loss_by_generation(lineage, member=3))
+    assert list(found["ancestors of member 3"].y) == [0.5, 0.45, 0.4]
+    assert "ancestors of the best" not in found
+    tree = lineage_tree(lineage, member=3)
+    assert list(traces(tree)["ancestors of member 3"].y) == [2, 2, None, 2, 3, None]
+    assert reading(tree).endswith("the thick line leads to member 3.")
+    schedule = value_schedule(lineage, RATE, member=3)
+    assert list(traces(schedule)["ancestors of member 3"].y) == [1e-2, 1e-2, 1.1e-2]
+    assert [trace.name for trace in schedule.data[:3]] == ["member 1", "member 2", "member 3"]
+    with pytest.raises(LookupError, match="Generation 3 has no member 9. There are: 1, 2, 3."):
+        lineage_tree(lineage, member=9)
+
+
 def test_schedule_is_what_the_best_weights_were_trained_with(lineage):
     drawn = value_schedule(lineage, RATE)
     assert list(traces(drawn)["ancestors of the best"].y) == [1e-2, 8e-3, 7e-3]
     assert list(traces(drawn)["member 3"].y) == [1e-3, 1e-3, 1.1e-2]
     assert drawn.layout.yaxis.type == "log"
+    assert drawn.layout.xaxis.dtick == 1
     assert drawn.layout.yaxis.title.text == "learning rate"
     assert value_schedule(lineage, SMOOTHING).layout.yaxis.type == "linear"
 

@@ -28,6 +28,12 @@ def test_settings_stand_at_their_axes_with_what_was_tried(sweep):
     ]
 
 
+def test_axis_of_few_values_names_them_and_no_other(sweep):
+    drawn = parallel_coordinates(searched(sweep, n_trials=20).finished)
+    named = [(a.y, a.text) for a in drawn.layout.annotations if a.x == 1]
+    assert named == [(0.0, "8"), (1 / 7, "16"), (3 / 7, "32"), (1.0, "64")]
+
+
 def test_one_configuration_has_nothing_to_differ_in(sweep):
     with pytest.raises(NothingToDraw, match="Two finished configurations"):
         parallel_coordinates(sweep.trials[:2])

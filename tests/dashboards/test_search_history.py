@@ -12,7 +12,7 @@ def test_dots_are_what_the_search_saw_and_the_line_the_best_so_far(sweep):
     assert line.y == (best.mean_validation_auc(), best.mean_validation_auc())
     assert drawn.layout.shapes[0].y0 == baseline.mean_validation_auc()
     assert drawn.layout.xaxis.title.text == "configuration, in the order they began"
-    assert drawn.layout.yaxis.title.text == "mean validation AUC"
+    assert drawn.layout.yaxis.title.text == ("mean validation AUC<br>(0.5 is chance, 1 is perfect)")
 
 
 def test_sweep_of_the_baseline_alone_has_a_history(sweep):

@@ -83,7 +83,7 @@ def folds_drawn(rows: Sequence[Mapping[str, Any]], /) -> go.Figure:
                 hovertemplate=f"fold %{{x}}<br>{name} AUC %{{y:.4f}}<extra></extra>",
             )
         )
-    figure.update_xaxes(title_text="fold", showgrid=False)
+    figure.update_xaxes(title_text="fold", dtick=1 if len(rows) <= 20 else None, showgrid=False)
     figure.update_yaxes(title_text="AUC (0.5 is chance, 1 is perfect)")
     return styled(
         figure,

@@ -5,13 +5,14 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
 
-SHOTS = Path(os.environ.get("CALSWEEP_SHOTS", "/tmp/calsweep-shots"))
+SHOTS = Path(os.environ.get("CALSWEEP_SHOTS", Path(tempfile.gettempdir()) / "calsweep-shots"))
 ENDS_WITHIN_S = 60
 WAIT_MS = 60_000
 SERIOUS = {"serious", "critical"}
@@ -24,6 +25,23 @@ def serious(page):
         for v in violations
         if v["impact"] in SERIOUS
     ]
+
+
+def is_too_wide(page):
+    return page.evaluate("document.documentElement.scrollWidth > innerWidth")
+
+
+def cut_off(page):
+    """Texts of axes that reach beyond their figure, which hides the rest."""
+    return page.evaluate("""[...document.querySelectorAll(".plot")].flatMap(plot => {
+        const {left, right, top, bottom} = plot.getBoundingClientRect();
+        return [...plot.querySelectorAll(".xtitle, .ytitle, .y2title, .xtick text, .ytick text")]
+            .filter(text => {
+                const box = text.getBoundingClientRect();
+                return box.left < left - 1 || box.right > right + 1
+                    || box.top < top - 1 || box.bottom > bottom + 1;
+            }).map(text => text.textContent);
+    })""")
 
 
 @contextlib.contextmanager
@@ -97,6 +115,19 @@ class Reader:
         return self.page.eval_on_selector_all(
             "figure:has(.plot-container)", "all => all.map(f => f.id)"
         )
+
+    def narrow(self, name):
+        """Show the page at the width of a phone, and give what does not fit."""
+        self.page.set_viewport_size({"width": 390, "height": 800})
+        self.page.wait_for_timeout(600)  # figures are drawn anew once the width has settled
+        self.shoot(f"{name}-narrow")
+        return [*(["the page"] if is_too_wide(self.page) else []), *cut_off(self.page)]
+
+    def darken(self, name):
+        """Show the page in the dark."""
+        self.page.emulate_media(color_scheme="dark")
+        self.page.wait_for_timeout(600)
+        self.shoot(f"{name}-dark")
 
     def shoot(self, name):
         SHOTS.mkdir(parents=True, exist_ok=True)

@@ -46,12 +46,13 @@ def test_reader_goes_along_a_recording_and_to_its_worst_stretch(recorded, reader
         where = here.page.locator("#where")
         assert where.inner_text().startswith("0:00.0 to 0:29.9 of 0:29.9")
 
+        worst = here.page.locator("#worst a").first
+        assert "span=224" in worst.get_attribute("href")  # a quarter of all, which is shown now
         here.page.get_by_role("link", name="0:10 min").click()
         here.wait_until(lambda: frames(here, "activity") == [300, 600], "a shorter stretch")
         here.page.keyboard.press("ArrowRight")
         here.wait_until(lambda: frames(here, "decoded") == [450, 750], "the next stretch")
         assert "at=450" in here.page.url
-        worst = here.page.locator("#worst a").first
         begin = worst.inner_text().split(" ")[0]
         worst.click()
         here.wait_until(lambda: where.inner_text().startswith(begin), "the worst stretch")
@@ -60,6 +61,21 @@ def test_reader_goes_along_a_recording_and_to_its_worst_stretch(recorded, reader
         bars = here.page.locator("#overview .plot .nsewdrag")
         bars.click(position={"x": 5, "y": 40})
         here.wait_until(lambda: frames(here, "decoded")[0] < 60, "what was clicked at")
+        for link, first_frame in (("End", 598), ("Earlier", 448), ("Beginning", 2)):
+            here.page.get_by_role("link", name=link).click()
+            here.wait_until(lambda: frames(here, "decoded")[0] == first_frame, link)  # noqa: B023
+        here.page.get_by_label("Configuration").select_option("trial 1")
+        recording = here.page.locator("#chosen select[name=recording]")
+        recording.select_option(recording.locator("option").first.inner_text())
+        here.page.get_by_label("Fold that tests it").select_option("1")
+        here.page.get_by_role("button", name="Show").click()
+        here.page.wait_for_url("**fold=1**")
+        here.draw_all()
+        here.wait_until(lambda: here.drawn() == drawn, "what another fold said")
+        assert here.page.get_by_label("Fold that tests it").input_value() == "1"
+        here.darken("predictions-whole")
+        assert serious(here.page) == []
+        assert here.narrow("predictions-whole") == []
         here.open("/sweeps/small/predictions?recording=none")
         assert "No trained fold of trial 1 tests a recording 'none'." in (
             here.page.locator("#missing").inner_text()

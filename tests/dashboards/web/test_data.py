@@ -102,11 +102,19 @@ def test_plan_that_divides_time_shows_the_stretches_of_a_chosen_fold(recorded, r
         here.page.wait_for_url("**fold=4**")
         settled(here, ["balance", "traces", "plan", "fold"])
         assert "in fold 4" in here.page.locator("#fold figcaption").inner_text()
-        here.page.set_viewport_size({"width": 390, "height": 800})
-        here.page.wait_for_timeout(600)
-        here.shoot("data-blocks-narrow")
-        assert not here.page.evaluate("document.documentElement.scrollWidth > innerWidth")
+        assert here.narrow("data-blocks") == []
         assert (here.said, here.outside) == ([], [])
+
+
+def test_recordings_of_many_are_listed_page_by_page(recorded):
+    home, folder = recorded
+    sweep = Shelf(home).read("animals").sweep
+    names = [f"m{i}" for i in range(70)]
+    dataset = {**sweep.dataset, "recordings": names, "address": str(folder / "none")}
+    reading = Reading(sweep=replace(sweep, dataset=dataset), version="")
+    first, last = (data.said(reading, Choice(page=page)) for page in (1, 2))
+    assert (first["n_recordings"], first["n_pages"]) == (70, 2)
+    assert [*first["names"], *last["names"]] == names
 
 
 def test_another_dataset_at_the_address_is_told_and_nothing_of_it_is_shown(recorded, tmp_path):

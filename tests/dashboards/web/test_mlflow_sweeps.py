@@ -38,6 +38,7 @@ def test_sweeps_of_an_address_are_listed_with_their_folds(uri, reader, tmp_path)
         here.wait_until(lambda: folds.count() == 2, "the table of folds")
         assert folds.nth(1).inner_text().split("\t") == ["1", "0.8750", "0.7500", "2", "1.5"]
         assert serious(here.page) == []
+        assert here.narrow("mlflow") == []
         assert here.open("/mlflow/none") == 404
         here.said.clear()  # the browser notes that the answer was 404
         here.open("/mlflow/far <b>away<%2Fb>?trial=none")

@@ -13,29 +13,19 @@ from tests.dashboards.web.served import serious, serving
 
 FIGURES = {
     "": ["history", "parallel", "spread"],
-    "/folds": ["matrix", "groups", "roc", "confusion", "learning"],
+    "/folds": ["matrix", "groups", "roc", "confusion", "calibration", "learning"],
     "/predictions": ["overview", "decoded"],  # its dataset is nowhere
     "/population": [],
     "/explanations": [],
-    "/compare": ["boxes", "differences"],
+    "/compare": ["boxes", "differences", "arm-rocs"],
     "/data": ["plan"],  # its dataset is nowhere
 }
 
-
-def is_too_wide(page):
-    return page.evaluate("document.documentElement.scrollWidth > innerWidth")
-
-
-def cut_off(page):
-    """Texts of axes that reach beyond their figure, which hides the rest."""
-    return page.evaluate("""[...document.querySelectorAll(".plot")].flatMap(plot => {
-        const {left, right} = plot.getBoundingClientRect();
-        return [...plot.querySelectorAll(".xtitle, .xtick text, .ytick text")]
-            .filter(text => {
-                const box = text.getBoundingClientRect();
-                return box.left < left - 1 || box.right > right + 1;
-            }).map(text => text.textContent);
-    })""")
+RUNNING = {  # three folds of the first configuration
+    **FIGURES,
+    "": [],
+    "/compare": [],
+}
 
 
 @pytest.mark.parametrize("path", FIGURES)
@@ -47,11 +37,9 @@ def test_page_is_drawn_whole_readable_by_all_and_asks_nobody_else(address, reade
     here.shoot(name)
     assert here.drawn() == FIGURES[path]
     assert serious(here.page) == []
-    here.page.set_viewport_size({"width": 390, "height": 800})
-    here.page.wait_for_timeout(600)  # figures are drawn anew once the width has settled
-    here.shoot(f"{name}-narrow")
-    assert not is_too_wide(here.page)
-    assert cut_off(here.page) == []
+    here.darken(name)
+    assert serious(here.page) == []
+    assert here.narrow(name) == []
     assert (here.said, here.outside) == ([], [])
 
 
@@ -154,9 +142,17 @@ def test_empty_folder_says_what_to_run(reader, tmp_path):
 def test_running_sweep_goes_on_under_the_readers_eyes(reader, writer):
     written = writer()
     written.begin()
-    written.trial(0, n_folds=3)
     with serving(written.home) as address:
         here, board = reader(address), reader(address)
+        here.open("/sweeps/tiny/folds")
+        assert "calsweep resume tiny" in here.page.locator("#missing").inner_text()
+        written.trial(0, n_folds=3)
+        here.page.wait_for_selector("#matrix")  # the page sees by itself that there is something
+        for path, figures in RUNNING.items():
+            assert here.open(f"/sweeps/tiny{path}") == 200
+            here.draw_all()
+            assert here.drawn() == figures
+            here.shoot(f"{path.strip('/') or 'sweep'}-running")
         here.open()
         board.open("/sweeps/tiny")
         board.page.get_by_label("Name or setting").fill("typed")
@@ -170,6 +166,18 @@ def test_running_sweep_goes_on_under_the_readers_eyes(reader, writer):
         )
         assert board.page.get_by_label("Name or setting").input_value() == "typed"
         here.shoot("sweeps-running")
+        for number in range(3, 30):
+            written.trial(number, n_folds=0, error="ValueError: no such cell")
+        last = board.page.get_by_text("page 1 of 2")
+        board.wait_until(lambda: last.count() == 1, "a second page")
+        board.page.get_by_role("link", name="Next").click()
+        board.page.wait_for_url("**page=2")
+        assert "failed, 0 of 20 folds done: ValueError: no such cell" in (
+            board.page.locator("#board tbody").inner_text()
+        )
+        assert "linear baseline" in board.page.locator("#board tfoot").inner_text()
+        board.page.get_by_role("link", name="Better ones").click()
+        board.page.wait_for_selector("text=page 1 of 2")
         assert here.said + board.said == []
 
 
@@ -204,7 +212,8 @@ def test_what_is_damaged_is_told_in_its_place(reader, writer):
         here.open("/sweeps/tiny/folds?trial=baseline")
         here.draw_all()
         assert here.drawn() == ["matrix", "groups", "learning"]
-        assert [text.split(":")[0] for text in here.missing()] == ["roc", "confusion"]
+        lost = ["roc", "confusion", "calibration"]
+        assert [text.split(":")[0] for text in here.missing()] == lost
         assert "predictions.parquet" in here.missing()[0]
         here.shoot("damaged")
         here.open("/sweeps/tiny/folds?trial=none")

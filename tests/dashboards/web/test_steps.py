@@ -17,7 +17,12 @@ def test_earlier_and_later_go_by_half_of_what_is_shown():
         ("Later", "next", "recording=m1&at=450&span=300"),
         ("End", "last", "recording=m1&at=600&span=300"),
     ]
-    assert spans(chosen, (300, 599), last=899, rate_hz=30.0) == [
+    assert spans(chosen, (300, 599), first=0, last=899, rate_hz=30.0) == [
         ("0:10 min", "recording=m1&at=300&span=300", True),
         ("all", "recording=m1&span=900", False),
     ]
+
+
+def test_all_is_marked_though_windows_begin_after_the_first_frame():
+    *_, (title, _, is_now) = spans(Choice(), (2, 897), first=2, last=897, rate_hz=30.0)
+    assert (title, is_now) == ("all", True)

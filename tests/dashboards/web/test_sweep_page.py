@@ -1,5 +1,7 @@
 """What was pruned and why, what is left of a budget, and searches at the same budget."""
 
+from xml.etree import ElementTree
+
 from calsweep.platform.pruning import Pruned
 from tests.dashboards.conftest import composed
 from tests.dashboards.web.served import serious, serving
@@ -46,7 +48,7 @@ def test_searches_are_cut_to_the_same_budget(reader, writer):
         assert "Equal budget: 0.00556 device-hours each" in said  # 20 s
         assert "of tiny 1 of 2 configurations, of short 1 of 1 configurations" in said
         here.draw_all()
-        assert here.drawn() == ["boxes", "differences"]
+        assert here.drawn() == ["boxes", "differences", "arm-rocs"]
         here.open("/sweeps/tiny/compare?budget=device")
         missing = here.page.locator("#missing").inner_text()
         assert "name two sweeps, or one with arms" in missing
@@ -57,11 +59,23 @@ def test_searches_are_cut_to_the_same_budget(reader, writer):
         assert (here.said, here.outside) == ([], [])
 
 
-def test_every_figure_can_be_saved_as_svg(address, reader):
-    here = reader(address)
+def test_every_figure_can_be_saved_as_svg_for_print(address, reader, tmp_path):
+    here = reader(address, color_scheme="dark")
     here.open("/sweeps/tiny")
     here.draw_all()
-    here.page.locator("#spread .plot").hover()
+    assert here.page.locator("button.save").count() == len(here.drawn())
+    button = here.page.get_by_role("button", name="Save as SVG: Every fold of every configuration")
+    button.focus()
     with here.page.expect_download() as download:
-        here.page.locator("#spread .modebar-btn").click()
+        here.page.keyboard.press("Enter")
     assert download.value.suggested_filename == "spread.svg"
+    download.value.save_as(tmp_path / "spread.svg")
+    drawn = ElementTree.parse(tmp_path / "spread.svg").getroot()
+    assert drawn.tag == "{http://www.w3.org/2000/svg}svg"
+    text = (tmp_path / "spread.svg").read_text()
+    assert "AUC (0.5 is chance, 1 is perfect)" in text
+    assert "rgb(31, 41, 51)" in text  # dark ink, though the page is dark
+    assert "rgb(0, 114, 178)" in text
+    assert 'style="fill: rgb(255, 255, 255)' in text
+    assert serious(here.page) == []
+    assert (here.said, here.outside) == ([], [])

@@ -23,8 +23,8 @@ from calsweep.platform.explanations.explain import (
     explain_attention,
     explain_cut_out,
     explain_shap,
-    read_explained,
 )
+from calsweep.platform.explanations.explained import read_explained
 from calsweep.platform.explanations.explanation import (
     ExplanationDamaged,
     Kind,

@@ -55,12 +55,13 @@ def test_promotion_and_rollback_need_the_token_and_refusals_are_told(home, reade
         assert "There was no champion to beat." in cells.nth(3).inner_text()
         assert serious(here.page) == []
 
-        def give(sweep, token, **fields):
+        def give(sweep, token, *, is_ensemble=False, **fields):
             here.open("/models")
             here.page.get_by_label("Sweep").select_option(sweep)
             here.page.get_by_label("Name of the model").fill("runner")
             for label, text in fields.items():
                 here.page.locator(f"[name={label}]").fill(text)
+            here.page.get_by_label("all folds as one").set_checked(is_ensemble)
             here.page.get_by_label("Token").fill(token)
             here.page.get_by_role("button", name="Promote").click()
             here.page.wait_for_load_state()
@@ -101,12 +102,14 @@ def test_promotion_and_rollback_need_the_token_and_refusals_are_told(home, reade
         assert serious(here.page) == []
         here.shoot("model")
 
-        give("weak", TOKEN)
+        whole = {"trial": "trial weak", "leaky-because": "it is not"}
+        give("weak", TOKEN, is_ensemble=True, **whole)
         said = ended("refused")
         assert "is not promoted: it does not beat the champion" in said
         assert "Nothing is changed." in said
 
         here.open("/models/runner")
+        here.page.locator("#rollback select[name=to]").select_option("1")
         here.page.get_by_label("Why").fill("stumbles")
         here.page.get_by_label("Token").fill(TOKEN)
         here.page.get_by_role("button", name="Roll back").click()
@@ -127,10 +130,15 @@ def test_page_without_a_token_only_reads_and_says_how(home, reader):
         said = here.page.locator("#promote").inner_text()
         assert "calsweep promote SWEEP --name NAME" in said
         assert "calsweep dashboard --allow-promote" in said
+        here.shoot("models")
+        assert here.narrow("models") == []
         here.open("/models/runner")
         assert "calsweep champion rollback runner --because REASON" in (
             here.page.locator("#rollback").inner_text()
         )
+        here.darken("model")
+        assert serious(here.page) == []
+        assert here.narrow("model") == []
         assert (here.said, here.outside) == ([], [])
         status, text = post(address, "/promote", sweep="strong", token=TOKEN)
         assert status == 403
