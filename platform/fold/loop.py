@@ -127,11 +127,12 @@ def train_fold(
         module = module.to(device)
         trainee = Trainee(
             decoder,
-            module=wrap(module) if wrap else module,
+            module=module,
             data=data,
             training=training,
             n_steps=_n_steps(data, training, seed=seed),
             shares=shares,
+            wrap=wrap,
         )
         run = FoldTraining(
             decoder=decoder,

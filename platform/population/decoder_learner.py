@@ -308,11 +308,12 @@ class _Fold:
         self.module = build_module(decoder, data=data, seed=seed).to(device)
         self.trainee = Trainee(
             decoder,
-            module=wrap(self.module) if wrap else self.module,
+            module=self.module,
             data=data,
             training=training,
             n_steps=0,
             shares=shares,
+            wrap=wrap,
         )
         self.run = FoldTraining(
             decoder=decoder,
