@@ -76,24 +76,6 @@ class RocCurve:
         return float(np.trapezoid(self.true_positive_P, self.false_positive_P))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stretch:
-    """Part of one recording, in the order of its frames.
-
-    Attributes
-    ----------
-    recording
-        Its name.
-    frame_W, label_W, probability_W
-        As in `Predictions`.
-    """
-
-    recording: str
-    frame_W: NDArray[np.int64]
-    label_W: NDArray[np.int64]
-    probability_W: NDArray[np.float64]
-
-
 def read_predictions(folder: Path, /) -> Predictions:
     """Read the predictions in a trained fold's folder.
 
@@ -154,51 +136,3 @@ def mean_roc(curves: Sequence[RocCurve], /, *, points: int = POINTS) -> RocCurve
         false_positive_P=np.concatenate([[0.0], at_P]),
         true_positive_P=np.concatenate([[0.0], mean_P]),
     )
-
-
-def choose_stretch(predictions: Predictions, /, *, n_frames: int = 800) -> Stretch:
-    """Choose the stretch of a recording in which both classes are most even.
-
-    Of equal ones it is the first; the probabilities have no part in the choice.
-
-    Parameters
-    ----------
-    predictions
-        Of one fold, at least one window.
-    n_frames
-        Windows in the stretch; a shorter recording is taken whole.
-
-    Examples
-    --------
-    >>> predictions = Predictions(
-    ...     recording_W=np.array(["a"] * 6, dtype=object),
-    ...     frame_W=np.arange(10, 16),
-    ...     label_W=np.array([0, 0, 0, 1, 1, 1]),
-    ...     probability_WC=np.full((6, 2), 0.5),
-    ... )
-    >>> choose_stretch(predictions, n_frames=2).frame_W.tolist()
-    [12, 13]
-    """
-    names = sorted(set(predictions.recording_W))
-    return min((_stretch(predictions, name, n_frames) for name in names), key=_unevenness)
-
-
-def _stretch(predictions: Predictions, name: str, n_frames: int) -> Stretch:
-    """Give the most even stretch of one recording."""
-    rows = np.flatnonzero(predictions.recording_W == name)
-    rows = rows[np.argsort(predictions.frame_W[rows], kind="stable")]
-    n_frames = min(n_frames, len(rows))
-    ones = np.concatenate([[0], np.cumsum(predictions.label_W[rows])])
-    uneven = np.abs(2 * (ones[n_frames:] - ones[:-n_frames]) - n_frames)
-    first = int(np.argmin(uneven))
-    rows = rows[first : first + n_frames]
-    return Stretch(
-        recording=name,
-        frame_W=predictions.frame_W[rows],
-        label_W=predictions.label_W[rows],
-        probability_W=predictions.probability[rows],
-    )
-
-
-def _unevenness(stretch: Stretch) -> float:
-    return float(abs(np.mean(stretch.label_W) - 0.5))

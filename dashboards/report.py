@@ -44,12 +44,15 @@ from calsweep.dashboards.explanation import (
 from calsweep.dashboards.learning_curve import learning_curves
 from calsweep.dashboards.lineage import population_figures
 from calsweep.dashboards.page import Plate, plate_of, render_page, write_page
-from calsweep.dashboards.prediction import RocCurve, choose_stretch, read_predictions, roc
+from calsweep.dashboards.prediction import RocCurve, read_predictions, roc
+from calsweep.dashboards.recorded import dataset_of, recorded_of
 from calsweep.dashboards.repeat import command_to_repeat
 from calsweep.dashboards.roc import roc_curves
+from calsweep.dashboards.scroll import activity_map, add_decoded, decoded_stretch
 from calsweep.dashboards.shown_trial import shown_trial
 from calsweep.dashboards.stretch import prediction_stretch
 from calsweep.dashboards.style import held_out
+from calsweep.dashboards.track import Track, choose_stretch
 from calsweep.platform.arm import default_arms, default_reference
 from calsweep.platform.commands import option
 from calsweep.platform.comparison import WHAT_TO_TRUST, Comparison, compare
@@ -64,6 +67,7 @@ from calsweep.platform.leaderboard import (
     leaderboard,
     nested_choice,
 )
+from calsweep.platform.object_storage.address import is_remote
 from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord, read_sweep
 
 
@@ -210,7 +214,7 @@ def _shown_plates(sweep: SweepRecord, shown: TrialRecord) -> list[Plate]:
         title = f"Which {held_out(sweep.plan)} test, which validate"
         plates.append(plate_of("matrix", title, _matrix(sweep, shown), of_one=True))
     folds = [read_predictions(sweep.fold_folder(fold)) for fold in shown.folds]
-    confusion = confusion_matrix(count_decoded(folds), target=str(sweep.dataset["target"]))
+    confusion = confusion_matrix(count_decoded(folds), target=_target(sweep))
     binary = _is_binary(sweep)
     rocs = _roc(sweep, shown) if binary else class_roc_curves(class_rocs(folds))
     plates += [
@@ -219,10 +223,7 @@ def _shown_plates(sweep: SweepRecord, shown: TrialRecord) -> list[Plate]:
         plate_of("calibration", "Calibration", calibration_curves(folds), of_one=True),
         plate_of("learning", "Learning curves", learning_curves(shown), of_one=True),
     ]
-    if binary:
-        stretch = _stretch(sweep, shown)
-        plates.append(plate_of("stretch", "Prediction over behavior", stretch, of_one=True))
-    return plates
+    return plates + _stretch_plates(sweep, typical_fold(shown))
 
 
 def explanation_plates(
@@ -302,14 +303,54 @@ def _curve(sweep: SweepRecord, fold: FoldRecord) -> RocCurve:
     return roc(predictions.label_W, predictions.probability)
 
 
-def _stretch(sweep: SweepRecord, trial: TrialRecord) -> go.Figure:
-    fold = typical_fold(trial)
-    return prediction_stretch(
-        choose_stretch(read_predictions(sweep.fold_folder(fold))),
-        target=str(sweep.dataset["target"]),
-        rate_hz=float(sweep.dataset["rate_hz"]),
-        about=f", from the fold of median test AUC (fold {fold.fold}, {fold.test.auc:.3f})",
+def _stretch_plates(sweep: SweepRecord, fold: FoldRecord) -> list[Plate]:
+    """Draw a stretch of a fold's test part: as decoded, and what the units did meanwhile."""
+    part = choose_stretch(read_predictions(sweep.fold_folder(fold)))
+    target, rate_hz = _target(sweep), _rate_hz(sweep)
+    whose = f", from the fold of median test AUC (fold {fold.fold}, {fold.test.auc:.3f})"
+    if part.probability_WC.shape[1] == 2:
+        drawn = prediction_stretch(part, target=target, rate_hz=rate_hz, about=whose)
+    else:
+        shown = _shown_frames(part)
+        drawn = decoded_stretch(part, target=target, rate_hz=rate_hz, shown=shown, about=whose)
+    plates = [plate_of("stretch", "Prediction over behavior", drawn, of_one=True)]
+    activity = _activity(sweep, part)
+    if activity is not None:
+        title = "Activity, and what was decoded from it"
+        plates.append(plate_of("activity", title, activity, of_one=True))
+    return plates
+
+
+def _activity(sweep: SweepRecord, part: Track) -> go.Figure | None:
+    """Draw what the units did in a stretch; ``None`` if their traces are not on this machine."""
+    if is_remote(str(sweep.dataset["address"])):
+        return None  # a report does not wait for a dataset to be fetched
+    try:
+        there = recorded_of(dataset_of(sweep), part.recording, target=_target(sweep))
+    except (LookupError, OSError, ValueError):
+        return None  # gone, another by now, or images: the report stands by the record alone
+    first, last = _shown_frames(part)
+    drawn = activity_map(
+        there.activity_TN[first : last + 1],
+        units=there.units,
+        mean_N=there.mean_N,
+        sd_N=there.sd_N,
+        rate_hz=_rate_hz(sweep),
+        shown=(first, last),
     )
+    return add_decoded(drawn, part, rate_hz=_rate_hz(sweep))
+
+
+def _target(sweep: SweepRecord) -> str:
+    return str(sweep.dataset["target"])
+
+
+def _rate_hz(sweep: SweepRecord) -> float:
+    return float(sweep.dataset["rate_hz"])
+
+
+def _shown_frames(part: Track) -> tuple[int, int]:
+    return int(part.frame_W[0]), int(part.frame_W[-1])
 
 
 def typical_fold(trial: TrialRecord, /) -> FoldRecord:
