@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
-from calsweep.platform.fold.probability import from_columns, in_order
+from calsweep.platform.fold.probability import from_columns, in_order, side_columns
 
 # W windows, C classes, P points of a curve
 
@@ -32,12 +32,15 @@ class Predictions:
         Class that was observed, from 0.
     probability_WC
         Probability of each class that the model gave.
+    sides
+        Class to its probability by a head of its own, shape ``(window,)``, where it has one.
     """
 
     recording_W: NDArray[np.object_]
     frame_W: NDArray[np.int64]
     label_W: NDArray[np.int64]
     probability_WC: NDArray[np.float64]
+    sides: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def n_classes(self) -> int:
@@ -91,6 +94,10 @@ def read_predictions(folder: Path, /) -> Predictions:
         frame_W=table["frame"].to_numpy().astype(np.int64),
         label_W=table["label"].to_numpy().astype(np.int64),
         probability_WC=from_columns(columns),
+        sides={
+            c: table[name].to_numpy().astype(np.float64)
+            for c, name in side_columns(table.column_names).items()
+        },
     )
 
 

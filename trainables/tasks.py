@@ -182,6 +182,12 @@ class Tasks:
         """Give the probability of each class."""
         return class_probability(self.split(outputs_RKO).class_logits_RKO)
 
+    def side_probability(self, outputs_RKO: Tensor) -> dict[int, Tensor]:
+        """Give the probability, by its own head, of each class that has one."""
+        sides = self.sides(self._n_classes(outputs_RKO))
+        of_sides = self.split(outputs_RKO).side_logits_RKS.sigmoid().unbind(-1)
+        return dict(zip(sides, of_sides, strict=True))
+
     def initial_log_variances(self, n_classes: int) -> Tensor:
         """Give the log-variances at which the learnt weights are those set."""
         weights_J = torch.tensor(self.weights(n_classes))

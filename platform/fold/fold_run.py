@@ -25,7 +25,7 @@ from calsweep.platform.fold.fold_task import FoldTask
 from calsweep.platform.fold.less_memory import with_less_memory
 from calsweep.platform.fold.loop import TrainedFold, train_fold
 from calsweep.platform.fold.model import FoldModel
-from calsweep.platform.fold.probability import to_columns
+from calsweep.platform.fold.probability import side_column, to_columns
 from calsweep.platform.fold.training import Training
 from calsweep.platform.fold.under_way import EpochFile, FoldUnderWay, epoch_path
 from calsweep.platform.fold.weights import said_of, with_local_weights
@@ -307,7 +307,10 @@ def _record(
 def _write_predictions(
     path: Path, trained: TrainedFold, *, dataset: Dataset, data: FoldData
 ) -> None:
-    """Write one row a test window: the frame it decodes, the label there, the probabilities."""
+    """Write one row a test window: the frame it decodes, the label there, the probabilities.
+
+    A class that has a head of its own has another column, of what that said.
+    """
     targets_W = data.test.targets_W
     names = list(dataset.spans)
     starts = np.array([span.start for span in dataset.spans.values()])
@@ -320,6 +323,7 @@ def _write_predictions(
             "frame": pa.array(targets_W - starts[recording_W], pa.int64()),
             "label": pa.array(data.test.labels_W, pa.int8()),
             **{k: pa.array(p) for k, p in to_columns(trained.test_probability_WC).items()},
+            **{side_column(c): pa.array(p) for c, p in trained.test_sides.items()},
         }
     )
     pq.write_table(table, path, compression="zstd", write_page_checksum=True)

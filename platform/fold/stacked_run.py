@@ -86,6 +86,7 @@ def run_folds(
             train_seconds=seconds,
             n_windows_trained=run.n_windows,
             first_epoch=one.first_epoch,
+            test_sides=test.sides,
         )
         dataset = unchanged_dataset(settings.datasets.address, task.dataset_hash, task.cache)
         notes = said_of(settings.trainables)

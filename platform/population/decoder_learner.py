@@ -268,6 +268,7 @@ class DecoderLearner:
                     validation=run.best_epoch.validation,
                     test=test.score,
                     test_probability_WC=test.probability_WC,
+                    test_sides=test.sides,
                     train_seconds=train_seconds / len(self._folds),
                     n_windows_trained=run.n_windows,
                 ),
