@@ -24,6 +24,7 @@ from calsweep.platform.dynamics.settings import dataset_of
 from calsweep.platform.dynamics.sweep import run_dynamics
 from calsweep.platform.population.lineage import Lineage
 from calsweep.platform.population.population_run import read_dynamics
+from calsweep.platform.statistics import paired_t
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -176,10 +177,20 @@ def test_rates_are_scored_beside_smoothed_events(inferred):
     assert smoothed.by_dimension[0] > 0.1  # of 66 neurons, smoothed events tell x somewhat
     assert np.isnan(smoothed.predicted_BTD[:, -3:]).all()  # 30 ms are three bins
     assert score.correlations[INFERRED].shape == (66,)
-    assert score.paths is not None
-    assert score.paths.mean_CTD.shape == (3, 90, 3)
+    assert {name: paths.mean_CTD.shape for name, paths in score.paths.items()} == {
+        INFERRED: (3, 90, 3),
+        SMOOTHED: (3, 90, 3),
+    }
     assert score.coherences[INFERRED].frequency_Q.max() == pytest.approx(48.6, abs=0.1)
-    assert 0 <= score.better.p <= 1
+    assert [(one.what, one.over, one.n) for one in score.better[:1]] == [
+        ("tell the state", "folds of trials", 5)
+    ]
+    of_neurons = score.better[1]
+    assert (of_neurons.what, of_neurons.over) == ("go with the mean of other trials", "neurons")
+    r_N = np.stack([score.correlations[name] for name in (INFERRED, SMOOTHED)])
+    finite_N = np.isfinite(r_N).all(axis=0)
+    assert of_neurons.n == finite_N.sum() > 10
+    assert of_neurons.test == paired_t(*r_N[:, finite_N])
 
 
 def test_from_the_shell(calsweep, lorenz, inferred):
@@ -192,7 +203,7 @@ def test_from_the_shell(calsweep, lorenz, inferred):
     assert "R² of z (folds)" in out
     assert "one-sided p =" in out
     page = (left.folder / "rates.html").read_text()
-    for name in ("states", "coherence", "means", "paths"):
+    for name in ("states", "coherence", "means", "paths-inferred", "paths-smoothed"):
         assert f'id="lorenz_10hz-{name}"' in page
     code, _, err = calsweep("rates", "other", "--home", home)
     assert code == 2
@@ -248,7 +259,7 @@ def test_rates_of_a_gaussian_are_scored_without_paths(calsweep, lorenz, tmp_path
     rates = np.concatenate(list(read_inferred(left.files["lorenz_10hz"], "rates")))
     assert (rates < 0).any()
     (score,) = score_rates(read_dynamics(tmp_path, "small"), Asked(subgroup="condition"))
-    assert score.paths is None
+    assert list(score.paths) == [SMOOTHED]
     assert np.isnan(score.ratios[INFERRED]).all()  # a condition is its own only subgroup
     code, out, err = calsweep("rates", "small", "--home", tmp_path)
     assert code == 0, err
