@@ -82,12 +82,14 @@ def run_fold(
     checkpoint_s: float = 30.0,
     wrap: Callable[[nn.Module], nn.Module] | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
+    notes: tuple[str, ...] = (),
 ) -> None:
     """Train one fold and leave its figures, predictions and model in the sweep's folder.
 
     Several processes may train it together; the first writes. If it was killed, training goes on
     from the last checkpoint, written every `checkpoint_s` seconds at most. What `n_devices` were
-    used for is counted. The other arguments are those of `train_fold`.
+    used for is counted, and `notes` stand with its figures. The other arguments are those of
+    `train_fold`.
 
     Raises
     ------
@@ -109,7 +111,7 @@ def run_fold(
     )
     settings: Settings = from_plain(task.settings)
     if settings.first is None:
-        _run(task, settings, how)
+        _run(task, settings, how, notes=notes)
         return
     first = _first_step(task, settings.first, how)
     decoder = settings.trainables
@@ -121,7 +123,7 @@ def run_fold(
         settings,
         how,
         start=lambda module: decoder.start_from(module, state),
-        notes=(note,),
+        notes=(*notes, note),
     )
 
 
