@@ -78,14 +78,22 @@ from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord, read_
     type=click.Path(path_type=Path, dir_okay=False),
     help="File to write.  [default: report.html in the sweep's folder]",
 )
+@click.option(
+    "--min-frames",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Shorter intervals are left out of precision and recall of intervals.",
+)
 @option.home
-def report(sweep: str, out: Path | None, home: Path) -> None:
+def report(sweep: str, out: Path | None, min_frames: int, home: Path) -> None:
     """Write SWEEP as one HTML file: tables and figures, readable without any service."""
     record = read_sweep(home, sweep)
-    click.echo(str(write_report(record, out or record.folder / "report.html")))
+    place = out or record.folder / "report.html"
+    click.echo(str(write_report(record, place, min_frames=min_frames)))
 
 
-def write_report(sweep: SweepRecord, out: Path, /) -> Path:
+def write_report(sweep: SweepRecord, out: Path, /, *, min_frames: int = 1) -> Path:
     """Write a sweep, finished or not, as one HTML file.
 
     Parameters
@@ -94,17 +102,19 @@ def write_report(sweep: SweepRecord, out: Path, /) -> Path:
         Its record.
     out
         The file; one of this name is replaced when the new one is whole.
+    min_frames
+        Shorter intervals are left out.
 
     Returns
     -------
     out
         The file.
     """
-    page = render(sweep)
+    page = render(sweep, min_frames=min_frames)
     return write_page(page, out)
 
 
-def render(sweep: SweepRecord, /) -> str:
+def render(sweep: SweepRecord, /, *, min_frames: int = 1) -> str:
     """Give the page of a sweep."""
     rows = leaderboard(sweep)
     choices = nested_choice(sweep)
@@ -138,7 +148,8 @@ def render(sweep: SweepRecord, /) -> str:
         training_notes=summary.training_notes(shown),
         command=command_to_repeat(sweep, name=f"{sweep.name}-again"),
         shown=shown,
-        class_lines=_class_lines(sweep, shown),
+        class_lines=_class_lines(sweep, shown, min_frames=min_frames),
+        min_frames=min_frames,
         n_folds=len(sweep.plan.folds),
         plates=_plates(sweep, rows, shown),
         explanations=explanation_plates(sweep),
@@ -151,10 +162,13 @@ def compared_arms(sweep: SweepRecord, /) -> Comparison | None:
     return compare(arms, reference=default_reference(arms)) if len(arms) > 1 else None
 
 
-def _class_lines(sweep: SweepRecord, shown: TrialRecord | None) -> tuple[ClassLine, ...]:
+def _class_lines(
+    sweep: SweepRecord, shown: TrialRecord | None, *, min_frames: int
+) -> tuple[ClassLine, ...]:
     if shown is None:
         return ()
-    return class_lines([read_predictions(sweep.fold_folder(fold)) for fold in shown.folds])
+    folds = [read_predictions(sweep.fold_folder(fold)) for fold in shown.folds]
+    return class_lines(folds, min_frames=min_frames)
 
 
 def _plates(

@@ -371,6 +371,27 @@ def test_command_writes_beside_the_record(writer):
     assert out.exists()
 
 
+def test_intervals_may_have_a_least_length(writer):
+    written = writer()
+    written.begin()
+    written.trial(1)
+    written.read()
+    home = ["--home", str(written.home)]
+    counts = {}
+    for min_frames in (1, 100, 1000):
+        out = written.home / f"{min_frames}.html"
+        arguments = ["tiny", *home, "--out", str(out), "--min-frames", str(min_frames)]
+        run = CliRunner().invoke(report, arguments)
+        assert run.exit_code == 0, run.output
+        page = Page(out)
+        (row,) = [row for row in page.rows if row and row[0].strip() == "class 1"]
+        counts[min_frames] = row[6].strip().replace(",", "")
+        assert ("Those shorter than" in page.text) == (min_frames > 1)
+    # Behavior comes in bouts of about 110 frames; the first and the last may be cut.
+    assert int(counts[1]) > int(counts[100]) > 0
+    assert counts[1000] == ""
+
+
 def test_command_takes_another_place(writer, monkeypatch):
     written = writer()
     written.begin()
