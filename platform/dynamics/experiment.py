@@ -23,7 +23,7 @@ from calsweep.platform.dynamics.recovery import (
     best_lag,
     smoothed,
 )
-from calsweep.platform.dynamics.settings import DynamicsSettings, dataset_of
+from calsweep.platform.dynamics.settings import DynamicsSettings, datasets_of
 from calsweep.platform.ingestion import simulate
 from calsweep.platform.plain import nearest
 from calsweep.platform.statistics import paired_t
@@ -207,8 +207,8 @@ def _scored(
             ]
         )
         if lag_ms is None:
-            frames = done.with_address(str(folders[Form.FRAMES]))
-            (view,) = frames.datasets.views(dataset_of(frames), seed=frames.seed)
+            frames = done.with_addresses(str(folders[Form.FRAMES]))
+            (view,) = frames.datasets.views(datasets_of(frames), seed=frames.seed)
             smoothed_RBN = states.in_bins(smoothed(view), Form.FRAMES)
             lag_ms = best_lag(states, smoothed_RBN)
             say(f"  Rates are read {lag_ms:g} ms after the state, where events tell it best.")

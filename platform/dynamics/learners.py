@@ -39,14 +39,14 @@ class DynamicsLearners:
     ----------
     settings
         Of the population.
-    dataset_hash
-        Content hash of the dataset that it began with.
+    hashes
+        Content hash of each dataset that it began with.
     cache
         Folder on each node for decoded frames.
     """
 
     settings: DynamicsSettings
-    dataset_hash: str
+    hashes: tuple[str, ...]
     cache: Path
 
     def build(self, *, seed: int) -> Learner:
@@ -80,7 +80,7 @@ class DynamicsLearners:
         return LfadsLearners(
             config=self.settings.trainables,
             training=self.settings.training,
-            views=_views(json.dumps(to_plain(self.settings)), self.dataset_hash, self.cache),
+            views=_views(json.dumps(to_plain(self.settings)), self.hashes, self.cache),
             device="cuda" if self.settings.resources.gpus else "cpu",
         )
 
@@ -145,8 +145,8 @@ __: type[StackableLearners] = DynamicsLearners
 
 
 @lru_cache(maxsize=1)
-def _views(settings: str, dataset_hash: str, cache: Path) -> tuple[TrialView, ...]:
+def _views(settings: str, hashes: tuple[str, ...], cache: Path) -> tuple[TrialView, ...]:
     """Give the trials of a population, which its members in this process share."""
     known: DynamicsSettings = from_plain(json.loads(settings))
-    dataset = unchanged_dataset(known.datasets.address, dataset_hash, cache)
-    return known.views(dataset)
+    pairs = zip(known.datasets.addresses, hashes, strict=True)
+    return known.views([unchanged_dataset(address, then, cache) for address, then in pairs])

@@ -18,7 +18,7 @@ from calsweep.platform.dynamics.condition_mean import (
 )
 from calsweep.platform.dynamics.inferred import read_inferred
 from calsweep.platform.dynamics.reaction_time import predict_onsets
-from calsweep.platform.dynamics.settings import DynamicsSettings, dataset_of
+from calsweep.platform.dynamics.settings import DynamicsSettings, datasets_of
 from calsweep.platform.dynamics.state_decoding import StateDecoding, decode_states
 from calsweep.platform.dynamics.trajectory import Trajectories, trajectories
 from calsweep.platform.statistics import PairedT, paired_t
@@ -136,10 +136,10 @@ def score_rates(settings: DynamicsSettings, asked: Asked, /) -> tuple[RateScores
     ValueError
         If a label is not there, or trials are too few.
     """
-    dataset = dataset_of(settings)
+    datasets = datasets_of(settings)
     labels = tuple(filter(None, (asked.subgroup, asked.onset)))
     more = (*settings.datasets.measures, *labels)
-    views = settings.datasets.with_measures(more).views(dataset, seed=settings.seed)
+    views = settings.datasets.with_measures(more).views(datasets, seed=settings.seed)
     return tuple(_score(view, settings, asked) for view in views)
 
 

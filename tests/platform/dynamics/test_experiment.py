@@ -18,7 +18,7 @@ from calsweep.platform.dynamics.experiment import (
     run_experiment,
 )
 from calsweep.platform.dynamics.inferred import write_inferred
-from calsweep.platform.dynamics.settings import dataset_of
+from calsweep.platform.dynamics.settings import datasets_of
 from calsweep.platform.dynamics.sweep import learners_of
 
 SMALL = (
@@ -74,8 +74,8 @@ def test_every_experiment_runs_small(name, tmp_path):
 
     def run(overrides):
         settings = compose_dynamics([*overrides, *SMALL, f"home={tmp_path}"])
-        dataset = dataset_of(settings)
-        learners = learners_of(settings, dataset_hash=dataset.manifest.content_hash)
+        (dataset,) = datasets_of(settings)
+        learners = learners_of(settings, hashes=[dataset.manifest.content_hash])
         model = learners.model(seed=0)
         model.train(1)
         (recording,) = dataset.spans

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import mlflow
 import numpy as np
@@ -20,7 +21,7 @@ from calsweep.platform.dynamics.rate_scores import (
     Asked,
     score_rates,
 )
-from calsweep.platform.dynamics.settings import dataset_of
+from calsweep.platform.dynamics.settings import datasets_of
 from calsweep.platform.dynamics.sweep import run_dynamics
 from calsweep.platform.population.lineage import Lineage
 from calsweep.platform.population.population_run import read_dynamics
@@ -252,6 +253,42 @@ def test_rates_of_fewer_neurons_are_scored_by_their_number(inferred, lorenz, cal
     assert code == 0, err  # named twice is named once
 
 
+def second_day(folder, *, name):
+    """The conditions of `lorenz` on another day, seen by 30 other neurons."""
+    simulator = Lorenz(speed_hz=10, n_conditions=3, trials_per_condition=5, n_neurons=30, seed=5)
+    (recording,) = simulator.recordings()
+    write_dataset([replace(recording, name=name)], folder=folder)
+    return f"datasets.beside=[{folder}]"
+
+
+def test_days_with_other_neurons_share_a_generator(calsweep, lorenz, tmp_path):
+    beside = second_day(tmp_path / "day2", name="day2")
+    more = (beside, "trainables.n_aligned=6", "population.size=2", "population.generations=2")
+    settings = compose(lorenz, tmp_path, *more)
+    left = run_dynamics(settings, say=lambda _: None)
+    shapes = {
+        name: np.concatenate(list(read_inferred(file, "rates"))).shape
+        for name, file in left.files.items()
+    }
+    assert shapes == {"lorenz_10hz": (15, 90, 66), "day2": (15, 90, 30)}
+    assert read_dynamics(tmp_path, "small").datasets == settings.datasets
+    code, out, err = calsweep("replay", "small", left.best.member, "--home", tmp_path)
+    assert code == 0, err
+    assert "every loss, weight and state of the optimizer is the same" in out
+    code, out, err = calsweep("rates", "small", "--home", tmp_path)
+    assert code == 0, err
+    assert [line.split()[0] for line in out.splitlines() if "inferred  " in line] == [*shapes]
+
+
+def test_days_of_one_name_or_without_read_ins_are_refused(lorenz, tmp_path):
+    beside = second_day(tmp_path / "day2", name="day2")
+    with pytest.raises(ValueError, match="whose dimensions `n_aligned` must give"):
+        run_dynamics(compose(lorenz, tmp_path, beside))
+    beside = second_day(tmp_path / "again", name="lorenz_10hz")
+    with pytest.raises(ValueError, match="must differ in their names, but two of the datasets"):
+        run_dynamics(compose(lorenz, tmp_path, beside, "trainables.n_aligned=6"))
+
+
 def test_rates_of_a_gaussian_are_scored_without_paths(calsweep, lorenz, tmp_path):
     """They may be negative, and have no logarithm."""
     more = ["trainables=gaussian", "population.generations=2", "population.generation=1"]
@@ -272,7 +309,7 @@ def test_autolfads_counts_whole_frames(tmp_path):
     )
     write_dataset(simulator.recordings(), folder=tmp_path / "frames")
     settings = compose(tmp_path / "frames", tmp_path, "trainables=lfads")
-    (view,) = settings.views(dataset_of(settings))
+    (view,) = settings.views(datasets_of(settings))
     assert set(np.unique(view.activity_RTN)) <= {0.0, 1.0, 2.0, 3.0, 4.0, 5.0}
     assert view.rate_hz == pytest.approx(100 / 3)
 
@@ -283,7 +320,7 @@ def test_frames_are_divided_by_when_units_are_sampled(tmp_path):
     )
     write_dataset(simulator.recordings(), folder=tmp_path / "frames")
     settings = compose(tmp_path / "frames", tmp_path, "datasets.bins_per_frame=3")
-    (view,) = settings.views(dataset_of(settings))
+    (view,) = settings.views(datasets_of(settings))
     assert view.rate_hz == pytest.approx(100)
     sampled = np.isfinite(view.activity_RTN).mean()
     assert sampled == pytest.approx(1 / 3)
