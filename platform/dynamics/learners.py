@@ -22,6 +22,7 @@ from calsweep.platform.dynamics.settings import DynamicsSettings
 from calsweep.platform.fold.fold_run import unchanged_dataset
 from calsweep.platform.plain import from_plain, nearest, to_plain
 from calsweep.platform.population.learner import Learner, Stack, StackableLearners
+from calsweep.search_spaces.population import Unit
 
 # Dotted names of settings that may change while a model trains, and what its learner calls them.
 LIVE = {
@@ -66,6 +67,8 @@ class DynamicsLearners:
     @property
     def why_alone(self) -> str:
         """Why models cannot be stacked; empty if they can."""
+        if self.settings.population.unit is Unit.STEPS:
+            return "a generation is counted in steps, which a stack does not take"
         return SEVERAL_RECORDINGS if len(self._models.views) > 1 else ""
 
     def stack(self, seeds: Sequence[int], /) -> Stack:
@@ -82,6 +85,7 @@ class DynamicsLearners:
             training=self.settings.training,
             views=_views(json.dumps(to_plain(self.settings)), self.hashes, self.cache),
             device="cuda" if self.settings.resources.gpus else "cpu",
+            unit=self.settings.population.unit,
         )
 
 
@@ -107,7 +111,7 @@ class _Named:
         self._learner = learner
 
     def train(self, n: int, /) -> None:
-        """Train on for so many epochs."""
+        """Train on for so many epochs, or steps."""
         self._learner.train(n)
 
     def validate(self) -> float:

@@ -120,7 +120,7 @@ def _train(
         say(
             f"{settings.run_name}: {settings.population.size} members, "
             f"{n_parallel} at a time, in generations of {settings.population.generation} "
-            "epochs."
+            f"{settings.population.unit.value}."
         )
         return Evolution(
             learners=learners,
