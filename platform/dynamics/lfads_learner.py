@@ -154,8 +154,9 @@ class LfadsLearner:
     Raises
     ------
     ValueError
-        If activity is not of the kind that the model observes, recordings differ in rate or bins,
-        or a measure that should drive the generator is not there or not known everywhere.
+        If activity is not of the kind that the model observes, recordings differ in rate, bins or
+        conditions, or a measure that should drive the generator is not there or not known
+        everywhere.
     """
 
     def __init__(
@@ -183,7 +184,8 @@ class LfadsLearner:
             assert isinstance(readout, Readout)  # noqa: S101 - the module made it
             readout.begin(torch.from_numpy(view.activity_RTN[view.train_R]).flatten(0, 1))
         if len(views) > 1:
-            averages = [_averages(view) for view in views]
+            conditions = _shared_conditions(views)
+            averages = [_averages(view, conditions) for view in views]
             begin_aligned(self.module, align(averages, n_aligned=config.n_aligned))
         self.module.to(device)
         self.module.regularization = training.regularization
@@ -430,7 +432,24 @@ def _cut(trials_R: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]
     return [trials_R[i : i + batch_size] for i in range(0, len(trials_R), batch_size)]
 
 
-def _averages(view: TrialView) -> NDArray[np.float64]:
+def _shared_conditions(views: Sequence[TrialView]) -> NDArray[np.int64]:
+    """Give the conditions of trials to learn from, which must be those of each recording."""
+    first, *others = (
+        np.unique(view.condition_R[view.train_R][view.condition_R[view.train_R] >= 0])
+        for view in views
+    )
+    for view, found in zip(views[1:], others, strict=True):
+        if not np.array_equal(first, found) or not len(first):
+            raise ValueError(
+                "recordings that share a generator must have trials of the same conditions to "
+                f"learn from, by which their read-ins are aligned, but {views[0].recording} has "
+                f"{first.tolist()} and {view.recording} has {found.tolist()}: name another "
+                "`datasets.condition`, or none, or leave one out."
+            )
+    return first
+
+
+def _averages(view: TrialView, conditions: NDArray[np.int64]) -> NDArray[np.float64]:
     """Give the mean of smoothed training trials of each condition; gaps are at neurons' means."""
     smoothed_RTN = smooth(
         view.activity_RTN[view.train_R], rate_hz=view.rate_hz, sd_ms=_ALIGNED_SD_MS
@@ -438,7 +457,7 @@ def _averages(view: TrialView) -> NDArray[np.float64]:
     mean_N = np.nanmean(smoothed_RTN, axis=(0, 1))
     filled_RTN = np.where(np.isnan(smoothed_RTN), mean_N, smoothed_RTN)
     condition_R = view.condition_R[view.train_R]
-    return np.stack([filled_RTN[condition_R == c].mean(axis=0) for c in np.unique(condition_R)])
+    return np.stack([filled_RTN[condition_R == c].mean(axis=0) for c in conditions])
 
 
 _: type[Learner] = LfadsLearner

@@ -326,6 +326,21 @@ class TestRecordings:
             torch.equal(p, q) for p, q in zip(before, one.module.parameters(), strict=True)
         )
 
+    def test_of_other_conditions_are_refused(self, lorenz):
+        """As many, but not the same: their averages would be taken for each other's."""
+        one, other = self.views(lorenz)
+        other = dataclasses.replace(other, condition_R=other.condition_R + 1)
+        with pytest.raises(ValueError, match=r"lorenz_7hz has \[0, 1\] and other has \[1, 2\]"):
+            learner([one, other], config=replace(RADICAL, n_aligned=8))
+
+    def test_trials_of_no_known_condition_align_nothing(self, lorenz):
+        one, other = self.views(lorenz)
+        unknown = other.condition_R.copy()
+        unknown[other.train_R[0]] = -1
+        other = dataclasses.replace(other, condition_R=unknown)
+        both = learner([one, other], config=replace(RADICAL, n_aligned=8))
+        assert np.isfinite(both.validate())
+
     def test_of_other_bins_are_refused(self, lorenz):
         shorter = dataclasses.replace(
             lorenz, recording="other", activity_RTN=lorenz.activity_RTN[:, :60]
