@@ -22,7 +22,7 @@ from tests.trainables.variants import VARIANTS, decoder_of, frame_shape_of, leng
 # 22 windows are six or seven runs: a batch of four, in two pieces of a run for each process, and a
 # batch of what is left, where the second process is without a run.
 TWO = Training(
-    epochs=2, batch_size=16, run_length=4, accumulation=2, learning_rate=1e-3, label_smoothing=0.0
+    epochs=1, batch_size=16, run_length=4, accumulation=2, learning_rate=1e-3, label_smoothing=0.0
 )
 
 
