@@ -164,15 +164,24 @@ def _score(view: TrialView, settings: DynamicsSettings, asked: Asked) -> RateSco
         bin_s=1 / view.rate_hz,
         condition_R=view.condition_R,
     )
+    n_shared = _n_shared_bins(view)
+    shared = {name: rates_RTN[:, :n_shared] for name, rates_RTN in rates.items()}
     parts = (
         _states(view, rates, settings.datasets.measures, lag_ms=asked.lag_ms),
-        _conditions(view, rates),
-        _subgroups(view, rates, asked.subgroup),
+        _conditions(view, shared),
+        _subgroups(view, shared, asked.subgroup),
         _onsets(view, rates, asked.onset),
     )
     values = {key: value for part in parts for key, value in part.items()}
     found = replace(found, **values)
     return replace(found, better=tuple(_better(found)))
+
+
+def _n_shared_bins(view: TrialView) -> int:
+    """Count the bins that every trial has: those that a shorter one was filled up with are none."""
+    is_there_RT = np.count_nonzero(np.isfinite(view.activity_RTN), axis=2) > 0
+    n_R = is_there_RT.shape[1] - is_there_RT[:, ::-1].argmax(axis=1)
+    return int(n_R.min())
 
 
 def _better(found: RateScores) -> Iterator[Better]:

@@ -36,9 +36,18 @@ def trials():
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory):
     """A population that inferred the true rates."""
-    home = tmp_path_factory.mktemp("home")
+    return inferred(tmp_path_factory.mktemp("home"))
+
+
+def inferred(home, *more, n_missing=0, beyond=0.0):
+    """Leave the true rates as if a population had; the first trial may be shorter than the others.
+
+    Beyond its end stand some numbers, as a model gives them there too.
+    """
     rates_RTN, moves_RT, condition_R, group_R, _ = trials()
     events_RTN = np.random.default_rng(1).poisson(rates_RTN).astype(np.float32)
+    is_there_RT = np.ones(moves_RT.shape, dtype=bool)
+    is_there_RT[0, N_BINS - n_missing :] = False
 
     def of_trials(values_R):
         return np.repeat(values_R, N_BINS)
@@ -46,25 +55,26 @@ def settings(tmp_path_factory):
     recording = Recording(
         subject="m1",
         name="m1_1",
-        activity_TN=events_RTN.reshape(-1, N_NEURONS),
+        activity_TN=events_RTN[is_there_RT],
         behavior={
-            "condition": of_trials(condition_R),
-            "group": of_trials(group_R),
-            "moves": moves_RT.ravel().astype(np.int64),
-            "paw": rates_RTN.sum(axis=2).ravel(),
+            "condition": of_trials(condition_R)[is_there_RT.ravel()],
+            "group": of_trials(group_R)[is_there_RT.ravel()],
+            "moves": moves_RT[is_there_RT].astype(np.int64),
+            "paw": rates_RTN.sum(axis=2)[is_there_RT],
         },
         behavior_unit={},
         rate_hz=1 / BIN_S,
         units=tuple(f"n{n}" for n in range(N_NEURONS)),
-        trial_T=of_trials(np.arange(N_TRIALS, dtype=np.int32)),
+        trial_T=of_trials(np.arange(N_TRIALS, dtype=np.int32))[is_there_RT.ravel()],
     )
     write_dataset([recording], folder=home / "dataset")
     settings = compose_dynamics(
         [
             f"datasets.address={home / 'dataset'}", f"home={home}", "name=known",
-            "trainables=lfads", "datasets.condition=condition", "datasets.measures=[paw]",
+            "trainables=lfads", "datasets.condition=condition", "datasets.measures=[paw]", *more,
         ]
     )  # fmt: skip
+    rates_RTN[~is_there_RT] = beyond
     settings.folder.mkdir(parents=True)
     lists = pa.FixedSizeListArray.from_arrays(pa.array(rates_RTN.ravel(), pa.float32()), N_NEURONS)
     trial = of_trials(np.arange(N_TRIALS, dtype=np.int32))
@@ -102,6 +112,19 @@ def test_page_draws_and_tests_every_score(settings):
     assert page.count("Paired t over") == 4
     assert "Do inferred rates tell when movement begins better than smoothed events?" in page
     assert "r of onsets" in page
+
+
+def test_what_a_short_trial_is_filled_up_with_has_no_part(tmp_path):
+    short = {"n_missing": 10}
+    (one, other) = (
+        score_rates(inferred(tmp_path / name, "datasets.unequal=pad", beyond=x, **short), ASKED)[0]
+        for name, x in (("a", 0.0), ("b", 100.0))
+    )
+    for name in (INFERRED, SMOOTHED):
+        assert np.array_equal(one.correlations[name], other.correlations[name])
+        assert np.array_equal(one.states[name].r2_FD, other.states[name].r2_FD)
+    assert one.ratios[INFERRED].shape == one.paths[INFERRED].trial_BTD.shape[:2] == (24, 40)
+    assert np.array_equal(one.paths[INFERRED].trial_BTD, other.paths[INFERRED].trial_BTD)
 
 
 def test_rates_that_are_not_there_yet_say_how_they_come(settings):
