@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calsweep.dashboards.prediction import Predictions
 from calsweep.platform.interval import IntervalFigures, interval_figures, intervals, total
@@ -24,6 +25,8 @@ class ClassLine:
         Windows of the class.
     precision, recall, f1
         Over windows.
+    accuracy
+        Share of windows told rightly to be of the class or of another; empty for a mean.
     n_intervals
         Intervals of the class; empty where there are none.
     interval_precision, interval_recall
@@ -35,6 +38,7 @@ class ClassLine:
     precision: str
     recall: str
     f1: str
+    accuracy: str = ""
     n_intervals: str = ""
     interval_precision: str = ""
     interval_recall: str = ""
@@ -42,6 +46,8 @@ class ClassLine:
 
 def class_lines(folds: Sequence[Predictions], /, *, min_frames: int = 1) -> tuple[ClassLine, ...]:
     """Give the lines of all classes, then their mean, plain (macro) and by windows (weighted).
+
+    Then those of classes that have a head of their own, by what it said: H's tasks of two classes.
 
     Parameters
     ----------
@@ -63,11 +69,9 @@ def class_lines(folds: Sequence[Predictions], /, *, min_frames: int = 1) -> tupl
     ('1.000', '0.500', '1.000')
     """
     n_classes = folds[0].n_classes
-    figures = class_figures(
-        np.concatenate([fold.label_W for fold in folds]),
-        np.concatenate([fold.decoded for fold in folds]),
-        n_classes=n_classes,
-    )
+    label_W = np.concatenate([fold.label_W for fold in folds])
+    decoded_W = np.concatenate([fold.decoded for fold in folds])
+    figures = class_figures(label_W, decoded_W, n_classes=n_classes)
     of_intervals = total([_of_fold(fold, min_frames=min_frames) for fold in folds])
     lines = [
         ClassLine(
@@ -76,6 +80,7 @@ def class_lines(folds: Sequence[Predictions], /, *, min_frames: int = 1) -> tupl
             precision=f"{figures.precision_C[c]:.3f}",
             recall=f"{figures.recall_C[c]:.3f}",
             f1=f"{figures.f1_C[c]:.3f}",
+            accuracy=f"{np.mean((label_W == c) == (decoded_W == c)):.3f}",
             **_shown(of_intervals.get(c)),
         )
         for c in range(n_classes)
@@ -87,7 +92,26 @@ def class_lines(folds: Sequence[Predictions], /, *, min_frames: int = 1) -> tupl
         lines.append(
             ClassLine(name=name, n_windows=n_windows, precision=precision, recall=recall, f1=f1)
         )
+    lines += [
+        _side_line(c, label_W == c, np.concatenate([fold.sides[c] for fold in folds]))
+        for c in folds[0].sides
+    ]
     return tuple(lines)
+
+
+def _side_line(
+    c: int, is_class_W: NDArray[np.bool_], probability_W: NDArray[np.float64]
+) -> ClassLine:
+    told_W = probability_W > 0.5
+    figures = class_figures(is_class_W.astype(np.int64), told_W.astype(np.int64), n_classes=2)
+    return ClassLine(
+        name=f"class {c}, by its own head",
+        n_windows=f"{figures.n_windows_C[1]:,}",
+        precision=f"{figures.precision_C[1]:.3f}",
+        recall=f"{figures.recall_C[1]:.3f}",
+        f1=f"{figures.f1_C[1]:.3f}",
+        accuracy=f"{np.mean(told_W == is_class_W):.3f}",
+    )
 
 
 def _of_fold(fold: Predictions, *, min_frames: int) -> dict[int, IntervalFigures]:

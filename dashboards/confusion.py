@@ -15,7 +15,14 @@ from calsweep.trainables.metrics import confusion
 
 # W window, C class; O observed, D decoded
 
-_LINES = ((BLUE, "solid"), (VERMILLION, "dash"), (PURPLE, "dashdot"), (GREEN, "longdash"))
+_LINES = (
+    (BLUE, "solid"),
+    (VERMILLION, "dash"),
+    (PURPLE, "dashdot"),
+    (GREEN, "longdash"),
+    (VERMILLION, "dot"),
+    (BLUE, "dot"),
+)
 
 
 def count_decoded(folds: Sequence[Predictions], /) -> NDArray[np.int64]:
@@ -135,7 +142,8 @@ def class_roc_curves(rocs: Mapping[str, Sequence[RocCurve]], /) -> go.Figure:
 def class_rocs(folds: Sequence[Predictions], /) -> dict[str, list[RocCurve]]:
     """Give the ROC curves of each class against all others, one a fold.
 
-    A fold in which a class was never, or always, observed has no curve of it.
+    A fold in which a class was never, or always, observed has no curve of it. Classes that have a
+    head of their own have one more by what it said, as in H.
 
     Examples
     --------
@@ -149,9 +157,14 @@ def class_rocs(folds: Sequence[Predictions], /) -> dict[str, list[RocCurve]]:
     {'class 0': [1.0], 'class 1': [1.0], 'class 2': [0.75]}
     """
     found: dict[str, list[RocCurve]] = {}
-    for c in range(folds[0].probability_WC.shape[1]):
+    said = [
+        *((f"class {c}", c, False) for c in range(folds[0].n_classes)),
+        *((f"class {c}, own head", c, True) for c in folds[0].sides),
+    ]
+    for name, c, by_side in said:
         for fold in folds:
             is_c_W = (fold.label_W == c).astype(np.int64)
             if 0 < is_c_W.sum() < len(is_c_W):
-                found.setdefault(f"class {c}", []).append(roc(is_c_W, fold.probability_WC[:, c]))
+                probability_W = fold.sides[c] if by_side else fold.probability_WC[:, c]
+                found.setdefault(name, []).append(roc(is_c_W, probability_W))
     return found

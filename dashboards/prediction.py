@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
-from calsweep.platform.fold.probability import from_columns, in_order
+from calsweep.platform.fold.probability import from_columns, in_order, side_columns
 
 # W windows, C classes, P points of a curve
 
@@ -32,12 +32,15 @@ class Predictions:
         Class that was observed, from 0.
     probability_WC
         Probability of each class that the model gave.
+    sides
+        Class to its probability by a head of its own, shape ``(window,)``, where it has one.
     """
 
     recording_W: NDArray[np.object_]
     frame_W: NDArray[np.int64]
     label_W: NDArray[np.int64]
     probability_WC: NDArray[np.float64]
+    sides: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def n_classes(self) -> int:
@@ -76,24 +79,6 @@ class RocCurve:
         return float(np.trapezoid(self.true_positive_P, self.false_positive_P))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stretch:
-    """Part of one recording, in the order of its frames.
-
-    Attributes
-    ----------
-    recording
-        Its name.
-    frame_W, label_W, probability_W
-        As in `Predictions`.
-    """
-
-    recording: str
-    frame_W: NDArray[np.int64]
-    label_W: NDArray[np.int64]
-    probability_W: NDArray[np.float64]
-
-
 def read_predictions(folder: Path, /) -> Predictions:
     """Read the predictions in a trained fold's folder.
 
@@ -109,6 +94,10 @@ def read_predictions(folder: Path, /) -> Predictions:
         frame_W=table["frame"].to_numpy().astype(np.int64),
         label_W=table["label"].to_numpy().astype(np.int64),
         probability_WC=from_columns(columns),
+        sides={
+            c: table[name].to_numpy().astype(np.float64)
+            for c, name in side_columns(table.column_names).items()
+        },
     )
 
 
@@ -154,51 +143,3 @@ def mean_roc(curves: Sequence[RocCurve], /, *, points: int = POINTS) -> RocCurve
         false_positive_P=np.concatenate([[0.0], at_P]),
         true_positive_P=np.concatenate([[0.0], mean_P]),
     )
-
-
-def choose_stretch(predictions: Predictions, /, *, n_frames: int = 800) -> Stretch:
-    """Choose the stretch of a recording in which both classes are most even.
-
-    Of equal ones it is the first; the probabilities have no part in the choice.
-
-    Parameters
-    ----------
-    predictions
-        Of one fold, at least one window.
-    n_frames
-        Windows in the stretch; a shorter recording is taken whole.
-
-    Examples
-    --------
-    >>> predictions = Predictions(
-    ...     recording_W=np.array(["a"] * 6, dtype=object),
-    ...     frame_W=np.arange(10, 16),
-    ...     label_W=np.array([0, 0, 0, 1, 1, 1]),
-    ...     probability_WC=np.full((6, 2), 0.5),
-    ... )
-    >>> choose_stretch(predictions, n_frames=2).frame_W.tolist()
-    [12, 13]
-    """
-    names = sorted(set(predictions.recording_W))
-    return min((_stretch(predictions, name, n_frames) for name in names), key=_unevenness)
-
-
-def _stretch(predictions: Predictions, name: str, n_frames: int) -> Stretch:
-    """Give the most even stretch of one recording."""
-    rows = np.flatnonzero(predictions.recording_W == name)
-    rows = rows[np.argsort(predictions.frame_W[rows], kind="stable")]
-    n_frames = min(n_frames, len(rows))
-    ones = np.concatenate([[0], np.cumsum(predictions.label_W[rows])])
-    uneven = np.abs(2 * (ones[n_frames:] - ones[:-n_frames]) - n_frames)
-    first = int(np.argmin(uneven))
-    rows = rows[first : first + n_frames]
-    return Stretch(
-        recording=name,
-        frame_W=predictions.frame_W[rows],
-        label_W=predictions.label_W[rows],
-        probability_W=predictions.probability[rows],
-    )
-
-
-def _unevenness(stretch: Stretch) -> float:
-    return float(abs(np.mean(stretch.label_W) - 0.5))

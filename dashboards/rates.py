@@ -21,6 +21,7 @@ from calsweep.dashboards.style import (
     styled,
 )
 from calsweep.platform.dynamics.coherence import Coherence
+from calsweep.platform.dynamics.condition_mean import finite_mean
 from calsweep.platform.dynamics.state_decoding import StateDecoding
 from calsweep.platform.dynamics.trajectory import Trajectories
 
@@ -149,7 +150,7 @@ def distance_ratios(
     figure = go.Figure()
     for (name, ratio_BT), mark in zip(ratios.items(), itertools.cycle(_MARKS), strict=False):
         time_T = (np.arange(ratio_BT.shape[1]) * bin_s - zero_s) * 1000
-        figure.add_trace(_line(time_T, mean_over_trials(ratio_BT), name=name, mark=mark))
+        figure.add_trace(_line(time_T, finite_mean(ratio_BT, axis=0), name=name, mark=mark))
     figure.add_hline(y=1, line={"color": GRAY, "dash": "dot"})
     figure.update_xaxes(title_text="time (ms)")
     figure.update_yaxes(title_text="distance to other subgroups / to its own")
@@ -377,13 +378,6 @@ def _line(
         line={**THICK, "color": color, "dash": dash},
         marker={"symbol": symbol, "size": 8},
     )
-
-
-def mean_over_trials(values_BT: NDArray[np.floating], /) -> NDArray[np.float64]:
-    """Give the mean over trials of what is finite."""
-    finite = np.where(np.isfinite(values_BT), values_BT, np.nan)
-    mean_T: NDArray[np.float64] = np.nanmean(finite, axis=0)
-    return mean_T
 
 
 def _add_diagonal(figure: go.Figure, values: NDArray[np.floating]) -> None:

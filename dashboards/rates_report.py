@@ -17,13 +17,13 @@ from calsweep.dashboards.rates import (
     coherence_curves,
     condition_mean_scatter,
     distance_ratios,
-    mean_over_trials,
     onset_scatter,
     score_curve,
     state_scores,
     trajectory_paths,
 )
 from calsweep.platform.commands import option
+from calsweep.platform.dynamics.condition_mean import finite_mean
 from calsweep.platform.dynamics.experiment import Finding, order_of_methods, read_findings
 from calsweep.platform.dynamics.fewer_neurons import score_fewer_neurons
 from calsweep.platform.dynamics.rate_scores import (
@@ -54,7 +54,7 @@ class Part:
 
     recording: str
     lines: tuple[Line, ...]
-    better: str
+    better: tuple[str, ...]
     plates: tuple[Plate, ...]
 
 
@@ -118,7 +118,7 @@ def rates(
         click.echo(f"{score.recording:50} {INFERRED:>20} {SMOOTHED:>20}")
         for line in lines_of(score):
             click.echo(f"  {line.what:48} {line.inferred:>20} {line.smoothed:>20}")
-        if said := better(score):
+        for said in better(score):
             click.echo(f"  {said}")
     place = out or settings.folder / "rates.html"
     click.echo(str(write_page(render(settings, asked, scores), place)))
@@ -157,7 +157,7 @@ def render_findings(along: str, findings: Sequence[Finding], /, *, name: str) ->
         drawn = score_curve(scores, along=along, score=f"R² of {measure} on held-out trials")
         plates.append(plate_of(f"r2-{measure}", f"What rates tell of {measure}", drawn))
     tests = [("Is one method above the next?", line) for line in order_of_methods(findings)]
-    part = Part(recording=name, lines=(), better="", plates=tuple(plates))
+    part = Part(recording=name, lines=(), better=(), plates=tuple(plates))
     state = f"{len({one.method for one in findings})} methods along {along}."
     return render_page("rates.html", name=name, state=state, facts=tests, parts=[part])
 
@@ -171,7 +171,7 @@ def lines_of(score: RateScores, /) -> tuple[Line, ...]:
     if score.correlations:
         lines.append(_line("r with means of other trials (neurons)", score.correlations))
     if score.ratios:
-        means = {name: mean_over_trials(ratio) for name, ratio in score.ratios.items()}
+        means = {name: finite_mean(ratio, axis=0) for name, ratio in score.ratios.items()}
         lines.append(_line("distance to other subgroups / to own (bins)", means))
     if score.onset_s is not None:
         found = {
@@ -182,15 +182,20 @@ def lines_of(score: RateScores, /) -> tuple[Line, ...]:
     return tuple(lines)
 
 
-def better(score: RateScores, /) -> str:
-    """Say whether inferred rates tell the state better; empty if there is none."""
-    if score.better is None:
-        return ""
-    return (
-        "Do inferred rates tell the state better than smoothed events? Paired t over "
-        f"{len(score.states[INFERRED].r2_FD)} folds of trials: one-sided p = {score.better.p:.2g}. "
-        "Folds share training trials, so it is too small by some."
+def better(score: RateScores, /) -> tuple[str, ...]:
+    """Say of each score whether inferred rates are better than smoothed events."""
+    return tuple(
+        f"Do inferred rates {one.what} better than smoothed events? Paired t over {one.n} "
+        f"{one.over}: one-sided p = {one.test.p:.2g}. {_CAVEAT[one.over]}"
+        for one in score.better
     )
+
+
+_CAVEAT = {
+    "folds of trials": "Folds share training trials, so it is too small by some.",
+    "neurons": "Neurons share the trials, so it speaks for these trials alone.",
+    "trials": "Trials share the model, so it speaks for this model alone.",
+}
 
 
 def _line(what: str, of: Mapping[str, Any]) -> Line:
@@ -224,9 +229,11 @@ def _plates(score: RateScores) -> tuple[Plate, ...]:
         drawn = condition_mean_scatter(*pair, names=(INFERRED, SMOOTHED))
         title = "Single trials and the mean of their condition"
         plates.append(plate_of(f"{name}-means", title, drawn))
-    if score.paths is not None and score.paths.trial_BTD.shape[2] > 1:
-        drawn = trajectory_paths(score.paths, score.condition_R)
-        plates.append(plate_of(f"{name}-paths", "Single trials as paths", drawn))
+    for method, paths in score.paths.items():
+        if paths.trial_BTD.shape[2] > 1:
+            drawn = trajectory_paths(paths, score.condition_R)
+            title = f"Single trials as paths: {method}"
+            plates.append(plate_of(f"{name}-paths-{method.split()[0]}", title, drawn))
     if score.ratios:
         drawn = distance_ratios(score.ratios, bin_s=score.bin_s)
         plates.append(plate_of(f"{name}-ratios", "Do trials keep to their subgroup?", drawn))

@@ -28,13 +28,16 @@ from calsweep.dashboards.explanation_figures import explanation_figures
 from calsweep.dashboards.learning_curve import learning_curves
 from calsweep.dashboards.lineage import population_figures
 from calsweep.dashboards.page import Plate, plate_of, render_page, write_page
-from calsweep.dashboards.prediction import RocCurve, choose_stretch, read_predictions, roc
+from calsweep.dashboards.prediction import RocCurve, read_predictions, roc
+from calsweep.dashboards.recorded import dataset_of, recorded_of
 from calsweep.dashboards.repeat import command_to_repeat
 from calsweep.dashboards.roc import roc_curves
+from calsweep.dashboards.scroll import activity_map, add_decoded, decoded_stretch
 from calsweep.dashboards.setting_figures import setting_figures
 from calsweep.dashboards.shown_trial import shown_trial
 from calsweep.dashboards.stretch import prediction_stretch
 from calsweep.dashboards.style import held_out
+from calsweep.dashboards.track import Track, choose_stretch
 from calsweep.platform.arm import default_arms, default_reference
 from calsweep.platform.commands import option
 from calsweep.platform.comparison import WHAT_TO_TRUST, Comparison, compare
@@ -47,6 +50,7 @@ from calsweep.platform.leaderboard import (
     leaderboard,
     nested_choice,
 )
+from calsweep.platform.object_storage.address import is_remote
 from calsweep.platform.population.lineage import Lineage
 from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord
 from calsweep.platform.record_reader import read_sweep
@@ -59,14 +63,22 @@ from calsweep.platform.record_reader import read_sweep
     type=click.Path(path_type=Path, dir_okay=False),
     help="File to write.  [default: report.html in the sweep's folder]",
 )
+@click.option(
+    "--min-frames",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Shorter intervals are left out of precision and recall of intervals.",
+)
 @option.home
-def report(sweep: str, out: Path | None, home: Path) -> None:
+def report(sweep: str, out: Path | None, min_frames: int, home: Path) -> None:
     """Write SWEEP as one HTML file: tables and figures, readable without any service."""
     record = read_sweep(home, sweep)
-    click.echo(str(write_report(record, out or record.folder / "report.html")))
+    place = out or record.folder / "report.html"
+    click.echo(str(write_report(record, place, min_frames=min_frames)))
 
 
-def write_report(sweep: SweepRecord, out: Path, /) -> Path:
+def write_report(sweep: SweepRecord, out: Path, /, *, min_frames: int = 1) -> Path:
     """Write a sweep, finished or not, as one HTML file.
 
     Parameters
@@ -75,17 +87,19 @@ def write_report(sweep: SweepRecord, out: Path, /) -> Path:
         Its record.
     out
         The file; one of this name is replaced when the new one is whole.
+    min_frames
+        Shorter intervals are left out.
 
     Returns
     -------
     out
         The file.
     """
-    page = render(sweep)
+    page = render(sweep, min_frames=min_frames)
     return write_page(page, out)
 
 
-def render(sweep: SweepRecord, /) -> str:
+def render(sweep: SweepRecord, /, *, min_frames: int = 1) -> str:
     """Give the page of a sweep."""
     rows = leaderboard(sweep)
     choices = nested_choice(sweep)
@@ -119,7 +133,8 @@ def render(sweep: SweepRecord, /) -> str:
         training_notes=summary.training_notes(shown),
         command=command_to_repeat(sweep, name=f"{sweep.name}-again"),
         shown=shown,
-        class_lines=_class_lines(sweep, shown),
+        class_lines=_class_lines(sweep, shown, min_frames=min_frames),
+        min_frames=min_frames,
         n_folds=len(sweep.plan.folds),
         plates=_plates(sweep, rows, shown),
         explanations=explanation_plates(sweep),
@@ -132,10 +147,13 @@ def compared_arms(sweep: SweepRecord, /) -> Comparison | None:
     return compare(arms, reference=default_reference(arms)) if len(arms) > 1 else None
 
 
-def _class_lines(sweep: SweepRecord, shown: TrialRecord | None) -> tuple[ClassLine, ...]:
+def _class_lines(
+    sweep: SweepRecord, shown: TrialRecord | None, *, min_frames: int
+) -> tuple[ClassLine, ...]:
     if shown is None:
         return ()
-    return class_lines([read_predictions(sweep.fold_folder(fold)) for fold in shown.folds])
+    folds = [read_predictions(sweep.fold_folder(fold)) for fold in shown.folds]
+    return class_lines(folds, min_frames=min_frames)
 
 
 def _plates(
@@ -181,7 +199,7 @@ def _shown_plates(sweep: SweepRecord, shown: TrialRecord) -> list[Plate]:
         title = f"Which {held_out(sweep.plan)} test, which validate"
         plates.append(plate_of("matrix", title, _matrix(sweep, shown), of_one=True))
     folds = [read_predictions(sweep.fold_folder(fold)) for fold in shown.folds]
-    confusion = confusion_matrix(count_decoded(folds), target=str(sweep.dataset["target"]))
+    confusion = confusion_matrix(count_decoded(folds), target=_target(sweep))
     binary = _is_binary(sweep)
     rocs = _roc(sweep, shown) if binary else class_roc_curves(class_rocs(folds))
     plates += [
@@ -190,10 +208,7 @@ def _shown_plates(sweep: SweepRecord, shown: TrialRecord) -> list[Plate]:
         plate_of("calibration", "Calibration", calibration_curves(folds), of_one=True),
         plate_of("learning", "Learning curves", learning_curves(shown), of_one=True),
     ]
-    if binary:
-        stretch = _stretch(sweep, shown)
-        plates.append(plate_of("stretch", "Prediction over behavior", stretch, of_one=True))
-    return plates
+    return plates + _stretch_plates(sweep, typical_fold(shown))
 
 
 def explanation_plates(sweep: SweepRecord, /) -> tuple[Plate, ...]:
@@ -233,14 +248,54 @@ def _curve(sweep: SweepRecord, fold: FoldRecord) -> RocCurve:
     return roc(predictions.label_W, predictions.probability)
 
 
-def _stretch(sweep: SweepRecord, trial: TrialRecord) -> go.Figure:
-    fold = typical_fold(trial)
-    return prediction_stretch(
-        choose_stretch(read_predictions(sweep.fold_folder(fold))),
-        target=str(sweep.dataset["target"]),
-        rate_hz=float(sweep.dataset["rate_hz"]),
-        about=f", from the fold of median test AUC (fold {fold.fold}, {fold.test.auc:.3f})",
+def _stretch_plates(sweep: SweepRecord, fold: FoldRecord) -> list[Plate]:
+    """Draw a stretch of a fold's test part: as decoded, and what the units did meanwhile."""
+    part = choose_stretch(read_predictions(sweep.fold_folder(fold)))
+    target, rate_hz = _target(sweep), _rate_hz(sweep)
+    whose = f", from the fold of median test AUC (fold {fold.fold}, {fold.test.auc:.3f})"
+    if part.probability_WC.shape[1] == 2:
+        drawn = prediction_stretch(part, target=target, rate_hz=rate_hz, about=whose)
+    else:
+        shown = _shown_frames(part)
+        drawn = decoded_stretch(part, target=target, rate_hz=rate_hz, shown=shown, about=whose)
+    plates = [plate_of("stretch", "Prediction over behavior", drawn, of_one=True)]
+    activity = _activity(sweep, part)
+    if activity is not None:
+        title = "Activity, and what was decoded from it"
+        plates.append(plate_of("activity", title, activity, of_one=True))
+    return plates
+
+
+def _activity(sweep: SweepRecord, part: Track) -> go.Figure | None:
+    """Draw what the units did in a stretch; ``None`` if their traces are not on this machine."""
+    if is_remote(str(sweep.dataset["address"])):
+        return None  # a report does not wait for a dataset to be fetched
+    try:
+        there = recorded_of(dataset_of(sweep), part.recording, target=_target(sweep))
+    except (LookupError, OSError, ValueError):
+        return None  # gone, another by now, or images: the report stands by the record alone
+    first, last = _shown_frames(part)
+    drawn = activity_map(
+        there.activity_TN[first : last + 1],
+        units=there.units,
+        mean_N=there.mean_N,
+        sd_N=there.sd_N,
+        rate_hz=_rate_hz(sweep),
+        shown=(first, last),
     )
+    return add_decoded(drawn, part, rate_hz=_rate_hz(sweep))
+
+
+def _target(sweep: SweepRecord) -> str:
+    return str(sweep.dataset["target"])
+
+
+def _rate_hz(sweep: SweepRecord) -> float:
+    return float(sweep.dataset["rate_hz"])
+
+
+def _shown_frames(part: Track) -> tuple[int, int]:
+    return int(part.frame_W[0]), int(part.frame_W[-1])
 
 
 def typical_fold(trial: TrialRecord, /) -> FoldRecord:

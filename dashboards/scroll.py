@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from calsweep.dashboards.style import BLUE, GRAY, SHADE, VERMILLION, label
+from calsweep.dashboards.style import BLUE, GRAY, SHADE, VERMILLION, label, reading
 from calsweep.dashboards.time_axis import aligned, class_color, time_range, times
 from calsweep.dashboards.track import Track, bin_edges, bin_means
 from calsweep.platform.interval import intervals
@@ -92,7 +92,7 @@ def recording_overview(
 
 
 def decoded_stretch(
-    track: Track, /, *, rate_hz: float, target: str, shown: tuple[int, int]
+    track: Track, /, *, rate_hz: float, target: str, shown: tuple[int, int], about: str = ""
 ) -> go.Figure:
     """Draw probability over behavior, the intervals of both, and where they differ.
 
@@ -102,6 +102,8 @@ def decoded_stretch(
         Of the recording.
     rate_hz, target, shown
         As in `recording_overview`.
+    about
+        Which fold this is, as part of a sentence.
     """
     part = track.between(*shown)
     figure = go.Figure()
@@ -164,7 +166,7 @@ def decoded_stretch(
     shaded = f"shaded: {label(target)} as observed; " if n_classes == 2 else ""
     aligned(figure, height_px=380, reading=(
         f"Line: probability of {of}; {shaded}below: intervals of classes other than 0 as observed "
-        f"and as decoded, and where the most probable class is wrong.{mean}"
+        f"and as decoded, and where the most probable class is wrong{about}.{mean}"
     ))  # fmt: skip
     return figure
 
@@ -251,6 +253,44 @@ def activity_map(
         f"the recording: bright is active.{mean}"
     ))  # fmt: skip
     return figure
+
+
+def add_decoded(figure: go.Figure, part: Track, /, *, rate_hz: float) -> go.Figure:
+    """Draw the intervals of classes other than 0, as decoded, over what units did meanwhile.
+
+    Parameters
+    ----------
+    figure
+        As `activity_map` gives it.
+    part
+        The windows of its stretch.
+    rate_hz
+        Frames per second.
+
+    Examples
+    --------
+    >>> part = Track(
+    ...     recording="m1",
+    ...     frame_W=np.arange(4),
+    ...     label_W=np.array([0, 1, 1, 0]),
+    ...     probability_WC=np.eye(3)[[0, 2, 2, 1]],
+    ... )
+    >>> drawn = add_decoded(go.Figure().update_layout(meta={"reading": ""}), part, rate_hz=2.0)
+    >>> [(shape.x0, shape.x1) for shape in drawn.layout.shapes]
+    [(0.5, 1.5), (1.5, 2.0)]
+    """
+    n_classes = part.probability_WC.shape[1]
+    for found in intervals(part.frame_W, part.decoded):
+        color = class_color(found.label, n_classes)
+        figure.add_vrect(
+            x0=found.first_frame / rate_hz,
+            x1=(found.last_frame + 1) / rate_hz,
+            line={"color": color, "width": 1.5},
+            fillcolor=color,
+            opacity=0.3,
+        )
+    more = " Over it: intervals as decoded, in the colors of their classes."
+    return figure.update_layout(meta={"reading": reading(figure) + more})
 
 
 def _add_rows(figure: go.Figure, part: Track, rate_hz: float) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from calsweep.dashboards.prediction import Stretch
 from calsweep.dashboards.style import (
     BLUE,
     GRAY,
@@ -12,17 +11,18 @@ from calsweep.dashboards.style import (
     label,
     styled,
 )
+from calsweep.dashboards.track import Track
 
 
 def prediction_stretch(
-    stretch: Stretch, /, *, target: str, rate_hz: float, about: str = ""
+    stretch: Track, /, *, target: str, rate_hz: float, about: str = ""
 ) -> go.Figure:
     """Draw the decoded probability over the behavior that was observed.
 
     Parameters
     ----------
     stretch
-        Part of a test recording.
+        Part of a test recording, of two classes.
     target
         Name of the behavior.
     rate_hz
@@ -33,11 +33,11 @@ def prediction_stretch(
     Examples
     --------
     >>> import numpy as np
-    >>> stretch = Stretch(
+    >>> stretch = Track(
     ...     recording="m1_1",
     ...     frame_W=np.array([30, 31, 34]),
     ...     label_W=np.array([0, 1, 1]),
-    ...     probability_W=np.array([0.1, 0.8, 0.9]),
+    ...     probability_WC=np.array([[0.9, 0.1], [0.2, 0.8], [0.1, 0.9]]),
     ... )
     >>> figure = prediction_stretch(stretch, target="run", rate_hz=10.0)
     >>> figure.data[1].x
@@ -93,7 +93,7 @@ def prediction_stretch(
 
 
 def _with_gaps(
-    stretch: Stretch,
+    stretch: Track,
 ) -> tuple[list[int], list[int | None], list[float | None]]:
     """Break the lines where frames are missing."""
     frame: list[int] = []
@@ -102,7 +102,7 @@ def _with_gaps(
     for at, seen, decoded in zip(
         stretch.frame_W.tolist(),
         stretch.label_W.tolist(),
-        stretch.probability_W.tolist(),
+        stretch.probability_WC[:, 1].tolist(),
         strict=True,
     ):
         if frame and at > frame[-1] + 1:

@@ -100,6 +100,56 @@ def track_of(predictions: Predictions, recording: str, /) -> Track:
     )
 
 
+def choose_stretch(predictions: Predictions, /, *, n_windows: int = 800) -> Track:
+    """Choose the stretch of a recording in which classes are most even.
+
+    Of equal ones it is the first; the probabilities have no part in the choice.
+
+    Parameters
+    ----------
+    predictions
+        Of one fold, at least one window.
+    n_windows
+        Length of the stretch; a shorter recording is taken whole.
+
+    Examples
+    --------
+    >>> predictions = Predictions(
+    ...     recording_W=np.array(["a"] * 6, dtype=object),
+    ...     frame_W=np.arange(10, 16),
+    ...     label_W=np.array([0, 0, 0, 1, 1, 1]),
+    ...     probability_WC=np.full((6, 2), 0.5),
+    ... )
+    >>> choose_stretch(predictions, n_windows=2).frame_W.tolist()
+    [12, 13]
+    """
+    names = sorted(set(predictions.recording_W))
+    tracks = (track_of(predictions, name) for name in names)
+    return min((_most_even(track, n_windows) for track in tracks), key=_unevenness)
+
+
+def _most_even(track: Track, n_windows: int) -> Track:
+    n_windows = min(n_windows, len(track.frame_W))
+    n_classes = track.probability_WC.shape[1]
+    is_class_WC = track.label_W[:, None] == np.arange(n_classes)
+    so_far_WC = np.concatenate([np.zeros((1, n_classes), np.int64), is_class_WC.cumsum(axis=0)])
+    counts_SC = so_far_WC[n_windows:] - so_far_WC[:-n_windows]
+    # In whole numbers, in which equal ones are equal.
+    first = int(np.argmin(np.abs(n_classes * counts_SC - n_windows).sum(axis=1)))
+    return Track(
+        recording=track.recording,
+        frame_W=track.frame_W[first : first + n_windows],
+        label_W=track.label_W[first : first + n_windows],
+        probability_WC=track.probability_WC[first : first + n_windows],
+    )
+
+
+def _unevenness(stretch: Track) -> float:
+    n_classes = stretch.probability_WC.shape[1]
+    shares_C = np.bincount(stretch.label_W, minlength=n_classes) / len(stretch.label_W)
+    return float(np.abs(shares_C - 1 / n_classes).sum())
+
+
 def worst_stretches(track: Track, /, *, n_windows: int, most: int = 5) -> tuple[WorstStretch, ...]:
     """Give the stretches of highest mean loss, the worst first, that do not overlap.
 

@@ -6,6 +6,8 @@ outputs of another kind inherits neither and writes `Decoder.loss` and `Decoder.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor
 
 from calsweep.trainables.losses import Criterion, class_probability, cross_entropy
@@ -60,3 +62,7 @@ class TaskClassifier:
     def probability(self, outputs_RKO: Tensor) -> Tensor:
         """Give the probability of each class."""
         return self.tasks.probability(outputs_RKO)
+
+    def side_probability(self, outputs_RKO: Tensor) -> Mapping[int, Tensor]:
+        """Give the probability, by its own head, of each class that has one."""
+        return self.tasks.side_probability(outputs_RKO)

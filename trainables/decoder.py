@@ -139,6 +139,21 @@ class Decoder(Protocol):
 
 
 @runtime_checkable
+class WithSides(Decoder, Protocol):
+    """A decoder that has heads of their own for some classes, each against the rest."""
+
+    def side_probability(self, outputs_RKO: Tensor) -> Mapping[int, Tensor]:
+        """Give the probability, by its own head, of each class that has one.
+
+        Returns
+        -------
+        probability
+            Class to shape ``(run, window)``.
+        """
+        ...
+
+
+@runtime_checkable
 class TwoStep(Decoder, Protocol):
     """A decoder that goes on from another one, trained before on the same fold."""
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from calsweep.trainables.batch_share import BatchStatistics
 from calsweep.trainables.decoder import Problem
 from calsweep.trainables.initialization import begin_at
 from calsweep.trainables.losses import Criterion, class_probability, cross_entropy
@@ -181,6 +182,12 @@ class Tasks:
         """Give the probability of each class."""
         return class_probability(self.split(outputs_RKO).class_logits_RKO)
 
+    def side_probability(self, outputs_RKO: Tensor) -> dict[int, Tensor]:
+        """Give the probability, by its own head, of each class that has one."""
+        sides = self.sides(self._n_classes(outputs_RKO))
+        of_sides = self.split(outputs_RKO).side_logits_RKS.sigmoid().unbind(-1)
+        return dict(zip(sides, of_sides, strict=True))
+
     def initial_log_variances(self, n_classes: int) -> Tensor:
         """Give the log-variances at which the learnt weights are those set."""
         weights_J = torch.tensor(self.weights(n_classes))
@@ -279,7 +286,7 @@ class MeanActivity(nn.Module):
         return frames_RTN[:, window_length - 1 :].mean(-1)
 
 
-class FirstComponent(nn.Module):
+class FirstComponent(BatchStatistics):
     """The first principal component in the last frame of each window, as seen so far.
 
     H's code fits it to all frames, those of the test part among them. Here the direction is a
@@ -306,9 +313,11 @@ class FirstComponent(nn.Module):
 
     @torch.no_grad()
     def _move_on(self, frames_XN: Tensor) -> None:
-        self.mean_N.lerp_(frames_XN.mean(0), self.momentum)
+        n = self.total(frames_XN.new_tensor(float(len(frames_XN))))
+        self.mean_N.lerp_(self.total(frames_XN.sum(0)) / n, self.momentum)
         centered_XN = frames_XN - self.mean_N
-        turned_N = functional.normalize(centered_XN.t() @ (centered_XN @ self.direction_N), dim=0)
+        turned_N = self.total(centered_XN.t() @ (centered_XN @ self.direction_N))
+        turned_N = functional.normalize(turned_N, dim=0)
         moved_N = torch.lerp(self.direction_N, turned_N, self.momentum)
         self.direction_N.copy_(functional.normalize(moved_N, dim=0))
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
+from calsweep.dashboards.recorded import Recorded, check_same, dataset_of, recorded_of
 from calsweep.dashboards.web.asked import Asked
 from calsweep.dashboards.web.shelf import Reading
 from calsweep.datasets.manifest import Manifest
@@ -43,32 +41,6 @@ class Listing:
     content_hash: str
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Recorded:
-    """One recording of an open dataset.
-
-    Attributes
-    ----------
-    activity_TN, label_T
-        Activity of the units, and classes of the sweep's target.
-    mean_N, sd_N
-        Of each unit over the recording.
-    manifest
-        Of the dataset.
-    """
-
-    activity_TN: NDArray[np.float32]
-    label_T: NDArray[Any]
-    mean_N: NDArray[np.float64]
-    sd_N: NDArray[np.floating]
-    manifest: Manifest
-
-    @property
-    def units(self) -> tuple[str, ...]:
-        """Names of the units."""
-        return self.manifest.units
-
-
 def listing(reading: Reading, /) -> Listing:
     """Give what lies at the address.
 
@@ -96,7 +68,7 @@ def manifest_of(reading: Reading, /) -> Manifest:
         As `listing`, and if it is another dataset by now.
     """
     found = listing(reading)
-    _check_hash(reading.sweep, found.content_hash)
+    check_same(reading.sweep, found.content_hash)
     return found.manifest
 
 
@@ -110,26 +82,11 @@ def recorded(reading: Reading, recording: str, /) -> Recorded:
     OSError, ValueError
         If it cannot be read, is another by now, or holds images alone.
     """
-    dataset = _dataset(reading)
-    if not dataset.manifest.units:
-        raise ValueError(
-            "The dataset holds images and no traces, so there is no activity to draw: its frames "
-            "are fetched for training alone."
-        )
-    if recording not in dataset.spans:
-        raise ValueError(f"The dataset holds no recording {recording!r}.")
-    span = dataset.spans[recording]
-    activity_TN = dataset.activity_TN[span]
-    mean_N, sd_N = reading.keep(
-        ("units", recording),
-        lambda: (activity_TN.mean(axis=0, dtype=np.float64), activity_TN.std(axis=0)),
-    )
-    return Recorded(
-        activity_TN=activity_TN,
-        label_T=dataset.behavior[str(reading.sweep.dataset["target"])][span],
-        mean_N=mean_N,
-        sd_N=sd_N,
-        manifest=dataset.manifest,
+    return recorded_of(
+        _dataset(reading),
+        recording,
+        target=str(reading.sweep.dataset["target"]),
+        keep=lambda compute: reading.keep(("units", recording), compute),
     )
 
 
@@ -137,7 +94,9 @@ def _dataset(reading: Reading) -> Dataset:
     sweep = reading.sweep
     asked: Asked[Dataset] = reading.hold(
         ("dataset", str(sweep.dataset["address"]), str(sweep.dataset["content_hash"])),
-        lambda: Asked(lambda: _open(sweep), deadline_s=OPENED_WITHIN_S, fresh_s=OPENED_AGAIN_S),
+        lambda: Asked(
+            lambda: dataset_of(sweep), deadline_s=OPENED_WITHIN_S, fresh_s=OPENED_AGAIN_S
+        ),
     )
     return _answer(asked, "The dataset is being opened: its shards are verified and decoded.")
 
@@ -157,24 +116,3 @@ def _list(sweep: SweepRecord) -> Listing:
 
     manifest = read_manifest(locate(str(sweep.dataset["address"])))
     return Listing(manifest=manifest, content_hash=manifest.content_hash)
-
-
-def _open(sweep: SweepRecord) -> Dataset:
-    from calsweep.datasets.dataset import open_dataset
-    from calsweep.platform.object_storage.storage import locate
-    from calsweep.platform.places import cache_folder, open_cache
-
-    home = sweep.folder.parent.parent
-    address = str(sweep.dataset["address"])
-    dataset = open_dataset(locate(address), cache=open_cache(cache_folder(home)))
-    _check_hash(sweep, dataset.manifest.content_hash)
-    return dataset
-
-
-def _check_hash(sweep: SweepRecord, content_hash: str) -> None:
-    address, wanted = str(sweep.dataset["address"]), str(sweep.dataset["content_hash"])
-    if content_hash != wanted:
-        raise ValueError(
-            f"The dataset at {address} is another than the sweep was trained on (hash "
-            f"{content_hash[:12]}, not {wanted[:12]}), so nothing of it is shown."
-        )

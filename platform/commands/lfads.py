@@ -26,6 +26,7 @@ def _help() -> str:
     \b
       datasets.address=ADDRESS       the dataset (a folder or s3://...)
       datasets.recordings=[NAME]     some of its recordings (all, with read-ins of their own)
+      datasets.beside=[ADDRESS]      further datasets, of other neurons: trainables.n_aligned=8
       datasets.bins_per_frame=3      bins finer than a frame, by when each unit is sampled
       datasets.condition=NAME        datasets.measures=[x,y,z]
       trainables={"|".join(variants("trainables/lfads"))}

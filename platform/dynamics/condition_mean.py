@@ -134,6 +134,21 @@ def subgroup_distance_ratio(
     return ratio_BT
 
 
+def finite_mean(ratio_BT: NDArray[np.floating], /, *, axis: int) -> NDArray[np.float64]:
+    """Give the mean of ratios that are finite, over trials (axis 0) or bins (1); NaN of none.
+
+    Examples
+    --------
+    >>> finite_mean(np.array([[1.0, np.inf, np.nan], [3.0, 2.0, np.nan]]), axis=0).tolist()
+    [2.0, 2.0, nan]
+    """
+    is_finite = np.isfinite(ratio_BT)
+    total = np.where(is_finite, ratio_BT, 0).sum(axis=axis, dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        mean: NDArray[np.float64] = total / is_finite.sum(axis=axis)
+    return mean
+
+
 def _conditions(values: ArrayLike, rates_BTN: NDArray[np.floating]) -> NDArray[np.generic]:
     values_B = np.asarray(values)
     if values_B.shape != rates_BTN.shape[:1]:

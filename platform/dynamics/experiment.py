@@ -6,7 +6,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,22 @@ from numpy.typing import NDArray
 
 from calsweep.datasets.cache import beside
 from calsweep.datasets.lorenz import Form, Lorenz
+from calsweep.datasets.trial_view import view_trials
 from calsweep.platform.dynamics.inferred import read_inferred
 from calsweep.platform.dynamics.recovery import (
     MEASURES,
     TrueStates,
     best_lag,
-    smoothed_events,
+    smoothed,
 )
-from calsweep.platform.dynamics.settings import DynamicsSettings, dataset_of
+from calsweep.platform.dynamics.settings import DynamicsSettings, datasets_of
 from calsweep.platform.ingestion import simulate
 from calsweep.platform.plain import nearest
 from calsweep.platform.statistics import paired_t
 
 SMOOTHING = "smoothing"
+SMOOTHED_FLUORESCENCE = "smoothed fluorescence"
+_BASELINES = (SMOOTHING, SMOOTHED_FLUORESCENCE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +45,7 @@ class Experiment:
         Each value to the simulator's settings (`calsweep.datasets.lorenz.Lorenz`).
     methods
         Each method to the ``form`` of the recording it sees, and ``overrides`` of
-        `calsweep lfads`. Events of frames, smoothed in time, stand beside them.
+        `calsweep lfads`. Events of frames, and fluorescence, smoothed in time, stand beside them.
     """
 
     along: str
@@ -54,7 +57,7 @@ class Experiment:
             float(value)
             Lorenz(**settings)
         for name, method in self.methods.items():
-            if set(method) != {"form", "overrides"} or name == SMOOTHING:
+            if set(method) != {"form", "overrides"} or name in _BASELINES:
                 raise ValueError(
                     "a method must give `form` and `overrides`, and smoothing stands beside all, "
                     f"but got {name!r}: {dict(method)}."
@@ -97,8 +100,9 @@ def run_experiment(
     """Simulate, train every method on every value, and score them as R does.
 
     Rates of every method, those of whole frames interpolated, are mapped to the true state in bins
-    of 10 ms, at the lag at which smoothed events tell it best. What is there is not done again: an
-    experiment that was interrupted goes on.
+    of 10 ms, at the lag at which smoothed events tell it best; smoothed fluorescence, which has
+    another, at its own. What is there is not done again: an experiment that was interrupted goes
+    on.
 
     Parameters
     ----------
@@ -203,16 +207,28 @@ def _scored(
             ]
         )
         if lag_ms is None:
-            frames = done.with_address(str(folders[Form.FRAMES]))
-            (view,) = frames.datasets.views(dataset_of(frames), seed=frames.seed)
-            smoothed_RBN = states.in_bins(smoothed_events(view), Form.FRAMES)
+            frames = done.with_addresses(str(folders[Form.FRAMES]))
+            (view,) = frames.datasets.views(datasets_of(frames), seed=frames.seed)
+            smoothed_RBN = states.in_bins(smoothed(view), Form.FRAMES)
             lag_ms = best_lag(states, smoothed_RBN)
             say(f"  Rates are read {lag_ms:g} ms after the state, where events tell it best.")
             yield SMOOTHING, lag_ms, states.decoded(smoothed_RBN, lag_ms=lag_ms)
+            yield SMOOTHED_FLUORESCENCE, *_of_fluorescence(simulators[Form.FRAMES], states)
         rates_RTN = np.concatenate(
             list(read_inferred(done.file_of(simulators[form].name), "rates"))
         )
         yield method, lag_ms, states.decoded(states.in_bins(rates_RTN, form), lag_ms=lag_ms)
+
+
+def _of_fluorescence(simulator: Lorenz, states: TrueStates) -> tuple[float, NDArray[np.float64]]:
+    """Score fluorescence, smoothed and not deconvolved, at the lag at which it tells most itself.
+
+    That of events would put it at a disadvantage: they come later than the spikes.
+    """
+    (recording,) = replace(simulator, deconvolution=None).recordings()
+    smoothed_RBN = states.in_bins(smoothed(view_trials(recording)), simulator.form)
+    lag_ms = best_lag(states, smoothed_RBN)
+    return lag_ms, states.decoded(smoothed_RBN, lag_ms=lag_ms)
 
 
 def _plain(text: str) -> str:

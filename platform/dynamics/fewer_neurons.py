@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from calsweep.datasets.mask import UnitMask
 from calsweep.platform.dynamics.experiment import Finding
 from calsweep.platform.dynamics.rate_scores import Asked, score_rates
-from calsweep.platform.dynamics.settings import DynamicsSettings, dataset_of
+from calsweep.platform.dynamics.settings import DynamicsSettings, datasets_of
 
 
 def score_fewer_neurons(
@@ -61,7 +61,10 @@ def score_fewer_neurons(
 
 
 def _n_seen(settings: DynamicsSettings) -> int:
-    return int(settings.datasets.mask.seen(dataset_of(settings).manifest).sum())
+    return sum(
+        int(settings.datasets.mask.seen(dataset.manifest).sum())
+        for dataset in datasets_of(settings)
+    )
 
 
 def _check(populations: Sequence[DynamicsSettings]) -> None:

@@ -22,6 +22,7 @@ from calsweep.platform.dynamics.settings import DynamicsSettings
 from calsweep.platform.fold.fold_run import unchanged_dataset
 from calsweep.platform.plain import from_plain, nearest, to_plain
 from calsweep.platform.population.learner import Learner, Stack, StackableLearners
+from calsweep.search_spaces.population import Unit
 
 # Dotted names of settings that may change while a model trains, and what its learner calls them.
 LIVE = {
@@ -39,14 +40,14 @@ class DynamicsLearners:
     ----------
     settings
         Of the population.
-    dataset_hash
-        Content hash of the dataset that it began with.
+    hashes
+        Content hash of each dataset that it began with.
     cache
         Folder on each node for decoded frames.
     """
 
     settings: DynamicsSettings
-    dataset_hash: str
+    hashes: tuple[str, ...]
     cache: Path
 
     def build(self, *, seed: int) -> Learner:
@@ -66,6 +67,8 @@ class DynamicsLearners:
     @property
     def why_alone(self) -> str:
         """Why models cannot be stacked; empty if they can."""
+        if self.settings.population.unit is Unit.STEPS:
+            return "a generation is counted in steps, which a stack does not take"
         return SEVERAL_RECORDINGS if len(self._models.views) > 1 else ""
 
     def stack(self, seeds: Sequence[int], /) -> Stack:
@@ -80,8 +83,9 @@ class DynamicsLearners:
         return LfadsLearners(
             config=self.settings.trainables,
             training=self.settings.training,
-            views=_views(json.dumps(to_plain(self.settings)), self.dataset_hash, self.cache),
+            views=_views(json.dumps(to_plain(self.settings)), self.hashes, self.cache),
             device="cuda" if self.settings.resources.gpus else "cpu",
+            unit=self.settings.population.unit,
         )
 
 
@@ -107,7 +111,7 @@ class _Named:
         self._learner = learner
 
     def train(self, n: int, /) -> None:
-        """Train on for so many epochs."""
+        """Train on for so many epochs, or steps."""
         self._learner.train(n)
 
     def validate(self) -> float:
@@ -145,8 +149,8 @@ __: type[StackableLearners] = DynamicsLearners
 
 
 @lru_cache(maxsize=1)
-def _views(settings: str, dataset_hash: str, cache: Path) -> tuple[TrialView, ...]:
+def _views(settings: str, hashes: tuple[str, ...], cache: Path) -> tuple[TrialView, ...]:
     """Give the trials of a population, which its members in this process share."""
     known: DynamicsSettings = from_plain(json.loads(settings))
-    dataset = unchanged_dataset(known.datasets.address, dataset_hash, cache)
-    return known.views(dataset)
+    pairs = zip(known.datasets.addresses, hashes, strict=True)
+    return known.views([unchanged_dataset(address, then, cache) for address, then in pairs])

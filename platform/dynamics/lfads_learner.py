@@ -17,6 +17,7 @@ from calsweep.datasets.trial_view import TrialView
 from calsweep.platform.dynamics.on_device import OnDevice
 from calsweep.platform.plain import nearest
 from calsweep.platform.population.learner import Learner
+from calsweep.search_spaces.population import Unit
 from calsweep.trainables.lfads.alignment import align, begin_aligned
 from calsweep.trainables.lfads.model import Inference, Lfads
 from calsweep.trainables.lfads.observation import GammaModule
@@ -100,7 +101,7 @@ class LfadsLearners:
 
     Attributes
     ----------
-    config, training, views, device
+    config, training, views, device, unit
         As `LfadsLearner` takes them.
     """
 
@@ -108,6 +109,7 @@ class LfadsLearners:
     training: LfadsTraining
     views: tuple[TrialView, ...]
     device: str = "cpu"
+    unit: Unit = Unit.EPOCHS
 
     def build(self, *, seed: int, beside: LfadsLearner | None = None) -> LfadsLearner:
         """Build a fresh member, which may share the trials of another on the device."""
@@ -117,6 +119,7 @@ class LfadsLearners:
             views=self.views,
             seed=seed,
             device=self.device,
+            unit=self.unit,
             given=beside.given if beside else None,
         )
 
@@ -138,6 +141,8 @@ class LfadsLearner:
         Of weights and of all that is drawn.
     device
         Where.
+    unit
+        What `train` counts.
     given
         The trials on the device, where another learner has them there.
 
@@ -149,8 +154,9 @@ class LfadsLearner:
     Raises
     ------
     ValueError
-        If activity is not of the kind that the model observes, recordings differ in rate or bins,
-        or a measure that should drive the generator is not there or not known everywhere.
+        If activity is not of the kind that the model observes, recordings differ in rate, bins or
+        conditions, or a measure that should drive the generator is not there or not known
+        everywhere.
     """
 
     def __init__(
@@ -162,11 +168,14 @@ class LfadsLearner:
         views: Sequence[TrialView],
         seed: int,
         device: str = "cpu",
+        unit: Unit = Unit.EPOCHS,
         given: OnDevice | None = None,
     ) -> None:
         _check(config, views)
         self.views, self.training, self.device = tuple(views), training, device
         self._seed, self._n_epochs, self.is_diverged = seed, 0, False
+        self._unit, self._n_steps = unit, 0  # steps of the epoch under way
+        self._drawn: torch.Generator | None = None  # for the rest of it
         n_neurons = [len(view.units) for view in views]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -175,7 +184,8 @@ class LfadsLearner:
             assert isinstance(readout, Readout)  # noqa: S101 - the module made it
             readout.begin(torch.from_numpy(view.activity_RTN[view.train_R]).flatten(0, 1))
         if len(views) > 1:
-            averages = [_averages(view) for view in views]
+            conditions = _shared_conditions(views)
+            averages = [_averages(view, conditions) for view in views]
             begin_aligned(self.module, align(averages, n_aligned=config.n_aligned))
         self.module.to(device)
         self.module.regularization = training.regularization
@@ -195,8 +205,11 @@ class LfadsLearner:
         return self._n_epochs
 
     def train(self, n: int, /) -> None:
-        """Train on for so many epochs; nothing is done once the loss was not finite."""
+        """Train on for so many epochs, or steps; nothing is done once the loss was not finite."""
         self.module.train()
+        if self._unit is Unit.STEPS:
+            self._train_steps(n)
+            return
         for _ in range(n):
             if not self.is_diverged:
                 self._train_epoch(self._n_epochs + 1)
@@ -256,6 +269,8 @@ class LfadsLearner:
                 "module": dict(self.module.state_dict()),
                 "optimizer": self.optimizer.state_dict(),
                 "n_epochs": self._n_epochs,
+                "n_steps": self._n_steps,
+                "drawn": self._drawn.get_state() if self._drawn else None,
                 "is_diverged": self.is_diverged,
                 "values": dict(self.values()),
             }
@@ -266,6 +281,10 @@ class LfadsLearner:
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
         self._n_epochs, self.is_diverged = state["n_epochs"], state["is_diverged"]
+        self._n_steps, self._drawn = state.get("n_steps", 0), None
+        if state.get("drawn") is not None:
+            self._drawn = torch.Generator(self.device)
+            self._drawn.set_state(state["drawn"].cpu())
         self.change(state["values"])
 
     def samples(
@@ -320,6 +339,22 @@ class LfadsLearner:
         ramp = self.training.ramp(epoch)
         losses = [self._step(i, at_B, ramp, draws) for i, at_B in self.batches(epoch)]
         self.is_diverged = not bool(torch.stack(losses).isfinite().all())
+
+    def _train_steps(self, n: int) -> None:
+        """Train on for so many steps, which lie end to end over epochs."""
+        n_left = n
+        while n_left and not self.is_diverged:
+            epoch = self._n_epochs + 1
+            batches = self.batches(epoch)
+            self._drawn = self._drawn or self.draws(epoch)
+            taken = batches[self._n_steps : self._n_steps + n_left]
+            ramp = self.training.ramp(epoch)
+            losses = [self._step(i, at_B, ramp, self._drawn) for i, at_B in taken]
+            self.is_diverged = not bool(torch.stack(losses).isfinite().all())
+            n_left -= len(taken)
+            self._n_steps += len(taken)
+            if self._n_steps == len(batches):
+                self._n_epochs, self._n_steps, self._drawn = epoch, 0, None
 
     def _step(self, i: int, at_B: Tensor, ramp: float, draws: torch.Generator) -> Tensor:
         activity_TBN, external_TBE = self.given.trials(i, at_B)
@@ -397,7 +432,24 @@ def _cut(trials_R: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]
     return [trials_R[i : i + batch_size] for i in range(0, len(trials_R), batch_size)]
 
 
-def _averages(view: TrialView) -> NDArray[np.float64]:
+def _shared_conditions(views: Sequence[TrialView]) -> NDArray[np.int64]:
+    """Give the conditions of trials to learn from, which must be those of each recording."""
+    first, *others = (
+        np.unique(view.condition_R[view.train_R][view.condition_R[view.train_R] >= 0])
+        for view in views
+    )
+    for view, found in zip(views[1:], others, strict=True):
+        if not np.array_equal(first, found) or not len(first):
+            raise ValueError(
+                "recordings that share a generator must have trials of the same conditions to "
+                f"learn from, by which their read-ins are aligned, but {views[0].recording} has "
+                f"{first.tolist()} and {view.recording} has {found.tolist()}: name another "
+                "`datasets.condition`, or none, or leave one out."
+            )
+    return first
+
+
+def _averages(view: TrialView, conditions: NDArray[np.int64]) -> NDArray[np.float64]:
     """Give the mean of smoothed training trials of each condition; gaps are at neurons' means."""
     smoothed_RTN = smooth(
         view.activity_RTN[view.train_R], rate_hz=view.rate_hz, sd_ms=_ALIGNED_SD_MS
@@ -405,7 +457,7 @@ def _averages(view: TrialView) -> NDArray[np.float64]:
     mean_N = np.nanmean(smoothed_RTN, axis=(0, 1))
     filled_RTN = np.where(np.isnan(smoothed_RTN), mean_N, smoothed_RTN)
     condition_R = view.condition_R[view.train_R]
-    return np.stack([filled_RTN[condition_R == c].mean(axis=0) for c in np.unique(condition_R)])
+    return np.stack([filled_RTN[condition_R == c].mean(axis=0) for c in conditions])
 
 
 _: type[Learner] = LfadsLearner

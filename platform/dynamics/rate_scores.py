@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,11 +13,12 @@ from calsweep.datasets.trial_view import TrialView
 from calsweep.platform.dynamics.coherence import WINDOW_BINS, Coherence, coherence
 from calsweep.platform.dynamics.condition_mean import (
     condition_mean_correlation,
+    finite_mean,
     subgroup_distance_ratio,
 )
 from calsweep.platform.dynamics.inferred import read_inferred
 from calsweep.platform.dynamics.reaction_time import predict_onsets
-from calsweep.platform.dynamics.settings import DynamicsSettings, dataset_of
+from calsweep.platform.dynamics.settings import DynamicsSettings, datasets_of
 from calsweep.platform.dynamics.state_decoding import StateDecoding, decode_states
 from calsweep.platform.dynamics.trajectory import Trajectories, trajectories
 from calsweep.platform.statistics import PairedT, paired_t
@@ -51,6 +52,28 @@ class Asked:
     onset: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Better:
+    """Whether inferred rates do something better than smoothed events.
+
+    Attributes
+    ----------
+    what
+        What they do, to stand behind "rates".
+    over
+        What is paired.
+    n
+        How many pairs.
+    test
+        That inferred rates are above.
+    """
+
+    what: str
+    over: str
+    n: int
+    test: PairedT
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RateScores:
     """Scores of one recording, each method's beside the other's.
@@ -68,7 +91,7 @@ class RateScores:
     states
         Method to how well its rates tell the state; empty without measures.
     better
-        Whether inferred rates tell the state better, paired over folds; ``None`` without measures.
+        Whether inferred rates are above smoothed events in each score that there is.
     coherences
         Method to the coherence of true and read measures, where trials are long enough.
     correlations
@@ -76,8 +99,8 @@ class RateScores:
     ratios
         Method to distance ratios, shape ``(trial, bin)``; empty without subgroups.
     paths
-        Of inferred rates; ``None`` with a single condition, and where some are negative, as those
-        of a Gaussian may be, and have no logarithm.
+        Method to trials as paths; empty with a single condition, and without a method of which
+        some rates are negative, as those of a Gaussian may be, and have no logarithm.
     onset_s, predicted_s
         True onset of each trial and method to predicted ones, seconds from a trial's begin.
     """
@@ -87,11 +110,11 @@ class RateScores:
     bin_s: float
     condition_R: NDArray[np.int64]
     states: Mapping[str, StateDecoding] = field(default_factory=dict)
-    better: PairedT | None = None
+    better: tuple[Better, ...] = ()
     coherences: Mapping[str, Coherence] = field(default_factory=dict)
     correlations: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     ratios: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
-    paths: Trajectories | None = None
+    paths: Mapping[str, Trajectories] = field(default_factory=dict)
     onset_s: NDArray[np.float64] | None = None
     predicted_s: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
@@ -113,10 +136,10 @@ def score_rates(settings: DynamicsSettings, asked: Asked, /) -> tuple[RateScores
     ValueError
         If a label is not there, or trials are too few.
     """
-    dataset = dataset_of(settings)
+    datasets = datasets_of(settings)
     labels = tuple(filter(None, (asked.subgroup, asked.onset)))
     more = (*settings.datasets.measures, *labels)
-    views = settings.datasets.with_measures(more).views(dataset, seed=settings.seed)
+    views = settings.datasets.with_measures(more).views(datasets, seed=settings.seed)
     return tuple(_score(view, settings, asked) for view in views)
 
 
@@ -141,14 +164,51 @@ def _score(view: TrialView, settings: DynamicsSettings, asked: Asked) -> RateSco
         bin_s=1 / view.rate_hz,
         condition_R=view.condition_R,
     )
+    n_shared = _n_shared_bins(view)
+    shared = {name: rates_RTN[:, :n_shared] for name, rates_RTN in rates.items()}
     parts = (
         _states(view, rates, settings.datasets.measures, lag_ms=asked.lag_ms),
-        _conditions(view, rates),
-        _subgroups(view, rates, asked.subgroup),
+        _conditions(view, shared),
+        _subgroups(view, shared, asked.subgroup),
         _onsets(view, rates, asked.onset),
     )
     values = {key: value for part in parts for key, value in part.items()}
-    return replace(found, **values)
+    found = replace(found, **values)
+    return replace(found, better=tuple(_better(found)))
+
+
+def _n_shared_bins(view: TrialView) -> int:
+    """Count the bins that every trial has: those that a shorter one was filled up with are none."""
+    is_there_RT = np.count_nonzero(np.isfinite(view.activity_RTN), axis=2) > 0
+    n_R = is_there_RT.shape[1] - is_there_RT[:, ::-1].argmax(axis=1)
+    return int(n_R.min())
+
+
+def _better(found: RateScores) -> Iterator[Better]:
+    """Test each score, paired over what it has one of for each method."""
+    onset_s = np.nan if found.onset_s is None else found.onset_s
+    scores: list[tuple[str, str, Mapping[str, NDArray[np.float64]]]] = [
+        ("tell the state", "folds of trials", {k: s.by_fold for k, s in found.states.items()}),
+        ("go with the mean of other trials", "neurons", found.correlations),
+        (
+            "keep trials with their subgroup",
+            "trials",
+            {name: finite_mean(ratio_BT, axis=1) for name, ratio_BT in found.ratios.items()},
+        ),
+        (
+            "tell when movement begins",
+            "trials",
+            {name: -np.abs(at_R - onset_s) for name, at_R in found.predicted_s.items()},
+        ),
+    ]
+    for what, over, of_method in scores:
+        if not of_method:
+            continue
+        inferred, smoothed = of_method[INFERRED], of_method[SMOOTHED]
+        is_pair = np.isfinite(inferred) & np.isfinite(smoothed)
+        if np.count_nonzero(is_pair) > 1:
+            test = paired_t(inferred[is_pair], smoothed[is_pair])
+            yield Better(what=what, over=over, n=int(np.count_nonzero(is_pair)), test=test)
 
 
 def _states(
@@ -175,8 +235,7 @@ def _states(
             coherences[name] = coherence(
                 states_RTD[whole_R, :n_bins], read_RTD[whole_R], rate_hz=view.rate_hz
             )
-    better = paired_t(states[INFERRED].by_fold, states[SMOOTHED].by_fold)
-    return {"states": states, "better": better, "coherences": coherences}
+    return {"states": states, "coherences": coherences}
 
 
 def _conditions(view: TrialView, rates: Mapping[str, NDArray[np.float64]]) -> dict[str, Any]:
@@ -191,11 +250,11 @@ def _conditions(view: TrialView, rates: Mapping[str, NDArray[np.float64]]) -> di
         )
         for name, rates_RTN in rates.items()
     }
-    inferred_RTN = rates[INFERRED][known_R]
-    paths = None
-    if (inferred_RTN >= 0).all():
-        n_dimensions = min(3, inferred_RTN.shape[2])
-        paths = trajectories(inferred_RTN, of_known, n_dimensions=n_dimensions)
+    paths = {
+        name: trajectories(rates_RTN[known_R], of_known, n_dimensions=min(3, rates_RTN.shape[2]))
+        for name, rates_RTN in rates.items()
+        if (rates_RTN[known_R] >= 0).all()
+    }
     return {"correlations": correlations, "paths": paths, "condition_R": of_known}
 
 

@@ -100,8 +100,8 @@ class TrueStates:
         ).r2_FD
 
 
-def smoothed_events(view: TrialView, /) -> NDArray[np.float64]:
-    """Smooth the events of whole frames as R does: the baseline that trains nothing."""
+def smoothed(view: TrialView, /) -> NDArray[np.float64]:
+    """Smooth whole frames, of events or fluorescence, as R does: baselines that train nothing."""
     return smooth(view.activity_RTN, rate_hz=view.rate_hz, sd_ms=SMOOTH_MS)
 
 

@@ -35,6 +35,9 @@ class Trials:
     ----------
     address
         Of the dataset.
+    beside
+        Addresses of further ones, whose recordings are modelled together with its own: neurons
+        differ from one day to the next, and a dataset has the same in all its recordings.
     recordings
         Names of those to model together; by default all.
     condition
@@ -52,6 +55,7 @@ class Trials:
     """
 
     address: str
+    beside: tuple[str, ...] = ()
     recordings: tuple[str, ...] = ()
     condition: str = ""
     measures: tuple[str, ...] = ()
@@ -64,24 +68,56 @@ class Trials:
         if self.bins_per_frame < 1:
             raise ValueError(f"`bins_per_frame >= 1` must hold, but got {self.bins_per_frame=}.")
 
-    def views(self, dataset: Dataset, /, *, seed: int) -> tuple[TrialView, ...]:
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where its datasets lie."""
+        return (self.address, *self.beside)
+
+    def with_addresses(self, addresses: Sequence[str], /) -> Trials:
+        """Give the same trials of datasets that lie elsewhere."""
+        address, *beside = addresses
+        return dataclasses.replace(self, address=address, beside=tuple(beside))
+
+    def sources(self, datasets: Sequence[Dataset], /) -> dict[str, Dataset]:
+        """Give the recordings that are modelled together, each with its dataset.
+
+        Raises
+        ------
+        ValueError
+            If one is not there, or two datasets have one of the same name.
+        """
+        found: dict[str, Dataset] = {}
+        for dataset in datasets:
+            for name in dataset.spans:
+                if name in found:
+                    raise ValueError(
+                        "recordings that are modelled together must differ in their names, but "
+                        f"two of the datasets have {name!r}: ingest one under another name."
+                    )
+                found[name] = dataset
+        for name in self.recordings:
+            if name not in found:
+                raise ValueError(f"there is no recording {name!r}. There are: {', '.join(found)}.")
+        return {name: found[name] for name in self.recordings or found}
+
+    def views(self, datasets: Sequence[Dataset], /, *, seed: int) -> tuple[TrialView, ...]:
         """Lay the trials of each recording side by side.
 
         Parameters
         ----------
-        dataset
-            Opened from `address`.
+        datasets
+            Opened from `addresses`.
         seed
             Of the trials that validate.
 
         Raises
         ------
         ValueError
-            If the dataset has not what is named, trials do not suit, or phases are missing where
+            If a dataset has not what is named, trials do not suit, or phases are missing where
             frames are to be divided.
         """
         return tuple(
-            self._view(dataset, name, seed=seed) for name in self.recordings or dataset.spans
+            self._view(dataset, name, seed=seed) for name, dataset in self.sources(datasets).items()
         )
 
     def with_measures(self, names: Sequence[str], /) -> Trials:
@@ -192,7 +228,7 @@ class DynamicsSettings:
         """Give where what single posterior samples of a recording give lies."""
         return self.folder / f"{quote(recording, safe='')}.samples.parquet"
 
-    def views(self, dataset: Dataset, /) -> tuple[TrialView, ...]:
+    def views(self, datasets: Sequence[Dataset], /) -> tuple[TrialView, ...]:
         """Give the trials as the model sees them.
 
         Raises
@@ -200,22 +236,22 @@ class DynamicsSettings:
         ValueError
             As `Trials.views`, or if there are negative events where counts are wanted.
         """
-        views = self.datasets.views(dataset, seed=self.seed)
+        views = self.datasets.views(datasets, seed=self.seed)
         if isinstance(self.trainables.observation, Poisson):
             return tuple(view.counts() for view in views)
         return views
 
-    def with_address(self, address: str, /) -> DynamicsSettings:
-        """Give the same settings for a dataset that lies elsewhere."""
-        return dataclasses.replace(
-            self, datasets=dataclasses.replace(self.datasets, address=address)
-        )
+    def with_addresses(self, *addresses: str) -> DynamicsSettings:
+        """Give the same settings for datasets that lie elsewhere."""
+        return dataclasses.replace(self, datasets=self.datasets.with_addresses(addresses))
 
 
-def dataset_of(settings: DynamicsSettings, /) -> Dataset:
-    """Open the dataset that a population is asked to model."""
+def datasets_of(settings: DynamicsSettings, /) -> tuple[Dataset, ...]:
+    """Open the datasets that a population is asked to model."""
     cache = open_cache(cache_folder(settings.home))
-    return open_dataset(locate(settings.datasets.address), cache=cache)
+    return tuple(
+        open_dataset(locate(address), cache=cache) for address in settings.datasets.addresses
+    )
 
 
 _ELSEWHERE = {"name", "home", "resources", "tracking_uri", "overrides"}

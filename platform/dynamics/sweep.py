@@ -22,7 +22,7 @@ from calsweep.datasets.cache import beside
 from calsweep.datasets.dataset import Dataset
 from calsweep.platform.cluster import check_home, cluster
 from calsweep.platform.dynamics.learners import DynamicsLearners, check_searched
-from calsweep.platform.dynamics.settings import DynamicsSettings, dataset_of
+from calsweep.platform.dynamics.settings import DynamicsSettings, datasets_of
 from calsweep.platform.errors import without_logins
 from calsweep.platform.interruption import Interruption
 from calsweep.platform.metrics.sweep_metrics import SweepMetrics
@@ -81,12 +81,12 @@ def run_dynamics(settings: DynamicsSettings, /, *, say: Callable[[str], None] = 
     check_home(settings.home)
     check_searched(settings)
     settings = _with_whole_address(settings)
-    dataset = dataset_of(settings)
-    names = settings.datasets.recordings or tuple(dataset.spans)
-    learners = learners_of(settings, dataset_hash=dataset.manifest.content_hash)
+    datasets = datasets_of(settings)
+    names = tuple(settings.datasets.sources(datasets))
+    learners = learners_of(settings, hashes=[one.manifest.content_hash for one in datasets])
     learners.build(seed=0)  # what does not suit is told before anything begins
     with Record(settings.folder) as record, Interruption() as interruption:
-        record.begin(_description(settings, dataset))
+        record.begin(_description(settings, datasets))
         record.append({"event": "begin"})
         keep_tracking_uri(settings.folder, settings.tracking_uri)
         with _tracking(settings) as tracking:
@@ -120,7 +120,7 @@ def _train(
         say(
             f"{settings.run_name}: {settings.population.size} members, "
             f"{n_parallel} at a time, in generations of {settings.population.generation} "
-            "epochs."
+            f"{settings.population.unit.value}."
         )
         return Evolution(
             learners=learners,
@@ -188,20 +188,20 @@ def _metrics(settings: DynamicsSettings) -> SweepMetrics:
     return SweepMetrics(settings.folder, n_devices=settings.resources.n_devices)
 
 
-def learners_of(settings: DynamicsSettings, /, *, dataset_hash: str) -> DynamicsLearners:
+def learners_of(settings: DynamicsSettings, /, *, hashes: Sequence[str]) -> DynamicsLearners:
     """Give what builds the members of a population.
 
     Parameters
     ----------
     settings
         Of the population.
-    dataset_hash
-        Content hash of the dataset that it began with.
+    hashes
+        Content hash of each dataset that it began with.
     """
     return DynamicsLearners(
         # Ray keeps what it is given: an address may hold a password.
         settings=replace(settings, tracking_uri="", overrides=()),
-        dataset_hash=dataset_hash,
+        hashes=tuple(hashes),
         cache=cache_folder(settings.home),
     )
 
@@ -215,21 +215,24 @@ def best_life(lineage: Lineage, /) -> Life:
 
 
 def _with_whole_address(settings: DynamicsSettings) -> DynamicsSettings:
-    """Name a folder from its root: members may be trained in another folder than this one."""
-    address = settings.datasets.address
-    if is_remote(address):
-        return settings
-    return settings.with_address(str(Path(address).expanduser().resolve()))
+    """Name folders from their root: members may be trained in another folder than this one."""
+    whole = (
+        address if is_remote(address) else str(Path(address).expanduser().resolve())
+        for address in settings.datasets.addresses
+    )
+    return settings.with_addresses(*whole)
 
 
-def _description(settings: DynamicsSettings, dataset: Dataset) -> dict[str, Any]:
+def _description(settings: DynamicsSettings, datasets: Sequence[Dataset]) -> dict[str, Any]:
+    first, *beside = (
+        {"address": address, "content_hash": dataset.manifest.content_hash}
+        for address, dataset in zip(settings.datasets.addresses, datasets, strict=True)
+    )
     return {
         "settings": settings.intent,
         "overrides": without_logins(settings.overrides),
-        "dataset": {
-            "address": settings.datasets.address,
-            "content_hash": dataset.manifest.content_hash,
-        },
+        "dataset": first,
+        **({"beside": beside} if beside else {}),
         "code_version": code_version(),
     }
 

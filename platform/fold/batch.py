@@ -53,11 +53,14 @@ class Batch:
         Scaled, shape ``(run, time, *frame_shape)``.
     labels_RK, weights_RK
         Class and weight of each window; padding has weight 0.
+    n_windows
+        Without padding.
     """
 
     frames: Tensor
     labels_RK: Tensor
     weights_RK: Tensor
+    n_windows: int
 
 
 def segment_lengths(starts_W: NDArray[np.int64], /) -> NDArray[np.int64]:
@@ -166,6 +169,7 @@ def draw(
         ),
         labels_RK=torch.from_numpy(part.labels_W[windows_RK]).to(device),
         weights_RK=torch.from_numpy(weights_RK).to(device),
+        n_windows=runs.n_windows,
     )
 
 

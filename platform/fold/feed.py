@@ -80,18 +80,19 @@ class Feed:
                 needs.let_go(len(batches))
 
     def _draw(self, runs: Runs) -> list[Batch]:
-        own = share_of(runs, rank=self.shares.rank, world_size=self.shares.world_size)
-        size = math.ceil(len(own) / self.training.accumulation)
+        # Pieces first, then shares: so all processes have as many, and each piece is that of one.
+        size = math.ceil(len(runs) / self.training.accumulation)
+        rank, world_size = self.shares.rank, self.shares.world_size
         return [
             draw(
                 self.part,
-                own[first : first + size],
+                share_of(runs[first : first + size], rank=rank, world_size=world_size),
                 scaling=self.scaling,
                 run_length=self.training.run_length,
                 window_length=self.window_length,
                 device=self.device,
             )
-            for first in range(0, len(own), size)
+            for first in range(0, len(runs), size)
         ]
 
 

@@ -25,7 +25,7 @@ from calsweep.platform.fold.fold_task import FoldTask
 from calsweep.platform.fold.less_memory import with_less_memory
 from calsweep.platform.fold.loop import TrainedFold, train_fold
 from calsweep.platform.fold.model import FoldModel
-from calsweep.platform.fold.probability import to_columns
+from calsweep.platform.fold.probability import side_column, to_columns
 from calsweep.platform.fold.training import Training
 from calsweep.platform.fold.under_way import EpochFile, FoldUnderWay, epoch_path
 from calsweep.platform.fold.weights import said_of, with_local_weights
@@ -82,12 +82,14 @@ def run_fold(
     checkpoint_s: float = 30.0,
     wrap: Callable[[nn.Module], nn.Module] | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
+    notes: tuple[str, ...] = (),
 ) -> None:
     """Train one fold and leave its figures, predictions and model in the sweep's folder.
 
     Several processes may train it together; the first writes. If it was killed, training goes on
     from the last checkpoint, written every `checkpoint_s` seconds at most. What `n_devices` were
-    used for is counted. The other arguments are those of `train_fold`.
+    used for is counted, and `notes` stand with its figures. The other arguments are those of
+    `train_fold`.
 
     Raises
     ------
@@ -109,7 +111,7 @@ def run_fold(
     )
     settings: Settings = from_plain(task.settings)
     if settings.first is None:
-        _run(task, settings, how)
+        _run(task, settings, how, notes=notes)
         return
     first = _first_step(task, settings.first, how)
     decoder = settings.trainables
@@ -121,7 +123,7 @@ def run_fold(
         settings,
         how,
         start=lambda module: decoder.start_from(module, state),
-        notes=(note,),
+        notes=(*notes, note),
     )
 
 
@@ -307,7 +309,10 @@ def _record(
 def _write_predictions(
     path: Path, trained: TrainedFold, *, dataset: Dataset, data: FoldData
 ) -> None:
-    """Write one row a test window: the frame it decodes, the label there, the probabilities."""
+    """Write one row a test window: the frame it decodes, the label there, the probabilities.
+
+    A class that has a head of its own has another column, of what that said.
+    """
     targets_W = data.test.targets_W
     names = list(dataset.spans)
     starts = np.array([span.start for span in dataset.spans.values()])
@@ -320,6 +325,7 @@ def _write_predictions(
             "frame": pa.array(targets_W - starts[recording_W], pa.int64()),
             "label": pa.array(data.test.labels_W, pa.int8()),
             **{k: pa.array(p) for k, p in to_columns(trained.test_probability_WC).items()},
+            **{side_column(c): pa.array(p) for c, p in trained.test_sides.items()},
         }
     )
     pq.write_table(table, path, compression="zstd", write_page_checksum=True)

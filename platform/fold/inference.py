@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from calsweep.datasets.split import FoldData, FrameArray, Part, Scaling
 from calsweep.platform.fold.batch import Runs, cut_runs, segment_lengths, take_frames
 from calsweep.platform.score import Score
-from calsweep.trainables.decoder import Decoder
+from calsweep.trainables.decoder import Decoder, WithSides
 from calsweep.trainables.losses import Criterion
 from calsweep.trainables.metrics import accuracy, auc, class_figures, decide
 
@@ -31,10 +31,21 @@ _NUMBERS_AT_ONCE = 2**24
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """Figures of a part, and the probability of each class at each of its windows."""
+    """Figures of a part, and what was said of each of its windows.
+
+    Attributes
+    ----------
+    score
+        Figures.
+    probability_WC
+        Probability of each class.
+    sides
+        Class to its probability by a head of its own, shape ``(window,)``, where it has one.
+    """
 
     score: Score
     probability_WC: NDArray[np.float32]
+    sides: Mapping[int, NDArray[np.float32]] = field(default_factory=dict)
 
 
 @torch.inference_mode()
@@ -110,7 +121,9 @@ def score(module: nn.Module, /, *, decoder: Decoder, data: FoldData, part: Part)
     Where the loss is not finite it is infinite, and the other figures are NaN.
     """
     loss = 0.0
-    probability_WC = np.empty((len(part.starts_W), data.n_classes), np.float32)
+    n_windows = len(part.starts_W)
+    probability_WC = np.empty((n_windows, data.n_classes), np.float32)
+    sides: dict[int, NDArray[np.float32]] = {}
     for outputs_RKO, frames, runs, is_real_RK in _outputs(
         module,
         frames=part.frames,
@@ -129,9 +142,12 @@ def score(module: nn.Module, /, *, decoder: Decoder, data: FoldData, part: Part)
             frames=frames,
             criterion=Criterion(),
         ).item()
-        probability_WC[begin : begin + runs.n_windows] = (
-            decoder.probability(outputs_RKO)[is_real].cpu().numpy()
-        )
+        here = slice(begin, begin + runs.n_windows)
+        probability_WC[here] = decoder.probability(outputs_RKO)[is_real].cpu().numpy()
+        if isinstance(decoder, WithSides):
+            for c, side_RK in decoder.side_probability(outputs_RKO).items():
+                side_W = sides.setdefault(c, np.empty(n_windows, np.float32))
+                side_W[here] = side_RK[is_real].cpu().numpy()
     if not math.isfinite(loss):  # the caller refuses it
         nan = math.nan
         return Scored(
@@ -149,6 +165,7 @@ def score(module: nn.Module, /, *, decoder: Decoder, data: FoldData, part: Part)
             f1=figures.of_interest(figures.f1_C),
         ),
         probability_WC=probability_WC,
+        sides=sides,
     )
 
 

@@ -34,19 +34,30 @@ def with_less_memory(
     try:
         return train(training), ()
     except (RuntimeError, MemoryError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         note = (
             f"memory did not suffice ({first_line(error)}); trained again with each batch in "
             f"{_TIMES} times as many pieces"
         )
-    # Outside of the block above: the error holds on to what took the memory.
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    give_memory_back()  # outside of the block above: the error holds on to what took it
     return train(replace(training, accumulation=training.accumulation * _TIMES)), (note,)
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def give_memory_back() -> None:
+    """Let a GPU have what torch keeps and nothing uses any more."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def is_out_of_memory(error: Exception, /) -> bool:
+    """Say whether an error means that memory did not suffice.
+
+    Examples
+    --------
+    >>> is_out_of_memory(MemoryError()), is_out_of_memory(RuntimeError("shapes differ"))
+    (True, False)
+    """
     # On a CPU torch has no type for it.
     is_of_cpu = "not enough memory" in str(error) or "can't allocate memory" in str(error)
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or is_of_cpu

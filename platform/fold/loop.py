@@ -11,7 +11,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -56,6 +56,8 @@ class TrainedFold:
         Training windows seen over all epochs and devices.
     first_epoch
         Epoch that this process began with: above 1 where it went on from a checkpoint.
+    test_sides
+        Class to its probability at each test window by a head of its own, where it has one.
     """
 
     state_dict: Mapping[str, Tensor]
@@ -67,6 +69,7 @@ class TrainedFold:
     train_seconds: float
     n_windows_trained: int
     first_epoch: int = 1
+    test_sides: Mapping[int, NDArray[np.float32]] = field(default_factory=dict)
 
 
 def train_fold(
@@ -127,11 +130,12 @@ def train_fold(
         module = module.to(device)
         trainee = Trainee(
             decoder,
-            module=wrap(module) if wrap else module,
+            module=module,
             data=data,
             training=training,
             n_steps=_n_steps(data, training, seed=seed),
             shares=shares,
+            wrap=wrap,
         )
         run = FoldTraining(
             decoder=decoder,
@@ -160,6 +164,7 @@ def train_fold(
         train_seconds=time.perf_counter() - begun,
         n_windows_trained=run.n_windows,
         first_epoch=first_epoch,
+        test_sides=test.sides,
     )
 
 

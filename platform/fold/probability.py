@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NAME = "probability"
+_SIDE = "side"
 
 # W windows, C classes
 
@@ -34,6 +35,29 @@ def to_columns(probability_WC: NDArray[np.float32], /) -> dict[str, NDArray[np.f
     n_classes = probability_WC.shape[1]
     shown = probability_WC[:, 1:] if n_classes == 2 else probability_WC
     return dict(zip(columns(n_classes), shown.T, strict=True))
+
+
+def side_column(of_class: int, /) -> str:
+    """Name the column of a class's probability by a head of its own.
+
+    Examples
+    --------
+    >>> side_column(2)
+    'side_2'
+    """
+    return f"{_SIDE}_{of_class}"
+
+
+def side_columns(names: Iterable[str], /) -> dict[int, str]:
+    """Give those of a table's columns that `side_column` names, by class.
+
+    Examples
+    --------
+    >>> side_columns(["frame", "side_2", "probability_0", "side_1"])
+    {1: 'side_1', 2: 'side_2'}
+    """
+    found = {int(n.removeprefix(f"{_SIDE}_")): n for n in names if n.startswith(f"{_SIDE}_")}
+    return dict(sorted(found.items()))
 
 
 def in_order(names: Iterable[str], /) -> tuple[str, ...]:

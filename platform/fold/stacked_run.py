@@ -7,12 +7,19 @@ from collections.abc import Callable, Sequence
 
 from calsweep.datasets.split import FoldData
 from calsweep.datasets.view import split_fold
+from calsweep.platform.errors import first_line
 from calsweep.platform.fold.checkpoint import Checkpoint
 from calsweep.platform.fold.feed import Shares
-from calsweep.platform.fold.fold_run import check_code, save_fold, unchanged_dataset
+from calsweep.platform.fold.fold_run import (
+    check_code,
+    run_fold,
+    save_fold,
+    unchanged_dataset,
+)
 from calsweep.platform.fold.fold_stack import FoldStack, why_alone
 from calsweep.platform.fold.fold_task import FoldTask
 from calsweep.platform.fold.fold_training import FoldTraining
+from calsweep.platform.fold.less_memory import give_memory_back, is_out_of_memory
 from calsweep.platform.fold.loop import (
     TrainedFold,
     build_module,
@@ -43,6 +50,9 @@ def run_folds(
 ) -> None:
     """Train folds as one program and leave what `calsweep.platform.fold.fold_run.run_fold` leaves.
 
+    Where memory does not suffice for all together, they are trained one by one, which is noted with
+    each; those that train alone are tried once more with less, if they must.
+
     Parameters
     ----------
     tasks
@@ -65,11 +75,37 @@ def run_folds(
     missing = [task for task in tasks if not task.place.exists()]
     if not missing:
         return
+    try:
+        _run_together(missing, device=device, checkpoint_s=checkpoint_s, on_epoch=on_epoch)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        note = f"memory did not suffice for all folds together ({first_line(error)}); trained alone"
+    else:
+        return
+    give_memory_back()  # outside of the block above: the error holds on to what took it
+    for task in missing:
+        run_fold(
+            task,
+            device=device,
+            checkpoint_s=checkpoint_s,
+            on_epoch=lambda _: on_epoch(),
+            notes=(note,),
+        )
+
+
+def _run_together(
+    tasks: Sequence[FoldTask],
+    *,
+    device: str,
+    checkpoint_s: float,
+    on_epoch: Callable[[], None],
+) -> None:
     settings: Settings = from_plain(tasks[0].settings)
     begun = time.perf_counter()
     with own_randomness(device), determinism(enabled=settings.training.deterministic):
         together = [
-            _OneFold(task, settings, device=device, checkpoint_s=checkpoint_s) for task in missing
+            _OneFold(task, settings, device=device, checkpoint_s=checkpoint_s) for task in tasks
         ]
         _train(together, on_epoch)
         tests = [one.run.test() for one in together]
@@ -86,6 +122,7 @@ def run_folds(
             train_seconds=seconds,
             n_windows_trained=run.n_windows,
             first_epoch=one.first_epoch,
+            test_sides=test.sides,
         )
         dataset = unchanged_dataset(settings.datasets.address, task.dataset_hash, task.cache)
         notes = said_of(settings.trainables)

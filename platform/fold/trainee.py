@@ -18,6 +18,7 @@ from calsweep.datasets.split import FoldData
 from calsweep.platform.fold.batch import Batch, Runs
 from calsweep.platform.fold.feed import Feed, Shares
 from calsweep.platform.fold.training import Precision, Schedule, Training
+from calsweep.trainables.batch_share import share_statistics
 from calsweep.trainables.decoder import Decoder
 
 _LOG = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ class Trainee:
     decoder
         What built the module.
     module
-        On its device, wrapped where several processes train it.
+        On its device.
     data
         The fold's windows.
     training
@@ -86,7 +87,10 @@ class Trainee:
     n_steps
         Steps over all epochs, which a schedule is laid over.
     shares
-        This process among others.
+        This process among others. Where there are some, statistics that the module takes of a batch
+        are those of all shares (`calsweep.trainables.batch_share`).
+    wrap
+        Wraps the module to average gradients over processes (DDP).
     """
 
     def __init__(
@@ -99,8 +103,11 @@ class Trainee:
         training: Training,
         n_steps: int,
         shares: Shares,
+        wrap: Callable[[nn.Module], nn.Module] | None = None,
     ) -> None:
         self._decoder = decoder
+        self._batch_share = share_statistics(module) if shares.world_size > 1 else None
+        module = wrap(module) if wrap else module
         self._module = module
         self._data = data
         self._training = training
@@ -241,6 +248,8 @@ class Trainee:
         self.optimizer.zero_grad()
         losses = torch.zeros((), dtype=torch.float64, device=self._device)
         for i, piece in enumerate(pieces):
+            if self._batch_share:
+                self._batch_share.is_counted = piece.n_windows > 0
             with self._synchronized(is_last=i == len(pieces) - 1):
                 loss = self._loss(piece, mixing)
                 self._scaler.scale(loss * factor).backward()  # type: ignore[no-untyped-call]

@@ -268,6 +268,7 @@ class DecoderLearner:
                     validation=run.best_epoch.validation,
                     test=test.score,
                     test_probability_WC=test.probability_WC,
+                    test_sides=test.sides,
                     train_seconds=train_seconds / len(self._folds),
                     n_windows_trained=run.n_windows,
                 ),
@@ -308,11 +309,12 @@ class _Fold:
         self.module = build_module(decoder, data=data, seed=seed).to(device)
         self.trainee = Trainee(
             decoder,
-            module=wrap(self.module) if wrap else self.module,
+            module=self.module,
             data=data,
             training=training,
             n_steps=0,
             shares=shares,
+            wrap=wrap,
         )
         self.run = FoldTraining(
             decoder=decoder,

@@ -109,8 +109,8 @@ def find_dynamics(home: Path, name: str, /) -> DynamicsSettings | None:
         return None
     overrides, plain = described["overrides"], described["settings"]
     settings = compose_dynamics(overrides) if overrides else from_plain(plain)
-    address = str(described["dataset"]["address"])
-    return replace(settings.with_address(address), home=home, name=name)
+    addresses = [str(one["address"]) for one in _datasets(described)]
+    return replace(settings.with_addresses(*addresses), home=home, name=name)
 
 
 def _of_dynamics(settings: DynamicsSettings) -> PopulationRun:
@@ -120,7 +120,8 @@ def _of_dynamics(settings: DynamicsSettings) -> PopulationRun:
     def learners() -> Learners:
         from calsweep.platform.dynamics.sweep import learners_of
 
-        return learners_of(settings, dataset_hash=described["dataset"]["content_hash"])
+        hashes = [str(one["content_hash"]) for one in _datasets(described)]
+        return learners_of(settings, hashes=hashes)
 
     return PopulationRun(
         folder=settings.folder,
@@ -129,6 +130,10 @@ def _of_dynamics(settings: DynamicsSettings) -> PopulationRun:
         cpus=settings.resources.cpus,
         learners=learners,
     )
+
+
+def _datasets(described: dict[str, Any]) -> list[dict[str, Any]]:
+    return [described["dataset"], *described.get("beside", ())]
 
 
 def _described(home: Path, name: str) -> dict[str, Any] | None:

@@ -4,22 +4,11 @@ from sklearn.metrics import roc_auc_score
 
 from calsweep.dashboards.prediction import (
     POINTS,
-    Predictions,
     RocCurve,
-    choose_stretch,
     mean_roc,
     read_predictions,
     roc,
 )
-
-
-def predictions(**labels: list[int]) -> Predictions:
-    return Predictions(
-        recording_W=np.array([name for name in labels for _ in labels[name]], dtype=object),
-        frame_W=np.concatenate([np.arange(len(values)) + 15 for values in labels.values()]),
-        label_W=np.concatenate([np.array(values) for values in labels.values()]),
-        probability_WC=np.full((sum(map(len, labels.values())), 2), 0.5),
-    )
 
 
 def test_thinned_area_is_that_of_sklearn():
@@ -45,29 +34,6 @@ def test_mean_lies_between_the_curves():
     mean = mean_roc([perfect, chance])
     assert mean.area == pytest.approx(0.75)
     assert (mean.false_positive_P[0], mean.true_positive_P[0]) == (0, 0)
-
-
-def test_stretch_has_both_classes_where_a_recording_has():
-    stretch = choose_stretch(predictions(rest=[0] * 9, both=[0] * 6 + [1] * 3), n_frames=4)
-    assert stretch.recording == "both"
-    assert stretch.frame_W.tolist() == [19, 20, 21, 22]
-    assert stretch.label_W.tolist() == [0, 0, 1, 1]
-
-
-def test_short_recording_is_taken_whole():
-    assert choose_stretch(predictions(a=[0, 1, 1]), n_frames=800).label_W.tolist() == [0, 1, 1]
-
-
-def test_frames_out_of_order_are_put_in_order():
-    mixed = Predictions(
-        recording_W=np.array(["a", "a", "a"], dtype=object),
-        frame_W=np.array([3, 1, 2]),
-        label_W=np.array([1, 0, 1]),
-        probability_WC=np.array([[0.7, 0.3], [0.9, 0.1], [0.8, 0.2]]),
-    )
-    stretch = choose_stretch(mixed)
-    assert stretch.frame_W.tolist() == [1, 2, 3]
-    assert stretch.probability_W.tolist() == [0.1, 0.2, 0.3]
 
 
 def test_stored_predictions_give_the_stored_figure(sweep):

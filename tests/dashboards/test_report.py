@@ -16,10 +16,15 @@ from click.testing import CliRunner
 from plotly.offline import get_plotlyjs
 
 from calsweep.dashboards.report import report, typical_fold, write_report
+from calsweep.datasets.fold_protocol import AnimalGroups
 from calsweep.platform.arm import default_arms, default_reference
 from calsweep.platform.comparison import compare
 from calsweep.platform.config import compose_settings
+from calsweep.platform.fold.training import Training
 from calsweep.platform.leaderboard import leaderboard, nested_choice, nested_interval
+from calsweep.platform.settings import Settings
+from calsweep.trainables.linear import Linear
+from tests.recorded import record_sweep
 
 CHROMIUM = Path("/usr/bin/chromium")
 MEBIBYTE = 2**20
@@ -152,7 +157,7 @@ def test_curve_along_a_searched_window_is_in_the_report(sweep, tmp_path):
     assert "Along window length" in page.text
 
 
-def test_three_classes_have_a_curve_each_and_no_stretch(writer):
+def test_three_classes_have_a_curve_each_and_a_stretch_with_their_intervals(writer):
     written = writer()
     written.begin()
     written.trial(0)
@@ -167,9 +172,31 @@ def test_three_classes_have_a_curve_each_and_no_stretch(writer):
         table = table.drop_columns(["probability", "label"]).append_column("label", pa.array(label))
         pq.write_table(table, path, write_page_checksum=True)
     page = Page(write_report(sweep, written.home / "report.html"))
-    assert list(page.figures) == ["spread", "matrix", "roc", "confusion", "calibration", "learning"]
+    assert list(page.figures) == ["spread", *OF_ONE]
     assert [t["name"] for t in page.figures["roc"]["data"]] == ["class 0", "class 1", "class 2"]
     assert len(page.figures["confusion"]["data"][0]["text"]) == 3
+    drawn = page.figures["stretch"]["data"]
+    assert [t["name"] for t in drawn[:3]] == ["class 0", "class 1", "class 2"]
+    assert [t["y"][0] for t in drawn[3:]] == ["observed", "decoded", "wrong"]
+    assert "where the most probable class is wrong, from the fold of median test AUC" in page.text
+
+
+def test_activity_stands_below_what_was_decoded_from_it_where_it_is_at_hand(mice, tmp_path):
+    view = dataclasses.replace(mice.view(length=5), folds=AnimalGroups(k_groups=3))
+    settings = Settings(trainables=Linear(), datasets=view, training=Training(epochs=1))
+    sweep = record_sweep(tmp_path, "small", {"linear": settings})
+    page = Page(write_report(sweep, tmp_path / "report.html"))
+    assert list(page.figures)[-2:] == ["stretch", "activity"]
+    activity, stretch = page.figures["activity"], page.figures["stretch"]
+    assert len(activity["data"][0]["y"]) == 50
+    first, last = activity["layout"]["xaxis"]["range"]
+    ends_s = [stretch["data"][1]["x"][i] for i in (0, -1)]
+    assert [first, last - 1 / 30] == pytest.approx(ends_s, abs=1e-3)
+    assert all(shape["type"] == "rect" for shape in activity["layout"]["shapes"])
+    assert "intervals as decoded" in page.text
+    elsewhere = {**sweep.dataset, "content_hash": "0" * 64}
+    other = dataclasses.replace(sweep, dataset=elsewhere)
+    assert "activity" not in Page(write_report(other, tmp_path / "report.html")).figures
 
 
 def test_roc_areas_are_the_stored_figures(page, sweep):
@@ -342,6 +369,27 @@ def test_command_writes_beside_the_record(writer):
     assert run.exit_code == 0
     assert run.output == f"{out}\n"
     assert out.exists()
+
+
+def test_intervals_may_have_a_least_length(writer):
+    written = writer()
+    written.begin()
+    written.trial(1)
+    written.read()
+    home = ["--home", str(written.home)]
+    counts = {}
+    for min_frames in (1, 100, 1000):
+        out = written.home / f"{min_frames}.html"
+        arguments = ["tiny", *home, "--out", str(out), "--min-frames", str(min_frames)]
+        run = CliRunner().invoke(report, arguments)
+        assert run.exit_code == 0, run.output
+        page = Page(out)
+        (row,) = [row for row in page.rows if row and row[0].strip() == "class 1"]
+        counts[min_frames] = row[6].strip().replace(",", "")
+        assert ("Those shorter than" in page.text) == (min_frames > 1)
+    # Behavior comes in bouts of about 110 frames; the first and the last may be cut.
+    assert int(counts[1]) > int(counts[100]) > 0
+    assert counts[1000] == ""
 
 
 def test_command_takes_another_place(writer, monkeypatch):

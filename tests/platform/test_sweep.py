@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -303,30 +304,37 @@ def wait_until(is_so):
 
 
 def test_failing_configuration_is_recorded_and_the_rest_goes_on(mice, tmp_path, local_ray):
-    """A window of 901 frames does not fit into recordings of 900; 11 does."""
+    """Recordings of 900 frames hold no window of 901, and no loss stands a rate of 1e38."""
     run = calsweep(
         *words(
             mice.folder,
             tmp_path,
             "datasets/folds=leave_one_animal_out",
             "tuner=grid",
-            "search_spaces=window",
-            "search_spaces.datasets.window.length.choices=[901,11]",
-            "search_spaces.datasets.window.shift.choices=[0]",
+            "search_spaces=empty",
+            "+search_spaces.arms.long={datasets: {window: {length: 901}}}",
+            "+search_spaces.arms.fast={training: {learning_rate: 1.0e+38}}",
+            "+search_spaces.arms.right={}",
         ),
         home=tmp_path,
     )
     sweep = read_sweep(tmp_path, "small")
-    states = {trial.name: trial.state for trial in sweep.trials}
-    assert states == {
+    by_arm = {trial.values.get("arm", "baseline"): trial for trial in sweep.trials}
+    assert {arm: trial.state for arm, trial in by_arm.items()} == {
         "baseline": TrialState.DONE,
-        "trial 1": TrialState.FAILED,
-        "trial 2": TrialState.DONE,
+        "long": TrialState.FAILED,
+        "fast": TrialState.FAILED,
+        "right": TrialState.DONE,
     }
-    assert "901" in sweep.trials[1].error
-    assert "split_fold" in (tmp_path / "sweeps/small/errors/trial-1.txt").read_text()
+    too_long, diverged = by_arm["long"], by_arm["fast"]
+    assert "901" in too_long.error
+    error_file = tmp_path / f"sweeps/small/errors/{too_long.name.replace(' ', '-')}.txt"
+    assert "split_fold" in error_file.read_text()
+    assert re.search(r"not finite in step \d+ of epoch 1, on windows of mouse\d_r1", diverged.error)
+    ranked = {row.trial.name for row in leaderboard(sweep)}
+    assert ranked == {"baseline", by_arm["right"].name}
     assert sweep.is_over  # settings that cannot be trained are not tried again
-    assert "trial 1 failed" in run.out
+    assert f"{diverged.name} failed" in run.out
 
 
 def test_random_search_and_grid_try_what_they_should(mice, tmp_path, local_ray):

@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 import ray
+import torch
 
 from calsweep.datasets.fold import WindowDraw, animal_folds
 from calsweep.datasets.mask import UnitMask
 from calsweep.platform.fold.fold_run import run_fold
+from calsweep.platform.fold.fold_stack import FoldStack
 from calsweep.platform.fold.fold_task import FoldTask, fold_seed
 from calsweep.platform.fold.stacked_run import run_folds
 from calsweep.platform.fold.training import Training
@@ -123,6 +125,32 @@ def test_stacked_folds_go_on_where_they_were_killed(tasks, tmp_path):
         ours, theirs = (FoldRecord.read(task.place) for task in (one, other))
         assert ours.curve == theirs.curve
         assert ours.test == theirs.test
+
+
+def test_folds_too_large_to_be_stacked_are_trained_alone_and_say_so(tasks, tmp_path, monkeypatch):
+    alone, stacked = ([replace(t, folder=tmp_path / f) for t in tasks[:2]] for f in ("a", "b"))
+    for task in alone:
+        run_fold(task)
+
+    def too_much(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried 3 GiB\nand more")
+
+    monkeypatch.setattr(FoldStack, "train_epoch", too_much)
+    run_folds(stacked)
+    for one, its in zip(stacked, alone, strict=True):
+        found, expected = FoldRecord.read(one.place), FoldRecord.read(its.place)
+        assert found.curve == expected.curve
+        assert found.notes == (
+            "memory did not suffice for all folds together (CUDA out of memory. Tried 3 GiB); "
+            "trained alone",
+        )
+
+    def broken(*_, **__):
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr(FoldStack, "train_epoch", broken)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        run_folds([replace(tasks[2], folder=tmp_path / "b")])
 
 
 def test_folds_that_cannot_be_stacked_are_refused_with_why(tasks):

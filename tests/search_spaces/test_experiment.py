@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -138,6 +139,12 @@ GRIDS = {name: [{"arm": arm} for arm in arms] for name, arms in ARMS.items()} | 
     ],
     "widefield_window_length": [{LENGTH: n} for n in (11, 21, 31, 41, 51, 61)],
 }
+# Classes that an arm's decoder also tells by heads of their own.
+SIDES = {
+    arm: (1, 2)
+    for arm in (*ARMS["footsteps_ablation"], "Hybrid")
+    if arm not in {"no-contralateral-head", "no-ipsilateral-head", "class-head-alone"}
+} | {"no-contralateral-head": (2,), "no-ipsilateral-head": (1,)}
 STANDING = dict.fromkeys(SMALL, Standing.NOTED) | {"footsteps": Standing.LEAKY}
 RECORDINGS = {
     "regions": lambda: Simulation(n_mice=3, n_frames=500, seed=2).recordings(),
@@ -239,6 +246,9 @@ class TestExperiment:
             record = FoldRecord.read(task.place)
             assert len(record.curve) == 1
             assert 0 <= record.test.auc <= 1
+            columns = pq.read_schema(task.place / "predictions.parquet").names
+            sides = [column for column in columns if column.startswith("side_")]
+            assert sides == [f"side_{c}" for c in SIDES.get(row.get("arm"), ())]
         if name == "widefield_cnn_rnn":  # the CNN is an arm, and the first step of the other two
             assert len(list((tmp_path / "folds").glob("[!.]*"))) == 3
 

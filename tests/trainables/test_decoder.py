@@ -1,93 +1,41 @@
 """The contract of every decoder, over every variant that has a YAML in the folder."""
 
-from pathlib import Path
-
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file, save_file
 
-import calsweep
-from calsweep.platform.plain import from_plain
 from calsweep.trainables.decoder import Problem
 from calsweep.trainables.linear import Linear
 from calsweep.trainables.losses import Criterion, initial_bias
 from calsweep.trainables.recurrence import Cell
 from calsweep.trainables.recurrent import Recurrent
+from tests.trainables.variants import (
+    OF_SEVERAL_FRAMES,
+    TRACES,
+    VARIANTS,
+    decoder_of,
+    frame_shape_of,
+    length_of,
+)
 
-VARIANTS = sorted((Path(calsweep.__file__).parent / "trainables").glob("*.yaml"))
 N_RUNS, N_WINDOWS = 3, 4
-# Of a frame, for decoders that do not read traces of units; by the name of the variant.
-IMAGES = (32, 32)
-FRAME_SHAPES = {"cnn": IMAGES, "cnn_gru": IMAGES, "cnn_lstm": IMAGES}
-TRACES = (5,)
-# Frames in a window, for decoders that do not take any number.
-LENGTHS = {"cnn": 3}
-# Variants that refuse windows of one frame.
-OF_SEVERAL_FRAMES = {"cnn", "cnn_gru", "cnn_lstm"}
-# What shrinks large decoders, and makes the outputs of random layers repeat.
-HYBRID = {
-    "n_features": [8, 16],
-    "n_groups": 4,
-    "n_hidden": 8,
-    "n_attention_heads": 4,
-    "conv_dropout": 0.0,
-    "dropout": 0.0,
-}
-CNN = {"width": 0.25, "depth": 0.25, "dropout": 0.0, "stochastic_depth": 0.0}
-CNN_RNN = {
-    "cnn": {"_target_": "calsweep.trainables.cnn.Cnn"} | CNN,
-    "n_hidden": 8,
-    "dropout": 0.0,
-}
-SMALL = {
-    "cnn": CNN,
-    "cnn_gru": CNN_RNN,
-    "cnn_lstm": CNN_RNN,
-    "stacked_lstm": {"n_hidden": 8, "n_connected": [8], "dropout": 0.0},
-    "hybrid": HYBRID,
-    "hybrid_published": HYBRID | {"n_head_hidden": 8},
-    "temporal_cnn": {
-        "n_features": [8, 16],
-        "n_taps": [3, 5],
-        "n_connected": [8],
-        "dropout": 0.0,
-    },
-    "attention_lstm": {
-        "n_hidden": 8,
-        "n_attention": 8,
-        "n_connected": [8],
-        "n_class_head": 8,
-        "n_other_head": 8,
-        "dropout": 0.0,
-        "attention_dropout": 0.0,
-        "head_dropout": 0.0,
-    },
-}
 LABELS = torch.tensor([[0, 1, 1, 0], [1, 1, 0, 0], [0, 1, 0, 1]])
-
-
-def decoder_of(variant):
-    return from_plain(yaml.safe_load(variant.read_text()) | SMALL.get(variant.stem, {}))
-
-
-def length_of(variant):
-    return LENGTHS.get(variant.stem, 7)
 
 
 def build(variant, *, seed=0, length=None, class_shares=(0.5, 0.5)):
     torch.manual_seed(seed)
     length = length or length_of(variant)
-    frame_shape = FRAME_SHAPES.get(variant.stem, TRACES)
-    problem = Problem(frame_shape=frame_shape, window_length=length, class_shares=class_shares)
+    problem = Problem(
+        frame_shape=frame_shape_of(variant), window_length=length, class_shares=class_shares
+    )
     return decoder_of(variant).build(problem).eval()
 
 
 def runs_of_frames(variant, *, seed=1, n_windows=N_WINDOWS, length=None):
     length = length or length_of(variant)
     generator = torch.Generator().manual_seed(seed)
-    shape = FRAME_SHAPES.get(variant.stem, TRACES)
-    return torch.randn(N_RUNS, n_windows + length - 1, *shape, generator=generator)
+    n_frames = n_windows + length - 1
+    return torch.randn(N_RUNS, n_frames, *frame_shape_of(variant), generator=generator)
 
 
 def loss_of(variant, module, frames, labels):

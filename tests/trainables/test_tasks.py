@@ -148,6 +148,16 @@ class TestOutputs:
         sides = told.side_logits_RKS[0, 0].sigmoid()
         torch.testing.assert_close(sides, torch.tensor([0.15, 0.05]))
 
+    def test_sides_tell_their_class_from_the_rest(self):
+        told = Tasks().side_probability(OUTPUTS)
+        assert list(told) == [1, 2]
+        assert told[1][0].tolist() == pytest.approx([3 / 4, 1 / 2])
+        assert told[2][0].tolist() == pytest.approx([1 / 2, 3 / 4])
+        assert list(
+            Tasks(side_classes=(2,)).side_probability(OUTPUTS[..., [0, 1, 2, 4, 5, 6]])
+        ) == [2]
+        assert Tasks(side_classes=()).side_probability(OUTPUTS[..., [0, 1, 2, 5, 6]]) == {}
+
     def test_side_of_no_class_is_refused(self):
         with pytest.raises(ValueError, match="among the 3 classes from 0"):
             heads_of(Tasks(side_classes=(3,)))

@@ -4,8 +4,22 @@ import json
 
 import pytest
 
-from calsweep.platform.config import DYNAMICS_EXPERIMENTS, experiment_of, variants
-from calsweep.platform.dynamics.experiment import Experiment, Finding, order_of_methods
+from calsweep.platform.config import (
+    DYNAMICS_EXPERIMENTS,
+    compose_dynamics,
+    experiment_of,
+    variants,
+)
+from calsweep.platform.dynamics.experiment import (
+    Experiment,
+    Finding,
+    order_of_methods,
+    read_findings,
+    run_experiment,
+)
+from calsweep.platform.dynamics.inferred import write_inferred
+from calsweep.platform.dynamics.settings import datasets_of
+from calsweep.platform.dynamics.sweep import learners_of
 
 SMALL = (
     "trainables.n_generator=8", "trainables.n_factors=4", "trainables.n_controller=4",
@@ -54,6 +68,39 @@ def test_values_and_simulation_are_told_apart_from_overrides():
         experiment_of(["+experiment=lorenz_speed"])
 
 
+@pytest.mark.parametrize("name", variants(DYNAMICS_EXPERIMENTS))
+def test_every_experiment_runs_small(name, tmp_path):
+    """Its last value: one member of each method, after one epoch in this process."""
+
+    def run(overrides):
+        settings = compose_dynamics([*overrides, *SMALL, f"home={tmp_path}"])
+        (dataset,) = datasets_of(settings)
+        learners = learners_of(settings, hashes=[dataset.manifest.content_hash])
+        model = learners.model(seed=0)
+        model.train(1)
+        (recording,) = dataset.spans
+        file = settings.file_of(recording)
+        write_inferred(model, file, recording=recording, n_samples=0)
+        return settings
+
+    experiment = experiment_of([f"+experiment={name}"]).experiment
+    *_, last = experiment.values
+    few = {} if name == "lorenz_neurons" else {"n_neurons": 40}
+    findings = run_experiment(
+        experiment,
+        name=name,
+        folder=tmp_path / "experiments",
+        run=run,
+        only=[last],
+        simulation={"n_conditions": 10, "trials_per_condition": 1, **few},
+        say=lambda _: None,
+    )
+    methods = ["smoothing", "smoothed fluorescence", *experiment.methods]
+    assert [(one.value, one.method) for one in findings] == [(last, name) for name in methods]
+    assert all(len(one.r2["z"]) == 5 for one in findings)
+    assert read_findings(tmp_path / "experiments/findings.json") == (experiment.along, findings)
+
+
 def test_methods_are_put_in_order_and_tested():
     r2 = {"RADICaL": (0.9, 0.8, 0.85), "smoothing": (0.2, 0.1, 0.3), "AutoLFADS": (0.7, 0.7, 0.6)}
     findings = [
@@ -74,9 +121,14 @@ def test_small_experiment_from_the_shell(calsweep, local_ray, tmp_path):
     assert code == 0, err
     assert "peak frequency of Z (Hz) 10, RADICaL" in out
     assert "  smoothing: R² of z " in out
-    assert out.count("paired t over folds, one-sided p =") == 2
+    assert out.count("paired t over folds, one-sided p =") == 3
     findings = json.loads((tmp_path / "experiments/lorenz_speeds/findings.json").read_text())
-    assert [one["method"] for one in findings["findings"]] == ["smoothing", "RADICaL", "AutoLFADS"]
+    assert [one["method"] for one in findings["findings"]] == [
+        "smoothing",
+        "smoothed fluorescence",
+        "RADICaL",
+        "AutoLFADS",
+    ]
     assert all(len(one["r2"]["z"]) == 5 for one in findings["findings"])
     code, again, _ = calsweep(*command)
     assert code == 0

@@ -7,7 +7,7 @@ from calsweep.datasets.shard_writer import write_dataset
 from calsweep.platform.config import compose_dynamics
 from calsweep.platform.dynamics.fewer_neurons import score_fewer_neurons
 from calsweep.platform.dynamics.rate_scores import Asked
-from calsweep.platform.dynamics.settings import dataset_of
+from calsweep.platform.dynamics.settings import datasets_of
 
 HALF = ("datasets/masks=random_units",)
 
@@ -26,7 +26,7 @@ def population(lorenz, name, *more):
 
 def test_neurons_left_out_are_not_in_the_view(lorenz):
     seen = population(lorenz, "half", *HALF)
-    (view,) = seen.datasets.views(dataset_of(seen), seed=0)
+    (view,) = seen.datasets.views(datasets_of(seen), seed=0)
     assert view.activity_RTN.shape[2] == len(view.units) == 33
 
 

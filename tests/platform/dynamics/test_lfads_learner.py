@@ -11,6 +11,8 @@ from calsweep.datasets.lorenz import Lorenz, lorenz_states
 from calsweep.datasets.trial_view import TrialView, split_trials, view_trials
 from calsweep.platform.dynamics.lfads_learner import REGULARIZATION, LfadsLearner, LfadsTraining
 from calsweep.platform.dynamics.state_decoding import decode_states
+from calsweep.platform.population.state_file import read_state, write_state
+from calsweep.search_spaces.population import Unit
 from calsweep.trainables.lfads.model import Lfads
 from calsweep.trainables.lfads.observation import Gaussian, Poisson, ZeroInflatedGamma
 from calsweep.trainables.lfads.regularization import Regularization
@@ -60,9 +62,9 @@ def lorenz() -> TrialView:
     return view_trials(recording, condition="condition", measures=("x", "z"))
 
 
-def learner(view, *, config=RADICAL, training=TRAINING, seed=0) -> LfadsLearner:
+def learner(view, *, config=RADICAL, training=TRAINING, seed=0, **more) -> LfadsLearner:
     views = view if isinstance(view, list) else [view]
-    return LfadsLearner(config, training=training, views=views, seed=seed)
+    return LfadsLearner(config, training=training, views=views, seed=seed, **more)
 
 
 def weights(one: LfadsLearner):
@@ -91,6 +93,23 @@ class TestContinuation:
             strict=True,
         ):
             assert torch.equal(one["exp_avg_sq"], other["exp_avg_sq"])
+
+    def test_steps_lie_end_to_end_over_epochs(self, lorenz, tmp_path):
+        """An epoch here has two steps, of 5 and of 5 trials."""
+        epochs, steps, again = (
+            learner(lorenz, unit=unit) for unit in (Unit.EPOCHS, Unit.STEPS, Unit.STEPS)
+        )
+        assert len(epochs.batches(1)) == 2
+        epochs.train(3)
+        steps.train(1)
+        steps.train(2)  # ends in the middle of the second epoch
+        assert steps.n_epochs == 1
+        write_state(tmp_path / "member", steps.state())
+        again.load_state(read_state(tmp_path / "member"))
+        again.train(3)
+        assert again.n_epochs == epochs.n_epochs == 3
+        assert torch.equal(weights(again), weights(epochs))
+        assert again.validate() == epochs.validate()
 
     def test_goes_through_a_file(self, lorenz, tmp_path):
         one, other = learner(lorenz), learner(lorenz)
@@ -306,6 +325,21 @@ class TestRecordings:
         assert not any(
             torch.equal(p, q) for p, q in zip(before, one.module.parameters(), strict=True)
         )
+
+    def test_of_other_conditions_are_refused(self, lorenz):
+        """As many, but not the same: their averages would be taken for each other's."""
+        one, other = self.views(lorenz)
+        other = dataclasses.replace(other, condition_R=other.condition_R + 1)
+        with pytest.raises(ValueError, match=r"lorenz_7hz has \[0, 1\] and other has \[1, 2\]"):
+            learner([one, other], config=replace(RADICAL, n_aligned=8))
+
+    def test_trials_of_no_known_condition_align_nothing(self, lorenz):
+        one, other = self.views(lorenz)
+        unknown = other.condition_R.copy()
+        unknown[other.train_R[0]] = -1
+        other = dataclasses.replace(other, condition_R=unknown)
+        both = learner([one, other], config=replace(RADICAL, n_aligned=8))
+        assert np.isfinite(both.validate())
 
     def test_of_other_bins_are_refused(self, lorenz):
         shorter = dataclasses.replace(

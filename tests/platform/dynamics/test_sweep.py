@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import mlflow
 import numpy as np
@@ -20,10 +21,11 @@ from calsweep.platform.dynamics.rate_scores import (
     Asked,
     score_rates,
 )
-from calsweep.platform.dynamics.settings import dataset_of
+from calsweep.platform.dynamics.settings import datasets_of
 from calsweep.platform.dynamics.sweep import run_dynamics
 from calsweep.platform.population.lineage import Lineage
 from calsweep.platform.population.population_run import read_dynamics
+from calsweep.platform.statistics import paired_t
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -176,10 +178,20 @@ def test_rates_are_scored_beside_smoothed_events(inferred):
     assert smoothed.by_dimension[0] > 0.1  # of 66 neurons, smoothed events tell x somewhat
     assert np.isnan(smoothed.predicted_BTD[:, -3:]).all()  # 30 ms are three bins
     assert score.correlations[INFERRED].shape == (66,)
-    assert score.paths is not None
-    assert score.paths.mean_CTD.shape == (3, 90, 3)
+    assert {name: paths.mean_CTD.shape for name, paths in score.paths.items()} == {
+        INFERRED: (3, 90, 3),
+        SMOOTHED: (3, 90, 3),
+    }
     assert score.coherences[INFERRED].frequency_Q.max() == pytest.approx(48.6, abs=0.1)
-    assert 0 <= score.better.p <= 1
+    assert [(one.what, one.over, one.n) for one in score.better[:1]] == [
+        ("tell the state", "folds of trials", 5)
+    ]
+    of_neurons = score.better[1]
+    assert (of_neurons.what, of_neurons.over) == ("go with the mean of other trials", "neurons")
+    r_N = np.stack([score.correlations[name] for name in (INFERRED, SMOOTHED)])
+    finite_N = np.isfinite(r_N).all(axis=0)
+    assert of_neurons.n == finite_N.sum() > 10
+    assert of_neurons.test == paired_t(*r_N[:, finite_N])
 
 
 def test_from_the_shell(calsweep, lorenz, inferred):
@@ -192,7 +204,7 @@ def test_from_the_shell(calsweep, lorenz, inferred):
     assert "R² of z (folds)" in out
     assert "one-sided p =" in out
     page = (left.folder / "rates.html").read_text()
-    for name in ("states", "coherence", "means", "paths"):
+    for name in ("states", "coherence", "means", "paths-inferred", "paths-smoothed"):
         assert f'id="lorenz_10hz-{name}"' in page
     code, _, err = calsweep("rates", "other", "--home", home)
     assert code == 2
@@ -241,6 +253,42 @@ def test_rates_of_fewer_neurons_are_scored_by_their_number(inferred, lorenz, cal
     assert code == 0, err  # named twice is named once
 
 
+def second_day(folder, *, name):
+    """The conditions of `lorenz` on another day, seen by 30 other neurons."""
+    simulator = Lorenz(speed_hz=10, n_conditions=3, trials_per_condition=5, n_neurons=30, seed=5)
+    (recording,) = simulator.recordings()
+    write_dataset([replace(recording, name=name)], folder=folder)
+    return f"datasets.beside=[{folder}]"
+
+
+def test_days_with_other_neurons_share_a_generator(calsweep, lorenz, tmp_path):
+    beside = second_day(tmp_path / "day2", name="day2")
+    more = (beside, "trainables.n_aligned=6", "population.size=2", "population.generations=2")
+    settings = compose(lorenz, tmp_path, *more)
+    left = run_dynamics(settings, say=lambda _: None)
+    shapes = {
+        name: np.concatenate(list(read_inferred(file, "rates"))).shape
+        for name, file in left.files.items()
+    }
+    assert shapes == {"lorenz_10hz": (15, 90, 66), "day2": (15, 90, 30)}
+    assert read_dynamics(tmp_path, "small").datasets == settings.datasets
+    code, out, err = calsweep("replay", "small", left.best.member, "--home", tmp_path)
+    assert code == 0, err
+    assert "every loss, weight and state of the optimizer is the same" in out
+    code, out, err = calsweep("rates", "small", "--home", tmp_path)
+    assert code == 0, err
+    assert [line.split()[0] for line in out.splitlines() if "inferred  " in line] == [*shapes]
+
+
+def test_days_of_one_name_or_without_read_ins_are_refused(lorenz, tmp_path):
+    beside = second_day(tmp_path / "day2", name="day2")
+    with pytest.raises(ValueError, match="whose dimensions `n_aligned` must give"):
+        run_dynamics(compose(lorenz, tmp_path, beside))
+    beside = second_day(tmp_path / "again", name="lorenz_10hz")
+    with pytest.raises(ValueError, match="must differ in their names, but two of the datasets"):
+        run_dynamics(compose(lorenz, tmp_path, beside, "trainables.n_aligned=6"))
+
+
 def test_rates_of_a_gaussian_are_scored_without_paths(calsweep, lorenz, tmp_path):
     """They may be negative, and have no logarithm."""
     more = ["trainables=gaussian", "population.generations=2", "population.generation=1"]
@@ -248,7 +296,7 @@ def test_rates_of_a_gaussian_are_scored_without_paths(calsweep, lorenz, tmp_path
     rates = np.concatenate(list(read_inferred(left.files["lorenz_10hz"], "rates")))
     assert (rates < 0).any()
     (score,) = score_rates(read_dynamics(tmp_path, "small"), Asked(subgroup="condition"))
-    assert score.paths is None
+    assert list(score.paths) == [SMOOTHED]
     assert np.isnan(score.ratios[INFERRED]).all()  # a condition is its own only subgroup
     code, out, err = calsweep("rates", "small", "--home", tmp_path)
     assert code == 0, err
@@ -261,7 +309,7 @@ def test_autolfads_counts_whole_frames(tmp_path):
     )
     write_dataset(simulator.recordings(), folder=tmp_path / "frames")
     settings = compose(tmp_path / "frames", tmp_path, "trainables=lfads")
-    (view,) = settings.views(dataset_of(settings))
+    (view,) = settings.views(datasets_of(settings))
     assert set(np.unique(view.activity_RTN)) <= {0.0, 1.0, 2.0, 3.0, 4.0, 5.0}
     assert view.rate_hz == pytest.approx(100 / 3)
 
@@ -272,7 +320,7 @@ def test_frames_are_divided_by_when_units_are_sampled(tmp_path):
     )
     write_dataset(simulator.recordings(), folder=tmp_path / "frames")
     settings = compose(tmp_path / "frames", tmp_path, "datasets.bins_per_frame=3")
-    (view,) = settings.views(dataset_of(settings))
+    (view,) = settings.views(datasets_of(settings))
     assert view.rate_hz == pytest.approx(100)
     sampled = np.isfinite(view.activity_RTN).mean()
     assert sampled == pytest.approx(1 / 3)
