@@ -32,11 +32,13 @@ KNOWN_TO = {
         "platform/tracking/reach.py",
         "platform/champion/registry.py",
         "platform/tracking/run_store.py",
+        "platform/tracking/run_tables.py",
         "platform/tracking/run_writer.py",
         "platform/tracking/stored_model.py",
         "platform/tracking/run_check.py",
         "platform/tracking/registry_check.py",
     },
+    "sqlalchemy": {"platform/tracking/reach.py", "platform/tracking/run_tables.py"},
     "boto3": {"platform/object_storage/bucket.py", "platform/object_storage/s3_client.py"},
     "botocore": {
         "platform/object_storage/bucket.py",

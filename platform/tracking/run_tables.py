@@ -28,6 +28,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.uri import append_to_uri_path
 from sqlalchemy import insert
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import IntegrityError
 
 from calsweep.platform.tracking.artifact_folder import artifact_folder
 from calsweep.platform.tracking.tracked import Figure
@@ -122,18 +123,27 @@ class RunTables:
         place = append_to_uri_path(self._location, *folders)  # type: ignore[no-untyped-call]
         return str(place)
 
-    def insert(self, runs: Sequence[WholeRun], /) -> None:
+    def insert(self, runs: Sequence[WholeRun], /) -> bool:
         """Write runs with their models: all of them, or none.
+
+        Returns
+        -------
+        is_done
+            False where one is there already by its number, as one that was removed by hand is.
 
         Raises
         ------
-        sqlalchemy.exc.IntegrityError
-            If a run of this number was there.
         sqlalchemy.exc.SQLAlchemyError
-            If the database does not take them.
+            If the database cannot be asked.
         """
-        if not runs:
-            return
+        try:
+            if runs:
+                self._insert(runs)
+        except IntegrityError:
+            return False
+        return True
+
+    def _insert(self, runs: Sequence[WholeRun]) -> None:
         with self._engine.begin() as connection:
             _add(connection, tables.SqlRun, [self._run_row(run) for run in runs])
             _add(connection, tables.SqlTag, [row for run in runs for row in _tag_rows(run)])

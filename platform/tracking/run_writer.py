@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from mlflow.tracking import MlflowClient
-from sqlalchemy.exc import IntegrityError
 
 from calsweep.platform.ownership.lease import is_held
 from calsweep.platform.record import FoldRecord, SweepRecord, TrialRecord, TrialState
@@ -146,10 +144,7 @@ class RunWriter:
         *,
         check: Callable[[], None] | None,
     ) -> None:
-        """Write the folds that MLflow knows nothing of, in one transaction; files come first.
-
-        None is written where one was removed by hand, whose rows MLflow keeps under its number.
-        """
+        """Write the folds that MLflow knows nothing of, in one transaction; files come first."""
         parent = self.runs[tracked.trial_key(trial)].run_id
         whole: dict[str, WholeRun] = {}
         try:
@@ -160,8 +155,7 @@ class RunWriter:
                         check()
                     whole[key] = write_files(sweep, trial, fold, parent=parent, tables=tables)
         finally:
-            with contextlib.suppress(IntegrityError):
-                tables.insert(list(whole.values()))
+            if tables.insert(list(whole.values())):
                 for key, run in whole.items():
                     self.runs.add_whole(key, StoredRun.of_whole(run))
                     self.fed.n_folds += 1

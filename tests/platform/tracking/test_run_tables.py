@@ -139,10 +139,11 @@ def test_figures_that_are_no_numbers_or_twice_there_are_kept_as_mlflow_keeps_the
         ended_ms=2,
     )  # fmt: skip
     tables = RunTables.at(uri, experiment=number, location=(mlflow_home / "odd").as_uri())
-    tables.insert([run])
+    assert tables.insert([run])
+    assert not tables.insert([run])
     history = client.get_metric_history(run.run_id, "loss")
     assert [(m.step, str(m.value)) for m in sorted(history, key=lambda m: m.step)] == [
         (1, "0.5"), (2, "nan"), (3, "1.7976931348623157e+308"),
     ]  # fmt: skip
     assert client.get_run(run.run_id).data.metrics == {"loss": 1.7976931348623157e308}
-    tables.insert([])  # nothing, and no error
+    assert tables.insert([])
