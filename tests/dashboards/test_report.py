@@ -426,6 +426,7 @@ def test_browser_draws_every_figure_without_complaint(path, tmp_path, theme):
     assert said == []
     assert run.stdout.count('class="plot-container') == len(EVERY_FIGURE)
     assert run.stdout.count('class="main-svg"') >= len(EVERY_FIGURE)
+    assert run.stdout.count('class="save"') == len(EVERY_FIGURE)
     mark = {"light": "rgb(0, 114, 178)", "dark": "rgb(86, 180, 233)"}
     assert mark[theme] in run.stdout
     assert "linear baseline 0." in run.stdout
