@@ -34,7 +34,8 @@ def main() -> None:
     parser.add_argument("--background", type=int, default=20)
     parser.add_argument("--folds", type=int, default=20)
     parser.add_argument("--recordings", type=int, default=1, help="Of each mouse.")
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=30, help="As many as W, by default.")
+    parser.add_argument("--learning-rate", type=float, default=1e-3, help="That of W, by default.")
     parser.add_argument("--spread", type=float, default=1.0, help="Of the simulation.")
     parser.add_argument("--null", default="auto", choices=[null.value for null in Null])
     given = parser.parse_args()
@@ -50,7 +51,7 @@ def main() -> None:
         [
             f"datasets.address={mice}",
             f"training.epochs={given.epochs}",
-            "training.learning_rate=3e-3",
+            f"training.learning_rate={given.learning_rate}",
         ]
     )
     begun = time.monotonic()
