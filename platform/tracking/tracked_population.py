@@ -107,14 +107,15 @@ def read_population(home: Path, name: str, /) -> PopulationRecord:
 def run_tags(population: PopulationRecord, /) -> dict[str, str]:
     """Give the tags of a new run."""
     described = population.described
+    datasets = [described["dataset"], *described.get("beside", ())]
     return {
         tracked.KIND: "population",
         "mlflow.user": tracked.user_name(),
         "mlflow.source.name": "calsweep",
         _SHOWN: json.dumps([{"path": LINEAGE, "type": "table"}]),
         "calsweep.sweep": population.name,
-        "calsweep.dataset": str(described["dataset"]["address"]),
-        "calsweep.dataset_hash": str(described["dataset"]["content_hash"]),
+        "calsweep.dataset": ", ".join(str(dataset["address"]) for dataset in datasets),
+        "calsweep.dataset_hash": ", ".join(str(dataset["content_hash"]) for dataset in datasets),
         "calsweep.code_version": str(described["code_version"]),
         "calsweep.seed": str(population.settings["seed"]),
     }

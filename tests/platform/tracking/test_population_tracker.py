@@ -11,7 +11,7 @@ from calsweep.platform.tracking.population_tracker import (
     PopulationTracker,
     PopulationTrackingThread,
 )
-from calsweep.platform.tracking.tracked_population import read_population
+from calsweep.platform.tracking.tracked_population import read_population, run_tags
 from tests.platform.written_sweep import NOWHERE
 
 RATE = "training.learning_rate"
@@ -172,3 +172,13 @@ def test_outage_is_told_and_caught_up_by_track(population, uri, calsweep, monkey
     assert code == 0, err
     assert "MLflow has all of it." in out
     check_whole(population, uri)
+
+
+def test_datasets_that_are_modelled_together_are_all_told(tmp_path):
+    population = Population(tmp_path, "days")
+    described = json.loads((population.folder / "sweep.json").read_text())
+    described["beside"] = [{"address": "day2", "content_hash": "da7a2"}]
+    (population.folder / "sweep.json").write_text(json.dumps(described))
+    tags = run_tags(read_population(tmp_path, "days"))
+    assert tags["calsweep.dataset"] == "lorenz, day2"
+    assert tags["calsweep.dataset_hash"] == "da7a, da7a2"
