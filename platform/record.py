@@ -281,18 +281,30 @@ class SweepRecord:
         return self.folder / "folds" / fold.key
 
 
-class SweepNotFound(LookupError):
-    """No sweep of this name."""
+class _NotFound(LookupError):
+    """Nothing of this name."""
 
     def __init__(self, name: str, known: tuple[str, ...]) -> None:
         super().__init__(name, known)
         self.name = name
         self.known = known
 
+
+class SweepNotFound(_NotFound):
+    """No sweep of this name."""
+
     def __str__(self) -> str:
         if not self.known:
             return f"No sweep {self.name!r}, nor any other: begin one with `calsweep sweep`."
         return f"No sweep {self.name!r}. {nearest(self.name, self.known)}"
+
+
+class NoDynamics(_NotFound):
+    """There is no such population of models of dynamics."""
+
+    def __str__(self) -> str:
+        there = f"There are: {', '.join(self.known)}." if self.known else "There are none."
+        return f"`calsweep lfads` has left nothing of the name {self.name!r}. {there}"
 
 
 def sweeps_folder(home: Path, /) -> Path:

@@ -13,6 +13,7 @@ from calsweep.dashboards.page import figure_json, render_text
 from calsweep.dashboards.style import reading
 
 GONE = 404
+UNCHANGED = 204
 
 
 def page(request: Request, file: str, /, *, status: int = 200, **values: Any) -> Response:
@@ -42,6 +43,11 @@ def figure_answer(drawn: go.Figure, /) -> Response:
 def figure_text(drawn: go.Figure, /) -> str:
     """Write a figure and how to read it as the page's script takes them."""
     return f'{{"figure": {figure_json(drawn)}, "reading": {json.dumps(reading(drawn))}}}'
+
+
+def unchanged() -> Response:
+    """Say that what a page was drawn from is still the same."""
+    return Response(status_code=UNCHANGED)
 
 
 def not_found(request: Request, error: Exception, /) -> Response:

@@ -199,7 +199,7 @@ def draw(reading: Reading, name: str, choice: Choice, /) -> go.Figure:
     drawing = {**FOLDS, **PREDICTIONS, **COMPARE, **DATA, **of_sweep(reading)}.get(name)
     if drawing is not None:
         return drawing.draw(reading, choice)
-    drawn = explained.draw(reading, name) or population.draw(reading, name, choice)
+    drawn = explained.draw(reading, name) or population.draw(reading.lineage, name, choice)
     if drawn is None:
         raise NotYet(f"There is no figure {name!r} of this sweep.")
     return drawn

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -15,17 +15,24 @@ from calsweep.dashboards.lineage import (
     whole_generations,
 )
 from calsweep.dashboards.web.choice import Choice
-from calsweep.dashboards.web.shelf import Reading
 from calsweep.platform.population.lineage import Life, Lineage
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, LookupError)
 
 
-def said(reading: Reading, choice: Choice, /) -> Mapping[str, Any]:
-    """Say what a population went through, and whose ancestors are set off."""
+def said(read: Callable[[], Lineage], choice: Choice, /) -> Mapping[str, Any]:
+    """Say what a population went through, and whose ancestors are set off.
+
+    Parameters
+    ----------
+    read
+        Gives its lineage; one that cannot be read is told.
+    choice
+        Names the member.
+    """
     nothing: dict[str, Any] = {"missing": "", "figures": (), "members": ()}
     try:
-        lineage = _lineage(reading)
+        lineage = read()
         if not whole_generations(lineage):
             return nothing
         return {**nothing, **_told(lineage, choice)}
@@ -34,22 +41,18 @@ def said(reading: Reading, choice: Choice, /) -> Mapping[str, Any]:
         return {**nothing, "missing": what}
 
 
-def draw(reading: Reading, name: str, choice: Choice, /) -> go.Figure | None:
+def draw(lineage: Lineage, name: str, choice: Choice, /) -> go.Figure | None:
     """Draw a figure of this page by its name; ``None`` if there is none of that name.
 
     Raises
     ------
-    OSError, ValueError, LookupError
-        If the population's record cannot be read, or it has no such member.
+    LookupError
+        If the population has no such member.
     """
-    for drawn in population_figures(_lineage(reading)):
+    for drawn in population_figures(lineage):
         if drawn.name == name:
             return drawn.draw(choice.member or None)
     return None
-
-
-def _lineage(reading: Reading) -> Lineage:
-    return reading.keep("lineage", lambda: Lineage(reading.sweep.folder))
 
 
 def _told(lineage: Lineage, choice: Choice) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from calsweep.dashboards.web.sweep_list import sweep_names
 from calsweep.platform.leaderboard import Row, leaderboard
+from calsweep.platform.population.lineage import Lineage
 from calsweep.platform.record import SweepNotFound, SweepRecord, sweeps_folder
 from calsweep.platform.record_reader import RecordReader
 
@@ -71,6 +72,17 @@ class Reading:
                     oldest, _ = self._kept.popitem(last=False)
                     self._making.pop(oldest, None)
             return made
+
+    @property
+    def lineage(self) -> Lineage:
+        """Of its population; of none where it is no population.
+
+        Raises
+        ------
+        OSError, ValueError, KeyError, TypeError
+            If it cannot be read.
+        """
+        return self.keep("lineage", lambda: Lineage(self.sweep.folder))
 
     def hold(self, key: Hashable, make: Callable[[], _Drawn], /) -> _Drawn:
         """Give what is held under a key, or make it; later readings of the sweep have it too."""

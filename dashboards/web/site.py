@@ -31,8 +31,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from calsweep.dashboards.page import render_text, themes
 from calsweep.dashboards.web import explained, plates, view
-from calsweep.dashboards.web.answer import GONE, figure_text, not_found, page
+from calsweep.dashboards.web.answer import GONE, figure_text, not_found, page, unchanged
 from calsweep.dashboards.web.choice import Choice
+from calsweep.dashboards.web.dynamics.routes import Dynamics
 from calsweep.dashboards.web.mlflow.routes import MlflowSweeps
 from calsweep.dashboards.web.models.permission import Permission
 from calsweep.dashboards.web.models.routes import Models
@@ -44,7 +45,6 @@ from calsweep.platform.places import own_tracking_uri, tracking_uri
 from calsweep.platform.record import SweepNotFound
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, LookupError)
-UNCHANGED = 204
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; "
@@ -91,7 +91,8 @@ def site(
     shelf = Shelf(home)
     uri = tracking_uri(home, given_uri)
     stored = MlflowSweeps("" if uri == own_tracking_uri(home) else uri)
-    pages = _Pages(shelf, stored)
+    dynamics = Dynamics(home)
+    pages = _Pages(shelf, stored, dynamics)
     threading.Thread(target=pages.read_ahead, name="read-ahead", daemon=True).start()
     models = Models(home, uri=uri, given_uri=given_uri, permission=permission)
     routes = [
@@ -100,6 +101,7 @@ def site(
         Route("/sweeps/{sweep}/leaderboard.csv", pages.csv),
         Route("/sweeps/{sweep}/figure/{figure}", pages.figure),
         Route("/sweeps/{sweep}/{page}", pages.sweep),
+        *dynamics.routes,
         *stored.routes,
         *models.routes,
         Route("/static/look.css", _look),
@@ -117,14 +119,16 @@ def site(
 class _Pages:
     """The answers that need the records."""
 
-    def __init__(self, shelf: Shelf, stored: MlflowSweeps, /) -> None:
+    def __init__(self, shelf: Shelf, stored: MlflowSweeps, dynamics: Dynamics, /) -> None:
         self.shelf = shelf
         self.stored = stored
+        self.dynamics = dynamics
 
     def read_ahead(self) -> None:
         """Read and ask for what a reader most often opens first."""
         for _ in listed(self.shelf.home):  # each is read once, and again when it has changed
             pass
+        self.dynamics.listed()
         self.shelf.read_ahead()
         _packed_plotly()
         self.stored.listed(())
@@ -136,6 +140,7 @@ class _Pages:
             "web/sweeps.html",
             home=str(self.shelf.home),
             lines=[f if isinstance(f, Unreadable) else view.line_of(f) for f in found],
+            **self.dynamics.listed(),
             **self.stored.listed([line.name for line in found]),
             is_live=True,
         )
@@ -147,7 +152,7 @@ class _Pages:
         try:
             seen = self.shelf.version(name)
             if request.headers.get("x-seen") == seen:
-                return Response(status_code=UNCHANGED)
+                return unchanged()
             reading = self.shelf.read(name)
             choice = Choice.parse(request.query_params)
             said = {**view.header(reading), **view.VIEWS[which](reading, choice)}

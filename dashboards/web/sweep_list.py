@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 from calsweep.platform.fold.under_way import describe, folds_under_way
 from calsweep.platform.ownership.pace import Pace, read_pace
-from calsweep.platform.ownership.standing import Standing, State, read_standing
+from calsweep.platform.ownership.standing import BEST, Standing, State, read_standing
 from calsweep.platform.record import sweeps_folder
 
 QUIET_S = 300.0
 """Seconds without a word after which a sweep that is held counts as giving no sign of life."""
 
-_FILES = ("sweep.json", "record.jsonl", "owner.json", "lineage.jsonl")
+_FILES = ("sweep.json", "record.jsonl", "owner.json", "lineage.jsonl", BEST)
+
+_Line = TypeVar("_Line")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +71,13 @@ class Unreadable:
 
 def sweep_names(home: Path, /) -> tuple[str, ...]:
     """Give the names of the sweeps of a home, the latest first."""
-    folders = [path.parent for path in sweeps_folder(home).glob("*/sweep.json")]
-    return tuple(folder.name for folder in sorted(folders, key=_latest_s, reverse=True))
+    return names_in(sweeps_folder(home))
+
+
+def names_in(place: Path, /) -> tuple[str, ...]:
+    """Give the names of what was begun in a folder, the latest first."""
+    folders = [path.parent for path in place.glob("*/sweep.json")]
+    return tuple(folder.name for folder in sorted(folders, key=latest_s, reverse=True))
 
 
 def listed(home: Path, /, *, now_s: float | None = None) -> Iterator[Listed | Unreadable]:
@@ -83,12 +91,31 @@ def listed(home: Path, /, *, now_s: float | None = None) -> Iterator[Listed | Un
         Seconds since 1970; by default the clock's.
     """
     now_s = time.time() if now_s is None else now_s
-    for name in sweep_names(home):
-        folder = sweeps_folder(home) / name
+    return each_in(sweeps_folder(home), lambda folder: _listed(folder, now_s=now_s))
+
+
+def each_in(place: Path, look: Callable[[Path], _Line], /) -> Iterator[_Line | Unreadable]:
+    """Look at each folder in which something was begun, the latest first.
+
+    Parameters
+    ----------
+    place
+        What they lie in.
+    look
+        Gives a line of one; one that cannot be read leaves the others.
+    """
+    for name in names_in(place):
         try:
-            yield _listed(folder, now_s=now_s)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            yield look(place / name)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             yield Unreadable(name=name, reason=reason_of(error))
+
+
+def standing_of(folder: Path, /, *, now_s: float | None = None) -> Standing:
+    """Give how far what was begun in a folder is, without waiting for a sign of life."""
+    now_s = time.time() if now_s is None else now_s
+    is_alive = now_s - latest_s(folder) <= QUIET_S
+    return _standing(folder, is_alive, stamps(folder))
 
 
 def reason_of(error: Exception, /) -> str:
@@ -101,26 +128,29 @@ def reason_of(error: Exception, /) -> str:
 
 
 def _listed(folder: Path, *, now_s: float) -> Listed:
-    latest_s = _latest_s(folder)
-    description, lines, *others = (_stamp(folder / file) for file in _FILES)
+    description, lines, *_ = stamps(folder)
     target, dataset = _described(folder, description)
-    is_alive = now_s - latest_s <= QUIET_S
-    standing = _standing(folder, is_alive, (description, lines, *others))
+    standing = standing_of(folder, now_s=now_s)
     is_running = standing.state is State.RUNNING
     return Listed(
         standing=standing,
         pace=_pace(folder, lines),
         under_way=describe(folds_under_way(folder / "folds")) if is_running else "",
-        latest_s=latest_s,
+        latest_s=latest_s(folder),
         target=target,
         dataset=dataset,
     )
 
 
-def _latest_s(folder: Path) -> float:
+def latest_s(folder: Path, /) -> float:
     """Give when a sweep last said anything: in its record, its lease, or of a fold in training."""
     paths = [*(folder / file for file in _FILES), *(folder / "folds").glob(".*.epoch")]
     return max(_stamp(path)[1] for path in paths) / 1e9
+
+
+def stamps(folder: Path, /) -> tuple[tuple[int, int], ...]:
+    """Give what differs where a record differs, without reading it."""
+    return tuple(_stamp(folder / file) for file in _FILES)
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -26,7 +26,7 @@ from calsweep.platform.leaderboard import (
     n_folds,
     nested_choice,
 )
-from calsweep.platform.ownership.standing import State
+from calsweep.platform.ownership.standing import Standing, State
 from calsweep.platform.population.generations import Generations
 from calsweep.platform.progress import minutes
 from calsweep.platform.record import SweepRecord, TrialRecord, TrialState
@@ -40,28 +40,43 @@ OFFERED = 200
 def line_of(line: Listed, /) -> dict[str, Any]:
     """Write a line of the list of sweeps."""
     standing, pace = line.standing, line.pace
-    left_s, per_hour, per_s = standing.left_s, pace.folds_per_hour, pace.windows_per_s
-    most = "at most " if standing.generations else ""  # it may end before, by its patience
+    per_hour, per_s = pace.folds_per_hour, pace.windows_per_s
     began_s = line.latest_s if pace.began_s is None else pace.began_s
     return {
         "name": standing.name,
-        "state": "finished" if standing.state is State.OVER else standing.state.value,
+        "state": in_words(standing.state),
         "percent": round(100 * line.share),
         "folds": f"{standing.n_folds:,} of {standing.n_folds_planned:,}",
         "trials": f"{pace.n_done} of {standing.n_planned}"
         + (f", {pace.n_failed} failed" if pace.n_failed else "")
         + (f", {pace.n_pruned} pruned" if pace.n_pruned else ""),
         "generation": _generation(standing.generations),
-        "left": f"{most}about {minutes(left_s)}" if left_s is not None else "–",
+        "left": time_left(standing),
         "gone": minutes(line.latest_s - began_s),
         "per_hour": f"{per_hour:,.0f}" if per_hour else "–",
         "per_s": f"{per_s:,.0f} windows/s" if per_s else "",
         "cost": f"{pace.device_s:,.0f}",
         "under_way": line.under_way,
-        "latest": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.latest_s)),
+        "latest": moment(line.latest_s),
         "target": line.target,
         "dataset": line.dataset,
     }
+
+
+def in_words(state: State, /) -> str:
+    """Say what becomes of a sweep just now."""
+    return "finished" if state is State.OVER else state.value
+
+
+def time_left(standing: Standing, /) -> str:
+    """Say how long the rest takes."""
+    most = "at most " if standing.generations else ""  # it may end before, by its patience
+    return "–" if standing.left_s is None else f"{most}about {minutes(standing.left_s)}"
+
+
+def moment(seconds: float, /) -> str:
+    """Write a moment, in seconds since 1970, as the clock on the wall shows it."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
 def _generation(of: Generations | None) -> str:
@@ -201,6 +216,10 @@ def _compare(reading: Reading, choice: Choice) -> Mapping[str, Any]:
     }
 
 
+def _population(reading: Reading, choice: Choice) -> Mapping[str, Any]:
+    return population.said(lambda: reading.lineage, choice)
+
+
 def _data(reading: Reading, choice: Choice) -> Mapping[str, Any]:
     return {**data.said(reading, choice), "drawings": plates.DATA}
 
@@ -209,7 +228,7 @@ VIEWS: dict[str, Callable[[Reading, Choice], Mapping[str, Any]]] = {
     "": _sweep,
     "folds": _folds,
     "predictions": _predictions,
-    "population": population.said,
+    "population": _population,
     "explanations": explained.said,
     "compare": _compare,
     "data": _data,

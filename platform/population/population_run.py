@@ -12,7 +12,7 @@ from calsweep.platform.config import compose_dynamics, settings_of
 from calsweep.platform.dynamics.settings import DynamicsSettings
 from calsweep.platform.plain import from_plain
 from calsweep.platform.population.learner import Learners
-from calsweep.platform.record import dynamics_folder
+from calsweep.platform.record import NoDynamics, dynamics_folder
 from calsweep.platform.record_reader import read_sweep
 from calsweep.search_spaces.population import Population
 from calsweep.search_spaces.suggestion import Tuner
@@ -37,19 +37,6 @@ class PopulationRun:
     seed: int
     cpus: int
     learners: Callable[[], Learners]
-
-
-class NoDynamics(LookupError):
-    """There is no such population of models of dynamics."""
-
-    def __init__(self, name: str, known: tuple[str, ...]) -> None:
-        super().__init__(name, known)
-        self.name = name
-        self.known = known
-
-    def __str__(self) -> str:
-        there = f"There are: {', '.join(self.known)}." if self.known else "There are none."
-        return f"`calsweep lfads` has left nothing of the name {self.name!r}. {there}"
 
 
 def read_dynamics(home: Path, name: str, /) -> DynamicsSettings:

@@ -22,6 +22,16 @@ def set_off(here, figure):
     return here.page.evaluate(f"({line})('{figure}').y")
 
 
+def choose_the_third(here):
+    """Ask for the ancestors of member 3."""
+    here.page.get_by_label("Ancestors of member").select_option("3")
+    here.page.get_by_role("button", name="Show").click()
+    here.page.wait_for_url("**member=3")
+    here.draw_all()
+    assert here.page.locator("#ancestors h2").inner_text() == "Ancestors of member 3"
+    assert [row[:2] for row in rows(here, "#ancestors")] == [["1", "2"], ["2", "2"], ["3", "3"]]
+
+
 def settings():
     """Give settings of a sweep that is a population of three generations at most."""
     of_three = ["tuner=population", "population.size=3", "population.generations=3"]
@@ -59,12 +69,7 @@ def test_generations_appear_as_they_come_and_a_members_ancestors_are_chosen(read
         here.shoot("population")
 
         here.page.reload()
-        here.page.get_by_label("Ancestors of member").select_option("3")
-        here.page.get_by_role("button", name="Show").click()
-        here.page.wait_for_url("**member=3")
-        here.draw_all()
-        assert here.page.locator("#ancestors h2").inner_text() == "Ancestors of member 3"
-        assert [row[:2] for row in rows(here, "#ancestors")] == [["1", "2"], ["2", "2"], ["3", "3"]]
+        choose_the_third(here)
         assert set_off(here, "population-tree") == [2, 2, None, 2, 3, None]
         here.darken("population")
         assert serious(here.page) == []
