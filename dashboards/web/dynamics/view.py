@@ -54,7 +54,7 @@ def settings_of(folder: Path, /) -> list[tuple[str, str]]:
     seen, model, population = (settings[k] for k in ("datasets", "trainables", "population"))
     searched = ", ".join(from_plain(settings["search_spaces"]).axes)
     return [
-        ("Datasets", ", ".join(map(str, (seen["address"], *seen["beside"])))),
+        ("Datasets", ", ".join(map(str, (seen["address"], *seen.get("beside", ()))))),
         ("Recordings", ", ".join(map(str, seen["recordings"])) or "all"),
         ("Observation", _kind(model["observation"])),
         ("Model", f"generator of {model['n_generator']} units, {model['n_factors']} factors, "
