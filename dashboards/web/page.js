@@ -46,7 +46,7 @@ async function load(figure) {
   const plot = figure.querySelector(".plot");
   const source = figure.dataset.source;
   try {
-    const answer = await (await fetch(source)).json();
+    const answer = await (await fetch(source, {headers: {accept: "application/json"}})).json();
     if (figure.dataset.source !== source) return;
     if (answer.missing !== undefined) {
       if (textOf.delete(plot) && window.Plotly) Plotly.purge(plot);

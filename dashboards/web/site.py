@@ -31,7 +31,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from calsweep.dashboards.page import render_text, themes
 from calsweep.dashboards.web import explained, plates, view
-from calsweep.dashboards.web.answer import GONE, figure_text, not_found, page, unchanged
+from calsweep.dashboards.web.answer import GONE, failed, figure_text, not_found, page, unchanged
 from calsweep.dashboards.web.choice import Choice
 from calsweep.dashboards.web.dynamics.routes import Dynamics
 from calsweep.dashboards.web.mlflow.routes import MlflowSweeps
@@ -113,7 +113,14 @@ def site(
         Middleware(_Guarded),
         Middleware(GZipMiddleware, minimum_size=2000, compresslevel=1),
     ]
-    return Starlette(routes=routes, middleware=middleware, exception_handlers={GONE: not_found})
+
+    def unforeseen(request: Request, error: Exception) -> Response:
+        response = failed(request, error, uri=uri)
+        response.raw_headers.extend(_HEADERS)  # it is given outside of all middleware
+        return response
+
+    handlers = {GONE: not_found, Exception: unforeseen}
+    return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)
 
 
 class _Pages:

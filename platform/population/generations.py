@@ -22,7 +22,7 @@ class Generations:
     n_planned
         Of them at most: it may end before, by its patience or by hand.
     best_loss
-        Lowest validation loss of the last generation; ``None`` before the first.
+        Lowest validation loss of the last generation; ``None`` if none came through it.
     left_s
         Seconds that the rest takes at most, as those before took; ``None`` if not known.
     end
@@ -68,11 +68,12 @@ def read_generations(folder: Path, settings: dict[str, Any], /) -> Generations:
         max(life.seconds for life in lineage.generation(number).values())
         for number in range(1, n_done + 1)
     ]
+    lives = lineage.generation(n_done).values()
     is_known = took_s and not lineage.end
     return Generations(
         n_done=n_done,
         n_planned=n_planned,
-        best_loss=lineage.best_losses()[-1] if n_done else None,
+        best_loss=min((life.score for life in lives if life.result.is_alive), default=None),
         left_s=statistics.fmean(took_s) * (n_planned - n_done) if is_known else None,
         end=lineage.end,
     )

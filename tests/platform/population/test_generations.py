@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -47,6 +48,15 @@ def test_of_one_that_was_ended_nothing_is_left(folder):
     generations = read_generations(folder, SETTINGS)
     assert generations.left_s is None
     assert generations.end == "stopped by hand"
+
+
+def test_population_that_died_out_has_no_best_loss(folder):
+    lineage = Lineage(folder)
+    dead = lineage.generation(2)[2]
+    for member in (1, 2):
+        lineage.add(replace(dead, generation=3, member=member))
+    generations = read_generations(folder, SETTINGS)
+    assert (generations.n_done, generations.best_loss) == (3, None)
 
 
 def test_of_one_that_begins_nothing_is_known(tmp_path):
