@@ -228,7 +228,9 @@ class RecordLines:
 def _parsed(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     for line in lines:
         with contextlib.suppress(ValueError):  # cut short, or no text at all
-            yield json.loads(line)
+            whole = json.loads(line)
+            if isinstance(whole, dict):
+                yield whole
 
 
 _BEGUN: dict[str, Any] = {

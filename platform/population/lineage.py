@@ -109,11 +109,12 @@ class Lineage:
         return dict(sorted(found.items()))
 
     def best_losses(self) -> tuple[float, ...]:
-        """Give the lowest loss of each generation."""
-        return tuple(
-            min(life.score for life in self.generation(number).values() if life.result.is_alive)
+        """Give the lowest loss of each generation, which is infinite if none came through it."""
+        alive = (
+            [life.score for life in self.generation(number).values() if life.result.is_alive]
             for number in range(1, self.n_generations + 1)
         )
+        return tuple(min(scores, default=math.inf) for scores in alive)
 
     def ancestry(self, member: int, /, *, generation: int) -> tuple[Life, ...]:
         """Give the lives that a member's state came from, from the first generation on.

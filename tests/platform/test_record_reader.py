@@ -10,6 +10,13 @@ from calsweep.platform.record_reader import RecordReader, read_sweep
 from tests.platform.written_sweep import Writer
 
 
+def begun(number):
+    return json.dumps(
+        {"event": "trial", "trial": number, "name": f"trial {number}", "values": {}, "settings": {},
+         "verdict": {"_target_": "calsweep.datasets.audit.Verdict", "findings": []}, "token": 99}
+    )  # fmt: skip
+
+
 @pytest.fixture
 def grown(tmp_path):
     writer = Writer(home=tmp_path, name="s")
@@ -21,13 +28,6 @@ def grown(tmp_path):
 def append(writer, text):
     with (writer.home / "sweeps/s/record.jsonl").open("a") as file:
         file.write(text)
-
-
-def begun(number):
-    return json.dumps(
-        {"event": "trial", "trial": number, "name": f"trial {number}", "values": {}, "settings": {},
-         "verdict": {"_target_": "calsweep.datasets.audit.Verdict", "findings": []}, "token": 99}
-    )  # fmt: skip
 
 
 def test_what_was_read_stays_and_what_was_added_is_there(grown):
@@ -58,9 +58,10 @@ def test_line_that_is_being_written_is_read_when_it_is_whole(grown):
     assert [(trial.number, trial.attempt) for trial in sweep.trials] == [(0, 1), (1, 1), (2, 1)]
 
 
-def test_line_that_was_cut_short_takes_no_other_with_it(grown):
+@pytest.mark.parametrize("damaged", [begun(1)[:20], "7", "\0" * 40, "[]"])
+def test_line_that_is_damaged_takes_no_other_with_it(grown, damaged):
     reader = RecordReader(grown.home, "s")
-    append(grown, begun(1)[:20])
+    append(grown, damaged)
     reader.read()
     append(grown, "\n" + begun(2) + "\n")
     assert [trial.number for trial in reader.read().trials] == [0, 2]

@@ -57,6 +57,7 @@ def test_population_that_died_out_has_no_best_loss(folder):
         lineage.add(replace(dead, generation=3, member=member))
     generations = read_generations(folder, SETTINGS)
     assert (generations.n_done, generations.best_loss) == (3, None)
+    assert Lineage(folder).best_losses()[1:] == (0.25, math.inf)
 
 
 def test_of_one_that_begins_nothing_is_known(tmp_path):
