@@ -213,10 +213,16 @@ class RunStore:
         self._client.delete_tag(run.run_id, tracked.RUN_KEY)
         self._client.set_terminated(run.run_id, status=KILLED)
 
-    def forget_models(self, key: str, /) -> None:
-        """Take away the models of a run that was left half written."""
-        for model in self.logged_models(f"source_run_id = '{self._runs[key].run_id}'"):
-            self._client.delete_logged_model(model.model_id)
+    def half_stored(self, key: str, /) -> LoggedModel | None:
+        """Give the model of a run that was left half written, so that it is gone on with.
+
+        Another one in its place would leave its files behind.
+        """
+        asked = f"source_run_id = '{self._runs[key].run_id}'"
+        stored = list(self.logged_models(asked))
+        for other in stored[1:]:
+            self._client.delete_logged_model(other.model_id)
+        return stored[0] if stored else None
 
     def logged_models(self, filter_string: str = "", /) -> Iterator[LoggedModel]:
         """Give the models that were stored with runs of this experiment."""

@@ -171,6 +171,7 @@ class RunWriter:
             self.runs.retire(key)
             self.fed.n_closed += 1
             run = None
+        half = None
         if run is None:
             run = self.runs.create(
                 key,
@@ -179,7 +180,7 @@ class RunWriter:
                 at_ms=tracked.begun_ms(trial, fold),
             )
         else:
-            self.runs.forget_models(key)
+            half = self.runs.half_stored(key)
         with asking_again():
             self.runs.write_json(key, trial.settings, name=tracked.SETTINGS)
         model_id = store_model(
@@ -189,6 +190,7 @@ class RunWriter:
             name=tracked.MODEL_NAME,
             experiment=self.runs.experiment,
             run_id=run.run_id,
+            half=half,
         )
         at_ms = tracked.ended_ms(trial, fold)
         with asking_again():

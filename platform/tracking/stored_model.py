@@ -14,6 +14,7 @@ from calsweep.platform.tracking.environment import asking_again
 
 # isort: split
 import mlflow.pyfunc
+from mlflow.entities import LoggedModel
 from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, Schema
@@ -37,6 +38,7 @@ def store_model(
     experiment: str,
     run_id: str,
     tags: Mapping[str, str] | None = None,
+    half: LoggedModel | None = None,
 ) -> str:
     """Store a model as MLflow stores its own, without guessing requirements.
 
@@ -54,13 +56,15 @@ def store_model(
         Where it belongs.
     tags
         Of the stored model.
+    half
+        The stored model that a writer began and did not finish; ``None`` makes a new one.
 
     Returns
     -------
     model_id
         Of the stored model, which is whole.
     """
-    logged = client.create_logged_model(
+    logged = half or client.create_logged_model(
         experiment,
         name=name,
         source_run_id=run_id,

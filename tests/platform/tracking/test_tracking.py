@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mlflow import MlflowClient
 from mlflow.entities import Experiment
 
 from calsweep.datasets.view import View
@@ -126,6 +127,23 @@ def test_child_of_a_killed_writer_is_made_again(writer, uri, monkeypatch, by_cli
     runs = runs_of(uri, writer.name)
     assert list(runs.index) == ["trial 0", "trial 0/key0", "trial 0/key1"]
     assert set(runs["status"]) == {"FINISHED"}
+
+
+def test_model_of_a_killed_writer_is_gone_on_with_and_leaves_no_files(
+    writer, uri, monkeypatch, by_client
+):
+    by_client()
+    sweep = writer.done()
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowClient, "finalize_logged_model", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            Tracker(uri, home=writer.home, sweep=writer.name).sync(sweep)
+    assert Tracker(uri, home=writer.home, sweep=writer.name).sync(sweep) == 2
+    models = writer.home / "artifacts" / writer.name / "models"
+    of_runs = set(runs_of(uri, writer.name)["tags.calsweep.model_id"].dropna())
+    assert {folder.name for folder in models.iterdir()} == of_runs
+    assert {MlflowClient(uri).get_logged_model(one).status for one in of_runs} == {"READY"}
+    assert len(of_runs) == 2
 
 
 def test_stored_model_takes_ordinary_frames(writer, uri):
