@@ -1,7 +1,7 @@
 """Runs written whole into the tables of MLflow's database, many in one transaction.
 
 MLflow's client makes a run, its rows, its model and its end by some forty statements in ten
-transactions, which takes 50 ms of a processor: a quarter of what a small fold trains. Where the
+transactions, which takes some 40 ms of a processor: a fifth of what a small fold trains. Where the
 database itself is the address, a run that is over is written here by one statement a table; what
 MLflow reads afterwards is the same (`tests/platform/tracking/test_run_tables.py`). Servers, and
 databases of an MLflow whose tables this was not tried on, are written by the client.

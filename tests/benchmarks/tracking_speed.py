@@ -3,6 +3,7 @@
     python -m tests.benchmarks.tracking_speed                    10,000 fold runs into SQLite
     python -m tests.benchmarks.tracking_speed --postgresql       and into PostgreSQL
     python -m tests.benchmarks.tracking_speed --trials 100       2,000 fold runs
+    python -m tests.benchmarks.tracking_speed --trials 10 --by-client    as into a server
 
 A sweep's record is written with a tiny model for each fold and fed by the writer that sweeps use.
 Then parents are searched as `mlflow.search_runs` does it, and a server on the same database answers
@@ -26,6 +27,7 @@ from calsweep.platform.config import compose_settings
 from calsweep.platform.plain import to_plain
 from calsweep.platform.record import FoldRecord, TrialState
 from calsweep.platform.score import Epoch, Score
+from calsweep.platform.tracking import run_tables
 from calsweep.platform.tracking.tracking import Tracker
 from tests.mlflow_server import MlflowServer, postgres
 from tests.platform.written_sweep import Writer, tiny_model
@@ -41,7 +43,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=500, help="of 20 folds each")
     parser.add_argument("--postgresql", action="store_true", help="in place of SQLite")
+    parser.add_argument("--by-client", action="store_true", help="MLflow's client writes all")
     options = parser.parse_args()
+    if options.by_client:
+        run_tables.TRIED_VERSIONS = ()
     with contextlib.ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         uri = f"sqlite:///{home}/mlflow.db"
