@@ -45,34 +45,41 @@ function say(figure, text, isMissing) {
 }
 
 // Of several answers that are on their way, the one to the latest question counts.
+const questions = new WeakMap();
 async function load(figure) {
+  const question = {}, isLatest = () => questions.get(figure) === question;
+  questions.set(figure, question);
   const plot = figure.querySelector(".plot");
-  const source = figure.dataset.source;
   if (isInSight(figure)) withPlotly().catch(() => {});  // while the figure is on its way
   try {
-    const answer = await (await fetch(source, {headers: {accept: "application/json"}})).json();
-    if (figure.dataset.source !== source) return;
+    const headers = {accept: "application/json"};
+    const answer = await (await fetch(figure.dataset.source, {headers})).json();
+    if (!isLatest()) return;
     if (answer.missing !== undefined) {
       if (textOf.delete(plot) && window.Plotly) Plotly.purge(plot);
       figure.querySelector("button.save")?.remove();
       say(figure, answer.missing, true);
-      if (answer.again) setTimeout(() => load(figure), LOOK_EVERY_MS);
+      if (answer.again) setTimeout(() => { if (isLatest()) load(figure); }, LOOK_EVERY_MS);
     } else {
-      const text = JSON.stringify(answer.figure);
-      if (textOf.get(plot) !== text) {
-        textOf.set(plot, text);
-        await whenDue(figure);
-        await withPlotly();
-        await whenDue(figure);
-        await drawFigure(plot, text, themeSeen());
-        if (figure.dataset.jump) letJump(figure, plot);
-      }
+      await show(figure, plot, JSON.stringify(answer.figure), isLatest);
+      if (!isLatest()) return;
       say(figure, answer.reading, false);
     }
   } catch {
+    if (!isLatest()) return;
     say(figure, "The figure could not be fetched.", true);
   }
   figure.dataset.state = "settled";
+}
+async function show(figure, plot, text, isLatest) {
+  if (textOf.get(plot) === text) return;
+  await whenDue(figure);
+  await withPlotly();
+  await whenDue(figure);
+  if (!isLatest()) return;
+  textOf.set(plot, text);
+  await drawFigure(plot, text, themeSeen());
+  if (figure.dataset.jump) letJump(figure, plot);
 }
 function letJump(figure, plot) {
   plot.removeAllListeners("plotly_click");

@@ -57,6 +57,7 @@ function pointTo(figure, next) {
   if (next.dataset.source === figure.dataset.source) return;
   figure.dataset.source = next.dataset.source;
   delete figure.dataset.state;
+  questions.delete(figure);  // what is on its way answers none that counts
 }
 // Who goes by the keyboard goes on where they were, though what stood there is put anew.
 const TOLD_BY = ["name", "rel", "type", "aria-label"];
