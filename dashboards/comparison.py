@@ -16,7 +16,7 @@ from calsweep.dashboards.style import (
     GREEN,
     PURPLE,
     VERMILLION,
-    below,
+    color_bar,
     figure_title,
     label,
     styled,
@@ -119,24 +119,12 @@ def difference_matrix(comparison: Comparison, /, *, method: Method) -> go.Figure
             textfont={"size": 12 if n <= 6 else 10, "color": INK_ON_PALE},
             hoverongaps=False,
             hovertemplate="%{y}<br>less %{x}<br>%{text}<extra></extra>",
-            colorbar={
-                "title": {
-                    "text": f"difference of test {figure_name(comparison.figure)}",
-                    "side": "top",
-                },
-                "orientation": "h",
-                "yanchor": "bottom",
-                "y": 1.0,
-                "thickness": 10,
-                "outlinewidth": 0,
-            },
+            colorbar=color_bar(f"difference of test {figure_name(comparison.figure)}"),
         )
     )
     names = [label(comparison.name(arm), width=NAME_WIDTH) for arm in comparison.arms]
     ticks = {"tickvals": list(range(n)), "ticktext": names, "showgrid": False}
-    figure.update_xaxes(
-        title_text="less this arm", title_standoff=below(names), tickangle=0, **ticks
-    )
+    figure.update_xaxes(title_text="less this arm", tickangle=0, **ticks)
     figure.update_yaxes(title_text="this arm", autorange="reversed", **ticks)
     n_pairs = len(comparison.pairs)
     return styled(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from calsweep.dashboards.prediction import Predictions, RocCurve, roc
 from calsweep.dashboards.roc import add_mean_roc, roc_axes
-from calsweep.dashboards.style import BLUE, GREEN, PURPLE, VERMILLION, below, label, styled
+from calsweep.dashboards.style import BLUE, GREEN, PURPLE, VERMILLION, color_bar, label, styled
 from calsweep.trainables.metrics import confusion
 
 # W window, C class; O observed, D decoded
@@ -83,21 +83,12 @@ def confusion_matrix(counts_OD: NDArray[np.int64], /, *, target: str) -> go.Figu
             texttemplate="%{text}",
             textfont={"size": 15},
             hovertemplate="observed %{y}, decoded %{x}<br>%{text} windows<extra></extra>",
-            colorbar={
-                "title": {"text": "% of the observed class", "side": "top"},
-                "orientation": "h",
-                "yanchor": "bottom",
-                "y": 1.0,
-                "thickness": 10,
-                "outlinewidth": 0,
-            },
+            colorbar=color_bar("% of the observed class"),
         )
     )
     classes = [str(c) for c in range(n_classes)]
     ticks = {"tickvals": list(range(n_classes)), "ticktext": classes, "showgrid": False}
-    figure.update_xaxes(
-        title_text=f"class of {label(target)} decoded", title_standoff=below(classes), **ticks
-    )
+    figure.update_xaxes(title_text=f"class of {label(target)} decoded", **ticks)
     figure.update_yaxes(
         title_text=f"class of {label(target)} observed", autorange="reversed", **ticks
     )

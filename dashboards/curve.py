@@ -17,6 +17,7 @@ from calsweep.dashboards.style import (
     GREEN,
     PURPLE,
     VERMILLION,
+    color_bar,
     figure_title,
     group_name,
     label,
@@ -206,14 +207,7 @@ def setting_map(sweep: SweepRecord, names: tuple[str, str], /, *, figure: str = 
             texttemplate="%{z:.3f}",
             hoverongaps=False,
             hovertemplate="%{x}, %{y}<br>%{z:.3f}<extra></extra>",
-            colorbar={
-                "title": {"text": f"test {figure_name(figure)}", "side": "top"},
-                "orientation": "h",
-                "yanchor": "bottom",
-                "y": 1.0,
-                "thickness": 10,
-                "outlinewidth": 0,
-            },
+            colorbar=color_bar(f"test {figure_name(figure)}"),
         )
     )
     rate_hz = float(sweep.dataset["rate_hz"])

@@ -12,6 +12,7 @@ from calsweep.dashboards.style import (
     GREEN,
     PURPLE,
     VERMILLION,
+    color_bar,
     label,
     styled,
 )
@@ -26,13 +27,6 @@ POINTS_DRAWN = 1500
 _CLASS_COLORS = (BLUE, VERMILLION, GREEN, PURPLE, GRAY)
 _CLASS_DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 OUTLINE = "#1A1A1A"  # in both themes: it lies over an image
-_COLORBAR = {
-    "orientation": "h",
-    "yanchor": "bottom",
-    "y": 1.0,
-    "thickness": 10,
-    "outlinewidth": 0,
-}
 
 
 def importance_map(explained: Explained, /) -> go.Figure:
@@ -55,7 +49,7 @@ def importance_map(explained: Explained, /) -> go.Figure:
             zmin=0,
             colorscale="Cividis",
             hovertemplate="%{y}, %{x:+.2f} s<br>%{z:.4f}<extra></extra>",
-            colorbar={**_COLORBAR, "title": {"text": "mean |attribution| (logit)", "side": "top"}},
+            colorbar=color_bar("mean |attribution| (logit)"),
         )
     )
     if explained.facts["window_length"] > 1:
@@ -192,7 +186,7 @@ def image_importance(explained: Explained, /) -> go.Figure:
             zmin=0,
             colorscale="Cividis",
             hovertemplate="row %{y}, column %{x}<br>%{z:.2e}<extra></extra>",
-            colorbar={**_COLORBAR, "title": {"text": "mean |attribution| (logit)", "side": "top"}},
+            colorbar=color_bar("mean |attribution| (logit)"),
         )
     )
     _as_image(figure)
@@ -296,7 +290,7 @@ def cut_out_importance(explained: Explained, /) -> go.Figure:
             texttemplate="%{z:.3f}",
             textfont={"size": 11},
             hovertemplate="row %{y:.0f}, column %{x:.0f}<br>%{z:+.4f}<extra></extra>",
-            colorbar={**_COLORBAR, "title": {"text": "test AUC lost", "side": "top"}},
+            colorbar=color_bar("test AUC lost"),
         )
     )
     region_HW = explained.folds[0].explanation.arrays.get("region_HW")

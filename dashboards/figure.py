@@ -16,7 +16,7 @@ from calsweep.dashboards.style import (
     GRAY,
     PURPLE,
     VERMILLION,
-    below,
+    color_bar,
     group_name,
     held_out,
     label,
@@ -106,19 +106,12 @@ def group_matrix(trial: TrialRecord, /, *, plan: FoldPlan) -> go.Figure:
             textfont={"size": 14},
             hoverongaps=False,
             hovertemplate="tested on %{y}<br>validated on %{x}<br>AUC %{z:.3f}<extra></extra>",
-            colorbar={
-                "title": {"text": "test AUC", "side": "top"},
-                "orientation": "h",
-                "yanchor": "bottom",
-                "y": 1.0,
-                "thickness": 10,
-                "outlinewidth": 0,
-            },
+            colorbar=color_bar("test AUC"),
         )
     )
     names = [label(group_name(subjects), width=16) for subjects in plan.groups]
     ticks = {"tickvals": list(groups), "ticktext": names, "showgrid": False}
-    figure.update_xaxes(title_text=f"{what} that validate", title_standoff=below(names), **ticks)
+    figure.update_xaxes(title_text=f"{what} that validate", **ticks)
     figure.update_yaxes(title_text=f"{what} that test", autorange="reversed", **ticks)
     return styled(
         figure,

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from calsweep.dashboards.style import BLUE, GRAY, SHADE, VERMILLION, label, reading
+from calsweep.dashboards.style import BLUE, GRAY, SHADE, VERMILLION, color_bar, label, reading
 from calsweep.dashboards.time_axis import aligned, class_color, time_range, times
 from calsweep.dashboards.track import Track, bin_edges, bin_means
 from calsweep.platform.interval import intervals
@@ -225,16 +225,11 @@ def activity_map(
             zmax=3 * _LEVELS_PER_SD,
             colorscale="Cividis",
             hovertemplate=("%{y}" if is_named else "unit %{y}") + ", %{x:.2f} s<extra></extra>",
-            colorbar={
-                "orientation": "h",
-                "yanchor": "bottom",
-                "y": 1.0,
-                "thickness": 10,
-                "outlinewidth": 0,
-                "tickvals": [_LEVELS_PER_SD * sd for sd in range(-2, 4)],
-                "ticktext": ["-2", "-1", "0", "1", "2", "3"],
-                "title": {"text": "SD from the unit's mean", "side": "top"},
-            },
+            colorbar=color_bar(
+                "SD from the unit's mean",
+                tickvals=[_LEVELS_PER_SD * sd for sd in range(-2, 4)],
+                ticktext=["-2", "-1", "0", "1", "2", "3"],
+            ),
         )
     )
     figure.update_xaxes(title_text="time (s)", range=time_range(shown, rate_hz), showgrid=False)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import html
 import textwrap
-from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
@@ -30,6 +29,8 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, s
 MARGIN_PX = {"l": 12, "r": 16, "t": 28, "b": 12}
 SUBJECTS_NAMED = 6
 POWERS_ALONE_FROM = 100.0
+_STANDOFF_PX = 10
+_LOST_PX = 32  # by which Plotly takes names at ticks for less deep, beside a bar above a map
 # Lines: one of many folds, and their mean.
 THIN = {"width": 1}
 THICK = {"width": 3}
@@ -66,7 +67,7 @@ def template(theme: Theme, /) -> go.layout.Template:
         "ticklen": 4,
         "automargin": True,
         "autotickangles": [0, 90],  # a name on the slant reaches beyond the figure at its right
-        "title": {"standoff": 10},
+        "title": {"standoff": _STANDOFF_PX},
     }
     ground = "rgba(0,0,0,0)"
     return go.layout.Template(
@@ -107,6 +108,8 @@ def styled(figure: go.Figure, /, *, height_px: int, reading: str) -> go.Figure:
         dragmode=False,
         meta={"reading": reading},
     )
+    if any("colorbar" in trace and trace.colorbar.orientation == "h" for trace in figure.data):
+        figure.update_xaxes(title_standoff=_STANDOFF_PX + _LOST_PX)
     return figure
 
 
@@ -124,17 +127,23 @@ def log_axis(low: float, high: float, /) -> dict[str, Any]:
     return {"type": "log", "dtick": steps, "exponentformat": "power"}
 
 
-def below(names: Sequence[str], /) -> int:
-    """Give the standoff of a title below the names on the x axis of a matrix.
-
-    Beside a horizontal color bar Plotly measures it from the axis, and not from the names.
+def color_bar(title: str, /, **others: Any) -> dict[str, Any]:
+    """Give a bar that lies above a map, where it takes nothing of a narrow page's width.
 
     Examples
     --------
-    >>> below(["fly 1,<br>fly 2", "fly 3"])
-    46
+    >>> color_bar("test AUC")["title"]
+    {'text': 'test AUC', 'side': 'top'}
     """
-    return 14 + 16 * (1 + max(name.count("<br>") for name in names))
+    return {
+        "orientation": "h",
+        "yanchor": "bottom",
+        "y": 1.0,
+        "thickness": 10,
+        "outlinewidth": 0,
+        "title": {"text": title, "side": "top"},
+        **others,
+    }
 
 
 def reading(figure: go.Figure, /) -> str:

@@ -44,6 +44,17 @@ def cut_off(page):
     })""")
 
 
+def crowded(page):
+    """Titles of x axes that stand where the names at its ticks do."""
+    return page.evaluate("""[...document.querySelectorAll(".plot")].flatMap(plot =>
+        [...plot.querySelectorAll("[class^=x][class$=title]")].filter(title => {
+            const axis = title.getAttribute("class").replace("title", "");
+            const {top} = title.getBoundingClientRect();
+            return [...plot.querySelectorAll(`.${axis}tick text`)]
+                .some(text => text.getBoundingClientRect().bottom > top + 1);
+        }).map(title => `${plot.parentElement.id}: ${title.textContent}`))""")
+
+
 @contextlib.contextmanager
 def started(home, *options, **environment):
     """Run `calsweep dashboard` on a home and give its address and process."""
@@ -121,7 +132,8 @@ class Reader:
         self.page.set_viewport_size({"width": 390, "height": 800})
         self.page.wait_for_timeout(600)  # figures are drawn anew once the width has settled
         self.shoot(f"{name}-narrow")
-        return [*(["the page"] if is_too_wide(self.page) else []), *cut_off(self.page)]
+        beyond = ["the page"] if is_too_wide(self.page) else []
+        return [*beyond, *cut_off(self.page), *crowded(self.page)]
 
     def darken(self, name):
         """Show the page in the dark."""

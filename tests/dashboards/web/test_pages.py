@@ -9,7 +9,7 @@ import urllib.request
 import pytest
 
 from calsweep.platform.leaderboard import leaderboard
-from tests.dashboards.web.served import serious, serving
+from tests.dashboards.web.served import crowded, serious, serving
 
 FIGURES = {
     "": ["history", "parallel", "spread"],
@@ -37,8 +37,10 @@ def test_page_is_drawn_whole_readable_by_all_and_asks_nobody_else(address, reade
     here.shoot(name)
     assert here.drawn() == FIGURES[path]
     assert serious(here.page) == []
+    assert crowded(here.page) == []
     here.darken(name)
     assert serious(here.page) == []
+    assert crowded(here.page) == []
     assert here.narrow(name) == []
     assert (here.said, here.outside) == ([], [])
 
