@@ -164,24 +164,24 @@ def _score(view: TrialView, settings: DynamicsSettings, asked: Asked) -> RateSco
         bin_s=1 / view.rate_hz,
         condition_R=view.condition_R,
     )
-    n_shared = _n_shared_bins(view)
+    n_bins_R = _n_bins(view)
+    n_shared = int(n_bins_R.min())
     shared = {name: rates_RTN[:, :n_shared] for name, rates_RTN in rates.items()}
     parts = (
         _states(view, rates, settings.datasets.measures, lag_ms=asked.lag_ms),
         _conditions(view, shared),
         _subgroups(view, shared, asked.subgroup),
-        _onsets(view, rates, asked.onset),
+        _onsets(view, rates, asked.onset, n_bins_R=n_bins_R),
     )
     values = {key: value for part in parts for key, value in part.items()}
     found = replace(found, **values)
     return replace(found, better=tuple(_better(found)))
 
 
-def _n_shared_bins(view: TrialView) -> int:
-    """Count the bins that every trial has: those that a shorter one was filled up with are none."""
+def _n_bins(view: TrialView) -> NDArray[np.int64]:
+    """Count the bins of each trial: those that a shorter one was filled up with are none."""
     is_there_RT = np.count_nonzero(np.isfinite(view.activity_RTN), axis=2) > 0
-    n_R = is_there_RT.shape[1] - is_there_RT[:, ::-1].argmax(axis=1)
-    return int(n_R.min())
+    return np.asarray(is_there_RT.shape[1] - is_there_RT[:, ::-1].argmax(axis=1))
 
 
 def _better(found: RateScores) -> Iterator[Better]:
@@ -275,7 +275,11 @@ def _subgroups(
 
 
 def _onsets(
-    view: TrialView, rates: Mapping[str, NDArray[np.float64]], label: str
+    view: TrialView,
+    rates: Mapping[str, NDArray[np.float64]],
+    label: str,
+    *,
+    n_bins_R: NDArray[np.int64],
 ) -> dict[str, Any]:
     if not label:
         return {}
@@ -284,7 +288,8 @@ def _onsets(
     onset_R = moves_RT[has_R].argmax(axis=1)
     bin_s = 1 / view.rate_hz
     predicted = {
-        name: predict_onsets(rates_RTN[has_R], onset_R, bin_s=bin_s) * bin_s
+        name: bin_s
+        * predict_onsets(rates_RTN[has_R], onset_R, bin_s=bin_s, n_bins_B=n_bins_R[has_R])
         for name, rates_RTN in rates.items()
     }
     return {"onset_s": onset_R * bin_s, "predicted_s": predicted}

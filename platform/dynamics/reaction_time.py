@@ -19,6 +19,7 @@ def predict_onsets(
     *,
     bin_s: float,
     first_bin: int = 0,
+    n_bins_B: ArrayLike | None = None,
     n_components: int = N_COMPONENTS,
 ) -> NDArray[np.float64]:
     """Predict the bin in which movement begins, each trial by a classifier that never saw it.
@@ -37,6 +38,8 @@ def predict_onsets(
         Duration of a bin, seconds.
     first_bin
         Where to begin to look: the bin of the cue.
+    n_bins_B
+        Bins that each trial has, where shorter ones are filled up; by default all.
     n_components
         Principal components, fewer where there are fewer neurons.
 
@@ -70,15 +73,19 @@ def predict_onsets(
     onsets_B = np.asarray(onset_B, dtype=np.int64)
     n_around = max(1, round(_AROUND_S / bin_s))
     n_trials, n_bins, n_neurons = rates_BTN.shape
+    ends_B = np.broadcast_to(n_bins if n_bins_B is None else np.asarray(n_bins_B), (n_trials,))
     if n_trials < _N_FOLDS or len(onsets_B) != n_trials:
         raise ValueError(
             f"at least {_N_FOLDS} trials, each with an onset, are needed, but got {n_trials} and "
             f"{len(onsets_B)} onsets."
         )
-    if onsets_B.min() < n_around or onsets_B.max() + n_around > n_bins:
+    is_outside_B = (onsets_B < n_around) | (onsets_B + n_around > ends_B)
+    if is_outside_B.any():
+        onset, n_own = onsets_B[is_outside_B][0], ends_B[is_outside_B][0]
         raise ValueError(
-            f"{n_around} bins before and after each onset must lie in the trial of {n_bins}, but "
-            f"onsets lie in bins {onsets_B.min()} to {onsets_B.max()}."
+            f"{n_around} bins before and after each onset must lie in its trial, but of "
+            f"{np.count_nonzero(is_outside_B)} of {n_trials} they do not: the first of these has "
+            f"its onset in bin {onset} of {n_own}."
         )
     before_BN = _means(rates_BTN, onsets_B - n_around, n=n_around)
     after_BN = _means(rates_BTN, onsets_B, n=n_around)
@@ -93,6 +100,7 @@ def predict_onsets(
         for trial in np.flatnonzero(~train_B):
             moving_T = model.predict_proba(rates_BTN[trial])[:, 1] >= 0.5
             moving_T[:first_bin] = False
+            moving_T[ends_B[trial] :] = False
             if moving_T.any():
                 predicted_B[trial] = moving_T.argmax()
     return predicted_B

@@ -123,6 +123,7 @@ def test_what_a_short_trial_is_filled_up_with_has_no_part(tmp_path):
     for name in (INFERRED, SMOOTHED):
         assert np.array_equal(one.correlations[name], other.correlations[name])
         assert np.array_equal(one.states[name].r2_FD, other.states[name].r2_FD)
+        assert np.array_equal(one.predicted_s[name], other.predicted_s[name])
     assert one.ratios[INFERRED].shape == one.paths[INFERRED].trial_BTD.shape[:2] == (24, 40)
     assert np.array_equal(one.paths[INFERRED].trial_BTD, other.paths[INFERRED].trial_BTD)
 

@@ -42,8 +42,20 @@ def test_trial_without_movement_has_no_onset():
     assert np.isnan(predicted_B).tolist() == [trial == 2 for trial in range(8)]
 
 
+def test_no_movement_is_found_where_a_shorter_trial_was_filled_up():
+    onset_B = np.full(8, 30)
+    rates_BTN = moving(onset_B)
+    rates_BTN[2, :45] = 0  # it moves beyond its end alone
+    n_bins_B = np.where(np.arange(8) == 2, 45, 60)
+    predicted_B = predict_onsets(rates_BTN, onset_B, bin_s=0.01, n_bins_B=n_bins_B)
+    assert np.isnan(predicted_B).tolist() == [trial == 2 for trial in range(8)]
+    assert predict_onsets(rates_BTN, onset_B, bin_s=0.01)[2] == 45
+
+
 def test_onsets_at_the_border_are_refused():
-    with pytest.raises(ValueError, match="10 bins before and after each onset .* bins 5 to 30"):
+    with pytest.raises(ValueError, match="before and after each onset .* 1 of 4 .* bin 5 of 60"):
         predict_onsets(np.ones((4, 60, 2)), [5, 30, 30, 30], bin_s=0.01)
+    with pytest.raises(ValueError, match="10 bins before and after .* 2 of 4 .* bin 30 of 35"):
+        predict_onsets(np.ones((4, 60, 2)), [30] * 4, bin_s=0.01, n_bins_B=[60, 35, 36, 40])
     with pytest.raises(ValueError, match="at least 4 trials"):
         predict_onsets(np.ones((3, 60, 2)), [30, 30, 30], bin_s=0.01)
