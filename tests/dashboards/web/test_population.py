@@ -66,14 +66,14 @@ def test_generations_appear_as_they_come_and_a_members_ancestors_are_chosen(read
             ["3", "2", "0.45", "member 1", "0.4", "0.008 → 0.007", "0.1 → 0.1"],
         ]
         assert serious(here.page) == []
-        here.shoot("population")
+        here.shoot("population-whole")
 
         here.page.reload()
         choose_the_third(here)
         assert set_off(here, "population-tree") == [2, 2, None, 2, 3, None]
-        here.darken("population")
+        here.darken("population-whole")
         assert serious(here.page) == []
-        assert here.narrow("population") == []
+        assert here.narrow("population-whole") == []
         here.open()
         cells = here.page.locator("#list tbody td").all_inner_texts()
         assert cells[2].strip() == "100 %"
