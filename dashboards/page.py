@@ -11,7 +11,6 @@ from typing import Any
 import jinja2
 import plotly.graph_objects as go
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from calsweep.dashboards.style import DARK_MARKS, Theme, reading, template
 from calsweep.datasets.cache import beside
@@ -60,8 +59,13 @@ def render_page(file: str, /, **values: Any) -> str:
     values
         What the template names; text is escaped.
     """
-    plotly_js = Markup(get_plotlyjs())  # noqa: S704 - the library's own text
-    return render_text(file, **themes(), plotly_js=plotly_js, **values)
+    library = Markup(plotly_js())  # noqa: S704 - the library's own text
+    return render_text(file, **themes(), plotly_js=library, **values)
+
+
+def plotly_js() -> str:
+    """Give the library that draws figures in a browser (`dashboards/vendor/README.md`)."""
+    return _text_of("vendor/plotly-cartesian.min.js")
 
 
 def render_text(file: str, /, **values: Any) -> str:
@@ -104,13 +108,14 @@ def _blank(theme: Theme) -> go.Figure:
     return go.Figure(layout={"template": template(theme)})
 
 
+def _text_of(name: str) -> str:
+    return resources.files("calsweep").joinpath("dashboards", name).read_text("utf-8")
+
+
 @cache
 def _environment() -> jinja2.Environment:
-    def text_of(name: str) -> str:
-        return resources.files("calsweep").joinpath("dashboards", name).read_text("utf-8")
-
     return jinja2.Environment(
-        loader=jinja2.FunctionLoader(text_of),
+        loader=jinja2.FunctionLoader(_text_of),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

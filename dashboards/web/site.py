@@ -19,7 +19,6 @@ import threading
 from pathlib import Path
 from urllib.parse import quote
 
-from plotly.offline import get_plotlyjs
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -29,7 +28,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from calsweep.dashboards.page import render_text, themes
+from calsweep.dashboards.page import plotly_js, render_text, themes
 from calsweep.dashboards.web import explained, plates, view
 from calsweep.dashboards.web.answer import GONE, failed, figure_text, not_found, page, unchanged
 from calsweep.dashboards.web.choice import Choice
@@ -220,15 +219,15 @@ def _script(_: Request) -> Response:
 def _plotly(request: Request) -> Response:
     headers = {"cache-control": "private, max-age=86400", "vary": "accept-encoding"}
     if "gzip" not in request.headers.get("accept-encoding", ""):
-        return Response(get_plotlyjs(), media_type="text/javascript", headers=headers)
+        return Response(plotly_js(), media_type="text/javascript", headers=headers)
     headers["content-encoding"] = "gzip"
     return Response(_packed_plotly(), media_type="text/javascript", headers=headers)
 
 
 @functools.cache
 def _packed_plotly() -> bytes:
-    """Pack it once: it is some megabytes, and every browser asks for it."""
-    return gzip.compress(get_plotlyjs().encode(), compresslevel=6)
+    """Pack it once: it is large, and every browser asks for it."""
+    return gzip.compress(plotly_js().encode(), compresslevel=6)
 
 
 class _Guarded:

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
-from plotly.offline import get_plotlyjs
 
+from calsweep.dashboards.page import plotly_js
 from calsweep.dashboards.report import report, typical_fold, write_report
 from calsweep.datasets.fold_protocol import AnimalGroups
 from calsweep.platform.arm import default_arms, default_reference
@@ -261,12 +261,12 @@ def test_notes_of_folds_are_told_once_with_their_folds(writer):
 def test_nothing_is_fetched(page, path):
     assert page.fetched == []
     assert not {"link", "img", "iframe", "object", "embed"} & set(page.tags)
-    own = path.read_text().replace(get_plotlyjs(), "")
+    own = path.read_text().replace(plotly_js(), "")
     assert not re.search(r"https?://|url\(|@import|\bfetch\(", own)
 
 
 def test_file_is_small_enough_to_mail(path):
-    assert path.stat().st_size < 6 * MEBIBYTE
+    assert path.stat().st_size < 3 * MEBIBYTE
 
 
 def test_hostile_names_are_only_text(writer):
