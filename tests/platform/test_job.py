@@ -126,7 +126,7 @@ def wheel(tmp_path_factory):
 def test_wheel_has_every_file_of_the_package(wheel):
     with zipfile.ZipFile(wheel) as archive:
         inside = set(archive.namelist())
-    kinds = {".py", ".yaml", ".html", ".css", ".js"}
+    kinds = {".py", ".yaml", ".html", ".css", ".js", ".LICENSE"}
     folders = ("platform", "datasets", "trainables", "search_spaces", "dashboards")
     files = {
         f"calsweep/{path.relative_to(swept.ROOT).as_posix()}"
