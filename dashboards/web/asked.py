@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-DEADLINE_S = 1.0
+DEADLINE_S = 0.5
 AGAIN_S = 0.2
 FRESH_S = 5.0
 
