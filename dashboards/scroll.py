@@ -109,33 +109,8 @@ def decoded_stretch(
     figure = go.Figure()
     n_classes = part.probability_WC.shape[1]
     every = max(1, -(-len(part.frame_W) // DRAWN_WINDOWS))
-    classes = [1] if n_classes == 2 else list(range(n_classes))
     if len(part.frame_W):
-        if n_classes == 2:
-            time_B, observed_B = _line(part, part.label_W.astype(np.float64), rate_hz)
-            figure.add_trace(
-                go.Scatter(
-                    x=time_B,
-                    y=observed_B,
-                    line={"width": 0, "shape": "hvh"},
-                    fill="tozeroy",
-                    fillcolor=SHADE,
-                    hoverinfo="skip",
-                )
-            )
-        for c in classes:
-            time_B, probability_B = _line(part, part.probability_WC[:, c], rate_hz)
-            figure.add_trace(
-                go.Scatter(
-                    x=time_B,
-                    y=probability_B,
-                    mode="lines",
-                    name=f"class {c}",
-                    line={"color": class_color(c, n_classes), "width": 2},
-                    hovertemplate=f"%{{x:.2f}} s<br>probability of class {c}: %{{y:.3f}}"
-                    "<extra></extra>",
-                )
-            )
+        _add_probability(figure, part, rate_hz)
         _add_rows(figure, part, rate_hz)
     figure.add_hline(y=0.5, line={"color": GRAY, "dash": "dot", "width": 1})
     figure.update_layout(
@@ -286,6 +261,36 @@ def add_decoded(figure: go.Figure, part: Track, /, *, rate_hz: float) -> go.Figu
         )
     more = " Over it: intervals as decoded, in the colors of their classes."
     return figure.update_layout(meta={"reading": reading(figure) + more})
+
+
+def _add_probability(figure: go.Figure, part: Track, rate_hz: float) -> None:
+    """Draw the probability of each class; of two, that of the second over where it was observed."""
+    n_classes = part.probability_WC.shape[1]
+    if n_classes == 2:
+        time_B, observed_B = _line(part, part.label_W.astype(np.float64), rate_hz)
+        figure.add_trace(
+            go.Scatter(
+                x=time_B,
+                y=observed_B,
+                line={"width": 0, "shape": "hvh"},
+                fill="tozeroy",
+                fillcolor=SHADE,
+                hoverinfo="skip",
+            )
+        )
+    for c in [1] if n_classes == 2 else range(n_classes):
+        time_B, probability_B = _line(part, part.probability_WC[:, c], rate_hz)
+        figure.add_trace(
+            go.Scatter(
+                x=time_B,
+                y=probability_B,
+                mode="lines",
+                name=f"class {c}",
+                line={"color": class_color(c, n_classes), "width": 2},
+                hovertemplate=f"%{{x:.2f}} s<br>probability of class {c}: %{{y:.3f}}"
+                "<extra></extra>",
+            )
+        )
 
 
 def _add_rows(figure: go.Figure, part: Track, rate_hz: float) -> None:
