@@ -83,9 +83,10 @@ def predict_onsets(
     if is_outside_B.any():
         onset, n_own = onsets_B[is_outside_B][0], ends_B[is_outside_B][0]
         raise ValueError(
-            f"{n_around} bins before and after each onset must lie in its trial, but of "
-            f"{np.count_nonzero(is_outside_B)} of {n_trials} they do not: the first of these has "
-            f"its onset in bin {onset} of {n_own}."
+            f"{n_around} bins before and after each onset must lie in its trial, but "
+            f"{np.count_nonzero(is_outside_B)} of {n_trials} trials are too short for that: the "
+            f"first of these has its onset in bin {onset} of {n_own}. Leave them out, or take "
+            "longer trials."
         )
     before_BN = _means(rates_BTN, onsets_B - n_around, n=n_around)
     after_BN = _means(rates_BTN, onsets_B, n=n_around)
