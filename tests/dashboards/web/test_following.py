@@ -1,6 +1,18 @@
 """What stands on a page grows with a running sweep; what a reader is doing there stays."""
 
+import pytest
+
 from tests.dashboards.web.served import serving
+
+
+@pytest.fixture
+def written(writer):
+    """Give a sweep under way, of which the best is still to come."""
+    running = writer()
+    running.begin()
+    running.trial(0)
+    running.trial(2)
+    return running
 
 
 def offered(here, label):
@@ -8,11 +20,7 @@ def offered(here, label):
     return [text.split(" – ")[0] for text in options.all_inner_texts()]
 
 
-def test_lists_offer_what_has_come_and_what_nobody_chose_follows_the_best(reader, writer):
-    written = writer()
-    written.begin()
-    written.trial(0)
-    written.trial(2)
+def test_lists_offer_what_has_come_and_what_nobody_chose_follows_the_best(reader, written):
     with serving(written.home) as address:
         watched, used, compared = reader(address), reader(address), reader(address)
         for here in (watched, used):
@@ -40,11 +48,7 @@ def test_lists_offer_what_has_come_and_what_nobody_chose_follows_the_best(reader
         assert watched.said + used.said + compared.said == []
 
 
-def test_keyboard_stays_where_it_was_when_a_table_grows(reader, writer):
-    written = writer()
-    written.begin()
-    written.trial(0)
-    written.trial(2)
+def test_keyboard_stays_where_it_was_when_a_table_grows(reader, written):
     with serving(written.home) as address:
         here = reader(address)
         here.open("/sweeps/tiny")
